@@ -1,0 +1,25 @@
+"""The ``rankdet`` command: one verb per step of the DAG.
+
+Each module of this package registers its verbs on `rankdet.cli.app.app`; heavy imports (torch,
+mmdet, matplotlib) stay inside the verbs, so that ``rankdet --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+from rankdet.cli.app import app
+from rankdet.errors import InputError
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends with one message and exit code 2."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    try:
+        app()
+    except InputError as error:
+        print(f"rankdet: error: {error}", file=sys.stderr)
+        sys.exit(2)
