@@ -1,0 +1,22 @@
+"""The catalogue: every table entry, its official facts and its published figures, validated.
+
+``configs/experiments.csv`` holds one line per entry, ``configs/published.csv`` one line per
+published figure. Nothing here imports torch or mmdet.
+"""
+
+from rankdet.catalogue.catalogue import Catalogue, Table, load_catalogue
+from rankdet.catalogue.config_files import config_files
+from rankdet.catalogue.entry import Entry
+from rankdet.catalogue.published import PublishedValue
+from rankdet.catalogue.state import State, entry_state
+
+__all__ = [
+    "Catalogue",
+    "Entry",
+    "PublishedValue",
+    "State",
+    "Table",
+    "config_files",
+    "entry_state",
+    "load_catalogue",
+]
