@@ -1,0 +1,149 @@
+"""``rankdet evaluate``: AP, AR and oLRP of a detections file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rankdet.cli.app import app
+from rankdet.errors import InputError
+from rankdet.files import read_json, write_json
+
+IOU_TYPES = ("bbox", "segm")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    detections: Annotated[
+        list[Path],
+        typer.Option(
+            "--detections",
+            help="COCO results JSON. Repeat it to pair files with --iou-type in order; one file "
+            "serves all types.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where to write metrics.json.")],
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", help="COCO or LVIS v1 annotations.")
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option("--dataset", help="In place of --annotations: a manifest (rankdet prepare)."),
+    ] = None,
+    iou_type: Annotated[
+        list[str], typer.Option("--iou-type", help="bbox or segm; repeat it for both.")
+    ] = ["bbox"],  # noqa: B006 - typer copies it
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="coco or lvis; default: coco or the manifest's")
+    ] = None,
+    area: Annotated[
+        str,
+        typer.Option(
+            "--area",
+            help="Which area of a detection is small, medium, large: box, mask, or auto "
+            "(the toolkits' rule: box if the results hold boxes).",
+        ),
+    ] = "auto",
+    curves: Annotated[
+        Path | None, typer.Option("--curves", help="Also write PR and LRP curves here.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Run pycocotools too and fail on any difference (slow)."),
+    ] = False,
+) -> None:
+    """Evaluate detections: AP, AR and oLRP from one matching pass.
+
+    Example: rankdet evaluate --annotations instances_val2017.json --detections bbox.json
+    --iou-type bbox --detections segm.json --iou-type segm --out metrics.json
+    """
+    from rankdet.evaluation import evaluate, read_ground_truth
+    from rankdet.evaluation.judge import check as check_with_pycocotools
+
+    pairs = _pairs(iou_type, detections)
+    annotations, protocol = _ground_truth(annotations, dataset, protocol)
+    if check and protocol != "coco":
+        raise InputError(
+            "--check with the COCO protocol", f"--protocol {protocol}", "pycocotools has no other"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ground_truth = read_ground_truth(annotations, [kind for kind, _ in pairs], protocol)
+        results = {}
+        for kind, path in pairs:
+            results[kind] = evaluate(ground_truth, path, kind, protocol, area)
+            if check:
+                if area != "auto":
+                    raise InputError("--check with --area auto", f"--area {area}", "drop one")
+                check_with_pycocotools(results[kind], annotations, path, kind)
+    for warning in caught:
+        typer.echo(f"rankdet: warning: {warning.message}", err=True)
+    document: dict[str, Any] = {kind: metrics.numbers for kind, metrics in results.items()}
+    document["per_class"] = {kind: metrics.per_class for kind, metrics in results.items()}
+    write_json(out, document)
+    if curves is not None:
+        write_json(curves, {kind: _figures(metrics) for kind, metrics in results.items()}, None)
+    for kind, metrics in results.items():
+        typer.echo(f"{kind}: {_line(metrics.numbers)}{' = pycocotools' if check else ''}")
+
+
+def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[str, Path]]:
+    unknown = [kind for kind in kinds if kind not in IOU_TYPES]
+    if unknown:
+        raise InputError("--iou-type bbox or segm", unknown[0], "choose one of them")
+    if len(set(kinds)) != len(kinds):
+        raise InputError("each --iou-type once", ", ".join(kinds), "drop the repetition")
+    if len(paths) == 1:
+        paths = paths * len(kinds)
+    if len(paths) != len(kinds):
+        raise InputError(
+            "one --detections for all, or one for each --iou-type",
+            f"{len(paths)} --detections for {', '.join(kinds)}",
+            "repeat both options in the same order",
+        )
+    return list(zip(kinds, paths, strict=True))
+
+
+def _ground_truth(
+    annotations: Path | None, dataset: Path | None, protocol: str | None
+) -> tuple[Path, str]:
+    if (annotations is None) == (dataset is None):
+        raise InputError(
+            "either --annotations or --dataset", "both or neither", "give exactly one of them"
+        )
+    if dataset is not None:
+        what = 'a dataset manifest {"format", "val": {"annotations"}}'
+        manifest = read_json(dataset, what)
+        try:
+            annotations = dataset.parent / manifest["val"]["annotations"]
+        except (TypeError, KeyError):
+            raise InputError(what, str(dataset), "write it with `rankdet prepare`") from None
+        protocol = protocol or manifest.get("format")
+    return annotations, protocol or "coco"
+
+
+def _figures(metrics: Any) -> dict[str, Any]:
+    names = ("category_id", "name", "annotations", "frequency", "AP", "AP50", "AP75")
+    return {
+        **metrics.curves,
+        "per_class": [
+            {
+                key: value
+                for key, value in row.items()
+                if key in names or key.split("_")[0] == "oLRP"
+            }
+            for row in metrics.per_class
+        ],
+    }
+
+
+def _line(numbers: dict[str, float | None]) -> str:
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+    parts = []
+    for name in names:
+        value = numbers[name]
+        parts.append(f"{name} {'-' if value is None else format(value, '.4f')}")
+    return "  ".join(parts)

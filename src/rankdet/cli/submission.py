@@ -1,0 +1,32 @@
+"""``rankdet submission``: pack detections for the COCO test server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankdet.cli.app import app
+
+
+@app.command("submission")
+def submission_command(
+    detections: Annotated[Path, typer.Option("--detections", help="COCO results JSON.")],
+    name: Annotated[str, typer.Option("--name", help="The algorithm's name on the server.")],
+    out_dir: Annotated[Path, typer.Option("--out-dir", help="Folder of the JSON and the zip.")],
+    image_info: Annotated[
+        Path | None,
+        typer.Option("--image-info", help="image_info_test-dev2017.json, to check image ids."),
+    ] = None,
+    testset: Annotated[
+        str, typer.Option("--testset", help="The server's name of the images.")
+    ] = "test-dev2017",
+) -> None:
+    """Pack detections_test-dev2017_<name>_results.zip for the COCO server and validate it."""
+    from rankdet.evaluation.submission import pack
+
+    _, zip_path, notes = pack(detections, name, out_dir, image_info, testset)
+    for note in notes:
+        typer.echo(f"rankdet: note: {note}", err=True)
+    typer.echo(zip_path)

@@ -1,0 +1,168 @@
+"""One matching pass from annotations and detections to every number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rankdet.errors import InputError
+from rankdet.evaluation import masks
+from rankdet.evaluation.arrangement import Arrangement, arrange, place_detections
+from rankdet.evaluation.average_precision import THRESHOLDS, ScoredMatches, accumulate
+from rankdet.evaluation.columns import Detections, GroundTruth
+from rankdet.evaluation.lrp import optimal_lrp
+from rankdet.evaluation.lvis import federated_rows
+from rankdet.evaluation.matching import match
+from rankdet.evaluation.metrics import AREA_RANGES, Metrics, summarize
+from rankdet.evaluation.overlaps import Candidates, box_candidates
+from rankdet.evaluation.reading import read_detections, read_ground_truth
+
+LIMITS = {"coco": (1, 10, 100), "lvis": (300,)}
+
+
+def evaluate(
+    annotations: str | Path | dict[str, Any] | GroundTruth,
+    detections: str | Path | list[Any] | Detections,
+    iou_type: Literal["bbox", "segm"] = "bbox",
+    protocol: Literal["coco", "lvis"] = "coco",
+    area: Literal["auto", "box", "mask"] = "auto",
+    limits: tuple[int, ...] | None = None,
+) -> Metrics:
+    """Compute AP, AR and oLRP of detections, equal to pycocotools, lvis and the oLRP toolkit.
+
+    Args:
+        annotations: COCO or LVIS v1 ground truth: a path, the parsed document, or the result of
+            `read_ground_truth`.
+        detections: COCO results: a path, the parsed array, or the result of `read_detections`.
+        iou_type: overlap of boxes or of masks.
+        protocol: "coco": 100 detections per image and category. "lvis": 300 per image, federated
+            ground truth, no crowds.
+        area: which area of a detection decides small, medium, large: "box" (w * h), "mask" (pixel
+            count), or "auto", the toolkits' rule: the box if the results hold boxes. Tables made
+            with mmdetection before 2.12 used boxes for masks too; later ones use masks.
+        limits: detections per image and category in AR, ascending; AP and oLRP use the last.
+            COCO only, default (1, 10, 100).
+
+    Returns:
+        Metrics: ``numbers``, ``per_class``, ``curves``.
+
+    Raises:
+        InputError: on malformed input; see `read_ground_truth` and `read_detections`.
+
+    Example:
+        >>> metrics = evaluate("instances_val2017.json", "detections.bbox.json")  # doctest: +SKIP
+        >>> metrics.numbers["oLRP"]  # doctest: +SKIP
+    """
+    _choose("iou_type", iou_type, ("bbox", "segm"))
+    _choose("protocol", protocol, ("coco", "lvis"))
+    _choose("area", area, ("auto", "box", "mask"))
+    limits = _checked_limits(limits, protocol)
+    ground_truth = read_ground_truth(annotations, (iou_type,), protocol)
+    found = read_detections(detections)
+    image, category = place_detections(ground_truth, found)
+
+    dt_masks = masks.detection_masks(found, ground_truth, image, iou_type, area)
+    dt_area = _areas(found, dt_masks, area)
+    if protocol == "lvis":
+        rows, is_unlabelled = federated_rows(ground_truth, image, category, found.score, dt_area)
+        arrangement = arrange(ground_truth, image, category, found.score, rows, None)
+    else:
+        rows, is_unlabelled = np.flatnonzero(category >= 0), None
+        arrangement = arrange(ground_truth, image, category, found.score, rows, limits[-1])
+
+    gt_ignored = _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
+    candidates = _candidates(arrangement, ground_truth, found, dt_masks, iou_type)
+    gt_row = arrangement.gt_row
+    matches = match(
+        candidates,
+        arrangement.group,
+        THRESHOLDS,
+        gt_ignored[gt_row],
+        ground_truth.is_crowd[gt_row],
+    )
+    costs = ~_outside(dt_area[arrangement.row])
+    if is_unlabelled is not None:
+        costs &= ~is_unlabelled[arrangement.row][:, None]
+    scored = _in_score_order(arrangement, matches, costs)
+    gt_count = np.stack(
+        [
+            np.bincount(ground_truth.category[~ignored], minlength=len(ground_truth.category_ids))
+            for ignored in gt_ignored.T
+        ],
+        axis=1,
+    )
+    return summarize(
+        accumulate(scored, gt_count, limits),
+        optimal_lrp(scored, gt_count),
+        limits,
+        ground_truth.category_ids,
+        ground_truth.category_names,
+        ground_truth.frequency if protocol == "lvis" else None,
+    )
+
+
+def _choose(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name} one of {', '.join(known)}", repr(value), "choose one of them")
+
+
+def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int, ...]:
+    if limits is None:
+        return LIMITS[protocol]
+    limits = tuple(int(limit) for limit in limits)
+    if protocol == "lvis" or not limits or limits[0] < 1 or list(limits) != sorted(set(limits)):
+        raise InputError(
+            "ascending positive limits, for COCO only", f"{limits} for {protocol}", "omit limits"
+        )
+    return limits
+
+
+def _outside(area: np.ndarray) -> np.ndarray:
+    """Return whether each area lies outside each range [N, A]; both ends belong to the range."""
+    low, high = np.array(list(AREA_RANGES.values())).T
+    return (area[:, None] < low) | (area[:, None] > high)
+
+
+def _areas(found: Detections, dt_masks: list | None, area: str) -> np.ndarray:
+    if found.box is not None and area != "mask":
+        return found.box[:, 2] * found.box[:, 3]
+    return masks.areas(dt_masks or [])
+
+
+def _candidates(
+    arrangement: Arrangement,
+    ground_truth: GroundTruth,
+    found: Detections,
+    dt_masks: list | None,
+    iou_type: str,
+) -> Candidates:
+    gt_row, lowest = arrangement.gt_row, float(THRESHOLDS[0])
+    is_crowd = ground_truth.is_crowd[gt_row]
+    if iou_type == "segm":
+        gt_masks = masks.ground_truth_masks(ground_truth, gt_row)
+        dt_masks = [dt_masks[row] for row in arrangement.row.tolist()]
+        return masks.mask_candidates(arrangement, dt_masks, gt_masks, is_crowd, lowest)
+    box = found.box if found.box is not None else masks.boxes(dt_masks)
+    return box_candidates(
+        arrangement, box[arrangement.row], ground_truth.box[gt_row], is_crowd, lowest
+    )
+
+
+def _in_score_order(arrangement: Arrangement, matches, costs: np.ndarray) -> ScoredMatches:
+    by_score = arrangement.by_score
+    place = np.empty(len(by_score), dtype=np.int64)
+    place[by_score] = np.arange(len(by_score))
+    position = place[matches.detection]
+    order = np.argsort(position)
+    return ScoredMatches(
+        category=arrangement.category[by_score],
+        rank=arrangement.rank[by_score],
+        score=arrangement.score[by_score],
+        costs=costs[by_score],
+        position=position[order],
+        is_matched=matches.is_matched[order],
+        is_true=matches.is_true[order],
+        iou=matches.iou[order],
+    )

@@ -1,0 +1,106 @@
+"""pycocotools as judge of record: the same detections, number by number, class by class."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankdet.errors import InputError
+from rankdet.evaluation.json_rows import read_document
+from rankdet.evaluation.metrics import Metrics
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+def _document(source: Any, what: str) -> Any:
+    return read_document(source, what) if isinstance(source, (str, Path)) else source
+
+
+def pycocotools_numbers(
+    annotations: str | Path | dict[str, Any],
+    detections: str | Path | list[Any],
+    iou_type: str,
+) -> tuple[dict[str, float | None], dict[int, float | None]]:
+    """Return the twelve numbers of pycocotools and its AP per category id."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    # pycocotools writes into what it is given, and prints.
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = _copied(_document(annotations, "annotations"))
+        for row in truth.dataset["annotations"]:
+            row.setdefault("iscrowd", 0)
+        truth.createIndex()
+        rows = [dict(row) for row in _document(detections, "detections")]
+        if not rows:
+            return dict.fromkeys(NAMES), {}
+        judge = COCOeval(truth, truth.loadRes(rows), iou_type)
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    numbers = {name: _absent_as_none(value) for name, value in zip(NAMES, judge.stats, strict=True)}
+    precision = judge.eval["precision"][:, :, :, 0, -1]
+    per_class = {}
+    for index, category_id in enumerate(judge.params.catIds):
+        present = precision[:, :, index][precision[:, :, index] > -1]
+        per_class[int(category_id)] = float(np.mean(present)) if present.size else None
+    return numbers, per_class
+
+
+def _copied(document: dict[str, Any]) -> dict[str, Any]:
+    rows = [dict(row) for row in document["annotations"]]
+    return {"info": {}, "licenses": [], **document, "annotations": rows}
+
+
+def _absent_as_none(value: float) -> float | None:
+    return None if value == -1 else float(value)
+
+
+def differences(
+    metrics: Metrics,
+    annotations: str | Path | dict[str, Any],
+    detections: str | Path | list[Any],
+    iou_type: str,
+) -> list[str]:
+    """Return one line for each number that is not exactly that of pycocotools; none is right.
+
+    With no detections at all pycocotools gives no numbers, so there is nothing to differ from.
+    """
+    numbers, per_class = pycocotools_numbers(annotations, detections, iou_type)
+    if not per_class:
+        return []
+    lines = [
+        f"{iou_type} {name}: {metrics.numbers[name]!r}, pycocotools {value!r}"
+        for name, value in numbers.items()
+        if metrics.numbers[name] != value
+    ]
+    for row in metrics.per_class:
+        value = per_class[row["category_id"]]
+        if row["AP"] != value:
+            lines.append(f"{iou_type} AP of {row['name']}: {row['AP']!r}, pycocotools {value!r}")
+    return lines
+
+
+def check(
+    metrics: Metrics,
+    annotations: str | Path | dict[str, Any],
+    detections: str | Path | list[Any],
+    iou_type: str,
+) -> None:
+    """Compare with pycocotools.
+
+    Raises:
+        InputError: naming the first differences, if there is any.
+    """
+    lines = differences(metrics, annotations, detections, iou_type)
+    if lines:
+        raise InputError(
+            "the numbers of pycocotools",
+            f"{len(lines)} differences: {'; '.join(lines[:4])}",
+            "report this with the two files: one of the evaluators is wrong",
+        )

@@ -1,0 +1,155 @@
+"""The numbers of an evaluation under the field's names, as 0-1 floats; absent is None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rankdet.evaluation.average_precision import (
+    RECALL_LEVELS,
+    THRESHOLDS,
+    Accumulated,
+    mean_of_present,
+)
+from rankdet.evaluation.lrp import SCORE_GRID, LrpErrors, mean_of_defined
+
+AREA_RANGES = {
+    "all": (0.0, 1e5**2),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e5**2),
+}
+_SUFFIXES = ("", "s", "m", "l")
+_FREQUENCIES = ("r", "c", "f")
+LRP_PARTS = {
+    "oLRP": "error",
+    "oLRP_loc": "localization",
+    "oLRP_fp": "false_positive",
+    "oLRP_fn": "false_negative",
+}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What `rankdet.evaluation.evaluate` returns.
+
+    Attributes:
+        numbers: the metrics by name, 0-1 at full precision; None where nothing is present.
+            COCO: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl, oLRP, oLRP_loc,
+            oLRP_fp, oLRP_fn, oLRPs, oLRPm, oLRPl. LVIS: APr, APc, APf and AR300 in place of the
+            three AR, oLRPr, oLRPc, oLRPf in place of the sizes.
+        per_class: one row per category, with its LRP-optimal score ``oLRP_threshold``.
+        curves: precision-recall and LRP-score curves, means over the present classes.
+        by_area: oLRP and its components for all, small, medium, large.
+    """
+
+    numbers: dict[str, float | None]
+    per_class: list[dict[str, Any]]
+    curves: dict[str, Any]
+    by_area: dict[str, dict[str, float | None]] = field(default_factory=dict)
+
+
+def summarize(
+    accumulated: Accumulated,
+    lrp: LrpErrors,
+    limits: tuple[int, ...],
+    category_ids: np.ndarray,
+    category_names: list[str],
+    frequency: list[str] | None,
+) -> Metrics:
+    """Average over classes, thresholds and recall levels in the toolkits' order of summation."""
+    precision, recall = accumulated.precision, accumulated.recall
+    numbers: dict[str, float | None] = {
+        "AP": mean_of_present(precision[..., 0]),
+        "AP50": mean_of_present(precision[0, ..., 0]),
+        "AP75": mean_of_present(precision[5, ..., 0]),
+    }
+    for index, suffix in enumerate(_SUFFIXES[1:], start=1):
+        numbers["AP" + suffix] = mean_of_present(precision[..., index])
+    groups = {}
+    if frequency is not None:
+        groups = {name: np.array([each == name for each in frequency]) for name in _FREQUENCIES}
+    for name, members in groups.items():
+        numbers["AP" + name] = mean_of_present(precision[:, :, members, 0])
+    for index, limit in enumerate(limits):
+        numbers[f"AR{limit}"] = mean_of_present(recall[:, :, 0, index])
+    for index, suffix in enumerate(_SUFFIXES[1:], start=1):
+        numbers["AR" + suffix] = mean_of_present(recall[:, :, index, -1])
+    by_area = {
+        label: {
+            name: mean_of_defined(getattr(lrp, part)[:, index]) for name, part in LRP_PARTS.items()
+        }
+        for index, label in enumerate(AREA_RANGES)
+    }
+    numbers.update(by_area["all"])
+    for name, members in groups.items():
+        numbers["oLRP" + name] = mean_of_defined(lrp.error[members, 0])
+    if not groups:
+        for label, suffix in zip(list(AREA_RANGES)[1:], _SUFFIXES[1:], strict=True):
+            numbers["oLRP" + suffix] = by_area[label]["oLRP"]
+    per_class = [
+        _class_row(accumulated, lrp, limits, index, int(category_ids[index]), name, frequency)
+        for index, name in enumerate(category_names)
+    ]
+    return Metrics(numbers, per_class, _curves(accumulated, lrp), by_area)
+
+
+def _optional(value: float) -> float | None:
+    return None if np.isnan(value) or value == -1 else float(value)
+
+
+def _class_row(
+    accumulated: Accumulated,
+    lrp: LrpErrors,
+    limits: tuple[int, ...],
+    index: int,
+    category_id: int,
+    name: str,
+    frequency: list[str] | None,
+) -> dict[str, Any]:
+    precision, recall = accumulated.precision[:, :, index], accumulated.recall[:, index]
+    row: dict[str, Any] = {
+        "category_id": category_id,
+        "name": name,
+        "annotations": int(accumulated.gt_count[index, 0]),
+    }
+    if frequency is not None:
+        row["frequency"] = frequency[index]
+    row["AP"] = mean_of_present(precision[..., 0])
+    row["AP50"] = mean_of_present(precision[0, :, 0])
+    row["AP75"] = mean_of_present(precision[5, :, 0])
+    for area, suffix in enumerate(_SUFFIXES[1:], start=1):
+        row["AP" + suffix] = mean_of_present(precision[..., area])
+    row[f"AR{limits[-1]}"] = mean_of_present(recall[:, 0, -1])
+    for area, suffix in enumerate(_SUFFIXES):
+        for key, part in LRP_PARTS.items():
+            parts = key.split("_")
+            parts[0] += suffix
+            row["_".join(parts)] = _optional(getattr(lrp, part)[index, area])
+        row[f"oLRP{suffix}_threshold"] = _optional(lrp.threshold[index, area])
+    return row
+
+
+def _curves(accumulated: Accumulated, lrp: LrpErrors) -> dict[str, Any]:
+    """Class means: compact, and enough for the figures of the report."""
+    present = accumulated.gt_count[:, 0] > 0
+    if not present.any():
+        return {}
+    precision = accumulated.precision[:, :, present, 0].mean(axis=2)  # [T, R]
+    curve = lrp.curve[present].mean(axis=0)
+    return {
+        "recall": _short(RECALL_LEVELS),
+        "precision": {
+            **{f"{THRESHOLDS[i]:.2f}": _short(precision[i]) for i in (0, 5)},
+            "mean": _short(precision.mean(axis=0)),
+        },
+        "score": _short(SCORE_GRID),
+        "LRP": _short(curve),
+        "classes": int(present.sum()),
+    }
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [round(value, 6) for value in values.tolist()]

@@ -1,0 +1,209 @@
+"""Read annotations and detections into columns, and refuse what cannot be evaluated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankdet.errors import InputError
+from rankdet.evaluation import fields
+from rankdet.evaluation.columns import Detections, GroundTruth
+from rankdet.evaluation.json_rows import read_document, read_rows
+
+BLOCK_ROWS = 1 << 16
+ANNOTATIONS = "an annotation file in the COCO layout"
+DETECTIONS = "detections as a COCO results array"
+
+
+def read_ground_truth(
+    source: str | Path | dict[str, Any] | GroundTruth,
+    iou_types: Iterable[str] = ("bbox", "segm"),
+    protocol: str = "coco",
+) -> GroundTruth:
+    """Read annotations in the COCO or LVIS v1 layout.
+
+    Args:
+        source: a path (also .json.gz), the parsed document, or an earlier result of this function.
+        iou_types: what will be evaluated: "bbox" needs boxes, "segm" needs masks.
+        protocol: "coco" or "lvis"; LVIS needs its federated fields.
+
+    Raises:
+        InputError: on a missing field, duplicate ids, an annotation with id 0, no image or no
+            category.
+    """
+    if isinstance(source, GroundTruth):
+        return source
+    document = source if isinstance(source, dict) else read_document(source, ANNOTATIONS)
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(key), list) for key in ("images", "annotations", "categories")
+    ):
+        keys = sorted(document) if isinstance(document, dict) else type(document).__name__
+        raise InputError(
+            f'{ANNOTATIONS}: an object with the arrays "images", "annotations", "categories"',
+            f"{keys!s:.100}",
+            "check that annotations and detections are not swapped",
+        )
+    image_ids, images = _ids(document["images"], "image")
+    category_ids, categories = _ids(document["categories"], "category")
+    rows = _evaluated_rows(document["annotations"], image_ids, category_ids)
+    is_crowd = _flags(rows, "iscrowd")
+    area = fields.numbers(rows, "area", "annotation")
+    is_lvis = protocol == "lvis"
+    if is_lvis:  # LVIS knows no crowds, honours `ignore`, and drops what has no area
+        rows, area = _with_area(rows, area)
+        is_crowd = np.zeros(len(rows), dtype=bool)
+    ground_truth = GroundTruth(
+        image_ids=image_ids,
+        image_sizes=np.array(
+            [(row.get("height") or 0, row.get("width") or 0) for row in images], dtype=np.int64
+        ).reshape(-1, 2),
+        category_ids=category_ids,
+        category_names=[str(row.get("name", row["id"])) for row in categories],
+        image=np.searchsorted(image_ids, fields.integers(rows, "image_id", "annotation")),
+        category=np.searchsorted(category_ids, fields.integers(rows, "category_id", "annotation")),
+        box=fields.boxes(rows, "annotation") if "bbox" in iou_types else np.zeros((len(rows), 4)),
+        area=area,
+        is_crowd=is_crowd,
+        is_ignored=_flags(rows, "ignore") if is_lvis else is_crowd,
+        segmentation=(
+            fields.values(rows, "segmentation", "annotation") if "segm" in iou_types else None
+        ),
+    )
+    return _with_federated_fields(ground_truth, images, categories) if is_lvis else ground_truth
+
+
+def _ids(rows: list[Any], what: str) -> tuple[np.ndarray, list[Any]]:
+    """Return the ascending ids and the rows in that order."""
+    ids = fields.integers(rows, "id", what)
+    if not len(ids):
+        raise InputError(f"at least one {what}", "none", "check the annotation file")
+    order = np.argsort(ids, kind="stable")
+    _refuse_duplicates(ids[order], what)
+    return ids[order], [rows[i] for i in order]
+
+
+def _refuse_duplicates(ascending: np.ndarray, what: str) -> None:
+    twice = ascending[1:][ascending[1:] == ascending[:-1]]
+    if len(twice):
+        raise InputError(
+            f"unique {what} ids",
+            f"{len(twice)} repeated, the first {twice[0]}",
+            "renumber them from 1: one would hide the other",
+        )
+
+
+def _evaluated_rows(
+    rows: list[Any], image_ids: np.ndarray, category_ids: np.ndarray
+) -> list[dict[str, Any]]:
+    """Return the annotations of listed images and categories; the others count for nothing."""
+    ids = fields.integers(rows, "id", "annotation")
+    _refuse_duplicates(np.sort(ids), "annotation")
+    if (ids == 0).any():
+        raise InputError(
+            "annotation ids from 1",
+            "an annotation with id 0",
+            "add 1 to every annotation id: COCO toolkits read a match with id 0 as no match",
+        )
+    image = fields.integers(rows, "image_id", "annotation")
+    category = fields.integers(rows, "category_id", "annotation")
+    is_listed = np.isin(image, image_ids) & np.isin(category, category_ids)
+    return rows if is_listed.all() else [rows[i] for i in np.flatnonzero(is_listed)]
+
+
+def _flags(rows: Sequence[dict[str, Any]], key: str) -> np.ndarray:
+    return np.array([bool(row.get(key, 0)) for row in rows], dtype=bool)
+
+
+def _with_area(rows: list[Any], area: np.ndarray) -> tuple[list[Any], np.ndarray]:
+    kept = np.flatnonzero(area > 0)
+    return [rows[i] for i in kept], area[kept]
+
+
+def _with_federated_fields(
+    ground_truth: GroundTruth, images: list[Any], categories: list[Any]
+) -> GroundTruth:
+    frequency = fields.values(categories, "frequency", "LVIS category")
+    unknown = sorted(set(map(str, frequency)) - {"r", "c", "f"})
+    if unknown:
+        raise InputError('"frequency" r, c or f', f"{unknown[:3]}", "use LVIS v1 annotations")
+    pairs = {}
+    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+        lists = fields.values(images, key, "LVIS image")
+        ids = np.array([category for each in lists for category in each], dtype=np.int64)
+        image = np.repeat(np.arange(len(images)), [len(each) for each in lists])
+        known = np.isin(ids, ground_truth.category_ids)
+        category = np.searchsorted(ground_truth.category_ids, ids[known])
+        pairs[key] = np.unique(ground_truth.pair_key(image[known], category))
+    return replace(
+        ground_truth,
+        frequency=frequency,
+        negative=pairs["neg_category_ids"],
+        not_exhaustive=pairs["not_exhaustive_category_ids"],
+    )
+
+
+def read_detections(source: str | Path | list[Any] | Detections) -> Detections:
+    """Read a COCO results array.
+
+    As in the official loader the first entry decides what the file holds: boxes (and masks, if it
+    has both) or masks only.
+
+    Args:
+        source: a path (also .json.gz), the parsed array, or an earlier result of this function.
+
+    Raises:
+        InputError: on a missing field, a score that is text, NaN or infinite, a malformed box.
+    """
+    if isinstance(source, Detections):
+        return source
+    if isinstance(source, (str, Path)):
+        blocks: Iterable[list[Any]] = read_rows(source, DETECTIONS)
+    elif isinstance(source, list):
+        blocks = (source[i : i + BLOCK_ROWS] for i in range(0, len(source), BLOCK_ROWS))
+    else:
+        raise InputError(DETECTIONS, f"a {type(source).__name__}", "pass the array or its path")
+    parts: list[Detections] = []
+    for block in blocks:
+        if block:
+            parts.append(_columns(block, parts[0] if parts else None))
+    if not parts:
+        warnings.warn(
+            "no detections: every present class counts as missed (AP 0, oLRP 1)", stacklevel=2
+        )
+        nothing = np.zeros(0, dtype=np.int64)
+        return Detections(nothing, nothing, np.zeros(0), np.zeros((0, 4)), [])
+    return Detections(
+        np.concatenate([part.image_id for part in parts]),
+        np.concatenate([part.category_id for part in parts]),
+        np.concatenate([part.score for part in parts]),
+        None if parts[0].box is None else np.concatenate([part.box for part in parts]),
+        None
+        if any(part.segmentation is None for part in parts)
+        else [mask for part in parts for mask in part.segmentation],
+    )
+
+
+def _columns(rows: list[Any], like: Detections | None) -> Detections:
+    what = "detection"
+    first = rows[0] if isinstance(rows[0], dict) else {}
+    has_boxes = bool(first.get("bbox")) if like is None else like.box is not None
+    has_masks = all(isinstance(row, dict) and "segmentation" in row for row in rows)
+    if not has_boxes and like is None and "segmentation" not in first:
+        fields.values(rows, "image_id", what)
+        raise InputError(
+            '"bbox" or "segmentation" in every detection',
+            f"a first entry with {sorted(first)}",
+            "write the file in the COCO results layout",
+        )
+    return Detections(
+        fields.integers(rows, "image_id", what),
+        fields.integers(rows, "category_id", what),
+        fields.numbers(rows, "score", what),
+        fields.boxes(rows, what) if has_boxes else None,
+        fields.values(rows, "segmentation", what) if has_masks or not has_boxes else None,
+    )
