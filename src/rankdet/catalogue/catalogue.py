@@ -22,6 +22,13 @@ class Table:
     title: str
     entries: tuple[Entry, ...]
 
+    @property
+    def heading(self) -> str:
+        """The title without the remarks that the catalogue keeps about its origin."""
+        return self.title.removesuffix(" (heading stripped in the seed text)").removeprefix(
+            "extension rows: "
+        )
+
 
 class Catalogue:
     """Entries by id, in the order of the file; read it with `load_catalogue`."""
@@ -111,7 +118,7 @@ def _read_entries(folder: Path) -> list[Entry]:
 def _read_published(folder: Path, entry_ids: set[str]) -> list[PublishedValue]:
     path = folder / "published.csv"
     values: list[PublishedValue] = []
-    seen: set[tuple[str, ...]] = set()
+    seen: set[tuple[str | None, ...]] = set()
     for line, value in read_rows(path, PublishedValue):
         if value.entry_id not in entry_ids:
             wish = "an entry of experiments.csv"

@@ -1,0 +1,121 @@
+"""``rankdet list`` and ``rankdet show``: the catalogue, its published figures and its state."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankdet.cli.app import app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rankdet.catalogue import Catalogue, State, Table
+
+Results = Annotated[Path, typer.Option("--results", help="Folder with <preset>/<entry>/.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command("list")
+def list_command(
+    table: Annotated[str | None, typer.Option("--table", help="Slug of one table.")] = None,
+    paper: Annotated[str | None, typer.Option("--paper", help="Part of a paper's name.")] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="Build every model that has a config (needs mmdet).")
+    ] = False,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """List the catalogue by paper and table, with what is published and how far each entry is."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.report.listing import as_data, listing
+
+    catalogue = load_catalogue()
+    tables = _select(catalogue, table, paper)
+    states = {
+        entry.entry_id: _state(catalogue, entry.entry_id, results)
+        for chosen in tables
+        for entry in chosen.entries
+    }
+    builds = _build([name for name, state in states.items() if state.has_config]) if build else None
+    if as_json:
+        typer.echo(json.dumps(as_data(catalogue, tables, states, builds), indent=2))
+    else:
+        _console().print(listing(catalogue, tables, states, builds))
+    if builds and any(outcome.startswith("fails") for outcome in builds.values()):
+        raise typer.Exit(1)
+
+
+@app.command("show")
+def show_command(
+    entry_id: Annotated[str, typer.Argument(metavar="ENTRY", help="Id, as in `rankdet list`.")],
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Show one entry: published figures, facts of the official run with their source, notes."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.report.entry_page import entry_page
+
+    catalogue = load_catalogue()
+    entry = catalogue[entry_id]
+    published = catalogue.published(entry_id)
+    state = _state(catalogue, entry_id, results)
+    if as_json:
+        facts = entry.model_dump(mode="json", exclude={"status"})
+        figures = [value.model_dump(exclude={"entry_id"}) for value in published]
+        document = {
+            **facts,
+            "origin": entry.status,
+            "pool_images": entry.pool_images,
+            "status": state.label,
+            "published": figures,
+        }
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        heading = catalogue.table(entry.table_slug).heading
+        _console().print(entry_page(entry, heading, published, state))
+
+
+def _select(catalogue: Catalogue, slug: str | None, paper: str | None) -> list[Table]:
+    from rankdet.errors import InputError, nearest
+
+    tables = [catalogue.table(slug)] if slug else list(catalogue.tables)
+    if paper:
+        papers = {table.paper for table in tables}
+        tables = [table for table in tables if paper.lower() in table.paper.lower()]
+        if not tables:
+            raise InputError("part of the name of a paper", repr(paper), nearest(paper, papers))
+    return tables
+
+
+def _state(catalogue: Catalogue, entry_id: str, results: Path) -> State:
+    from rankdet.catalogue import entry_state
+
+    has_figures = bool(catalogue.published(entry_id))
+    return entry_state(catalogue[entry_id], results, has_figures=has_figures)
+
+
+def _build(entry_ids: list[str]) -> dict[str, str]:
+    """Build each model; the reason of a failure is one line, whatever went wrong inside mmdet."""
+    from rankdet.training.build import build_model
+
+    outcomes = {}
+    for entry_id in entry_ids:
+        try:
+            build_model(entry_id)
+            outcomes[entry_id] = "builds"
+        except Exception as error:  # a registry, a config or a model may raise anything
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            outcomes[entry_id] = f"fails: {reason}"
+    return outcomes
+
+
+def _console() -> Console:
+    """A terminal is as wide as it is; a pipe gets lines wide enough for every table."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=False)
+    return console if console.is_terminal else Console(width=140)

@@ -1,0 +1,1 @@
+"""Tables, figures and pages from what lies in ``results/``: no torch, no mmdet."""

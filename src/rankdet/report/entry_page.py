@@ -1,0 +1,121 @@
+"""One entry on the terminal: published figures, facts with their source, state."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from rankdet.catalogue import Entry, PublishedValue, State
+from rankdet.report.listing import state_text
+
+# Groups of facts; the keys of `verified` whose name starts with one of the prefixes tell where
+# the group was read. An `all_hyperparameters` in `verified` stands for every group.
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "data": (
+        ("optimiser_lr_schedule_data_model",),
+        ("dataset", "train_scale", "augmentations", "img_mean", "img_std", "to_rgb"),
+    ),
+    "model": (
+        ("optimiser_lr_schedule_data_model",),
+        (
+            *("detector", "backbone", "neck", "dcn", "head_type", "anchors", "box_coder_stds"),
+            *("pretrained", "pretrained_url", "frozen_stages", "norm_eval"),
+        ),
+    ),
+    "loss": (
+        ("loss_hparams",),
+        ("loss_cls", "loss_bbox", "loss_mask", "loss_hparams"),
+    ),
+    "assignment": (("optimiser_lr_schedule_data_model",), ("assigner", "sampler")),
+    "schedule": (
+        ("optimiser_lr_schedule_data_model",),
+        (
+            *("epochs", "optimizer", "base_lr", "momentum", "weight_decay", "lr_policy"),
+            *("lr_steps", "warmup", "warmup_iters", "warmup_ratio", "grad_clip"),
+        ),
+    ),
+    "batch": (
+        ("optimiser_lr_schedule_data_model",),
+        ("samples_per_gpu", "pool_images", "workers_per_gpu"),
+    ),
+    "machines": (("gpus_official",), ("gpus_official", "total_batch")),
+    "test": (
+        ("test_settings", "optimiser_lr_schedule_data_model_test"),
+        (
+            *("test_scale", "score_thr", "nms", "nms_iou", "nms_pre", "max_per_img"),
+            *("test_other", "metrics_to_report"),
+        ),
+    ),
+}
+
+
+def source_of(entry: Entry, prefixes: tuple[str, ...]) -> str:
+    """Return where a group of facts was read, or 'not stated'."""
+    for key, source in entry.verified.items():
+        if key == "all_hyperparameters" or key.startswith(prefixes):
+            return source.replace("_", " ")
+    return "not stated"
+
+
+def entry_page(
+    entry: Entry, heading: str, published: tuple[PublishedValue, ...], state: State
+) -> RenderableType:
+    """Return everything the catalogue knows about ``entry``; ``heading`` is its table's."""
+    head = Text.assemble(
+        (f"{entry.entry_id}\n", "bold"),
+        f"{entry.row_label} — {heading} [{entry.table_slug}]\n{entry.paper}\nstatus: ",
+        state_text(state),
+        f"\nconfig: configs/{entry.family}/{entry.entry_id}.py"
+        + ("" if state.has_config else " (none yet)"),
+    )
+    official = entry.official_config
+    if entry.has_official_config:
+        official = f"{entry.official_repo} {entry.official_config} @ {entry.repo_commit[:8]}"
+    head.append(f"\nofficial config: {official or 'none is public'}")
+    parts: list[RenderableType] = [head, _published(published), _facts(entry)]
+    if entry.notes.strip():
+        parts.append(Text.assemble(("\nnotes  ", "bold"), entry.notes.strip()))
+    return Group(*parts)
+
+
+def _plain(title: str) -> RichTable:
+    return RichTable(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+
+
+def _published(published: tuple[PublishedValue, ...]) -> RenderableType:
+    if not published:
+        return Text("\nno published figure", "dim")
+    view = _plain("published figures")
+    view.add_column("metric")
+    view.add_column("value", justify="right")
+    view.add_column("split")
+    view.add_column("source", overflow="fold")
+    for value in published:
+        kind = {"bbox": "box ", "segm": "mask "}.get(value.iou_type or "", "")
+        number = "—" if value.value is None else f"{value.value:g}"
+        view.add_row(f"{kind}{value.metric}", number, value.split, value.source)
+    return view
+
+
+def _facts(entry: Entry) -> RichTable:
+    view = _plain("facts of the official run, and where they were read")
+    view.add_column("fact")
+    view.add_column("value", overflow="fold")
+    view.add_column("source", overflow="fold", min_width=14)
+    for group, (prefixes, fields) in GROUPS.items():
+        view.add_row(Text(group, "italic"), "", source_of(entry, prefixes))
+        for field in fields:
+            value = getattr(entry, field)
+            if value not in (None, ""):
+                shown = f"{value:g}" if isinstance(value, float) else str(value)
+                view.add_row(f"  {field}", Text(shown), "")
+    return view
