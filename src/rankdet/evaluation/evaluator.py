@@ -63,8 +63,9 @@ def evaluate(
     found = read_detections(detections)
     image, category = place_detections(ground_truth, found)
 
-    dt_masks = masks.detection_masks(found, ground_truth, image, iou_type, area)
-    dt_area = _areas(found, dt_masks, area)
+    dt_masks, dt_area = masks.detection_masks(found, ground_truth, image, iou_type, area)
+    if found.box is not None and area != "mask":
+        dt_area = found.box[:, 2] * found.box[:, 3]
     if protocol == "lvis":
         rows, is_unlabelled = federated_rows(ground_truth, image, category, found.score, dt_area)
         arrangement = arrange(ground_truth, image, category, found.score, rows, None)
@@ -123,12 +124,6 @@ def _outside(area: np.ndarray) -> np.ndarray:
     """Return whether each area lies outside each range [N, A]; both ends belong to the range."""
     low, high = np.array(list(AREA_RANGES.values())).T
     return (area[:, None] < low) | (area[:, None] > high)
-
-
-def _areas(found: Detections, dt_masks: list | None, area: str) -> np.ndarray:
-    if found.box is not None and area != "mask":
-        return found.box[:, 2] * found.box[:, 3]
-    return masks.areas(dt_masks or [])
 
 
 def _candidates(

@@ -12,7 +12,7 @@ import numpy as np
 
 from rankdet.errors import InputError
 from rankdet.evaluation.json_rows import read_document
-from rankdet.evaluation.masks import check_rle
+from rankdet.evaluation.masks import checked_masks
 from rankdet.evaluation.reading import read_detections
 from rankdet.files import atomic_path
 
@@ -92,10 +92,13 @@ def _validate(rows: list[Any], image_info: str | Path | None) -> list[str]:
             f"{counts.max()} on image {image_ids[counts.argmax()]}",
             f"keep the {PER_IMAGE} best of each image (test_cfg.max_per_img)",
         )
-    for number, row in enumerate(rows):
-        if "segmentation" in row:
-            size = row["segmentation"]["size"] if isinstance(row["segmentation"], dict) else (0, 0)
-            check_rle(row["segmentation"], *size, what=f"detection {number}")
+    masks = [
+        (number, row["segmentation"]) for number, row in enumerate(rows) if "segmentation" in row
+    ]
+    # Sizes are not known without the images; each mask must at least add up to its own.
+    checked_masks(
+        [mask for _, mask in masks], [(0, 0)] * len(masks), [f"detection {n}" for n, _ in masks]
+    )
     if image_info is None:
         return ["image ids were not checked: give the list of test images to do so"]
     listed = np.array([row["id"] for row in read_document(image_info, "image info")["images"]])

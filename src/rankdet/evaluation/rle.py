@@ -1,0 +1,136 @@
+"""Check run-length codes by the ten thousand: torn strings, foreign characters, wrong totals.
+
+The compiled decoder trusts its input and reads past the end of a torn string, so every mask that
+comes from outside goes through here first. The pixel counts fall out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rankdet.errors import InputError
+
+CHARACTERS_AT_ONCE = 1 << 17
+LONGEST_COUNT = 6  # characters; 30 bits are more than any image has pixels
+
+
+def refuse(problem: str, what: str) -> InputError:
+    """Return the error for a malformed mask."""
+    return InputError(
+        'a mask as RLE {"size": [height, width], "counts": ...}',
+        f"{problem} in {what}",
+        "encode masks with pycocotools.mask.encode and decode its bytes as ASCII",
+    )
+
+
+def check_layout(row: Any, size: Sequence[int], what: str) -> None:
+    """Check everything but the characters; ``size`` is the image's, zeros if unknown.
+
+    Raises:
+        InputError: if ``row`` is no RLE, or not of this size.
+    """
+    if not isinstance(row, dict) or "size" not in row or "counts" not in row:
+        raise refuse(f"{row!r:.60}", what)
+    own, counts = row["size"], row["counts"]
+    if not isinstance(own, (list, tuple)) or len(own) != 2 or min(map(_count, own)) < 0:
+        raise refuse(f"size {own!r:.40}", what)
+    if size[0] and list(own) != list(size):
+        raise refuse(f"size {list(own)} for an image of {list(size)}", what)
+    if isinstance(counts, list):
+        if any(_count(run) < 0 for run in counts):
+            raise refuse("runs that are no counts", what)
+        if sum(counts) != own[0] * own[1]:
+            raise refuse(f"runs of {sum(counts)} pixels for {own[0] * own[1]}", what)
+    elif not isinstance(counts, (str, bytes)):
+        raise refuse(f"counts of type {type(counts).__name__}", what)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else -1
+
+
+def pixel_counts(
+    texts: Sequence[str | bytes], pixels: Sequence[int], what: list[str]
+) -> np.ndarray:
+    """Decode compressed counts and return the mask areas [N].
+
+    Args:
+        texts: the ``counts`` of each RLE.
+        pixels: height * width of each.
+        what: the name of each in an error.
+
+    Raises:
+        InputError: naming the first string that is torn or does not add up to its image.
+    """
+    if not texts:
+        return np.zeros(0)
+    ends = np.cumsum([len(text) for text in texts])
+    parts, start = [], 0
+    while start < len(texts):
+        done = ends[start - 1] if start else 0
+        stop = max(int(np.searchsorted(ends, done + CHARACTERS_AT_ONCE)), start + 1)
+        block = slice(start, stop)
+        parts.append(_block_areas(texts[block], np.array(pixels[block]), what[block]))
+        start = stop
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _block_areas(texts: Sequence[str | bytes], pixels: np.ndarray, what: list[str]) -> np.ndarray:
+    joined = b"".join(
+        text if isinstance(text, bytes) else text.encode("ascii", "replace") for text in texts
+    )
+    length = np.array([len(text) for text in texts])
+    _refuse_first(length == 0, "an empty string of counts", what)
+    code = np.frombuffer(joined, dtype=np.uint8) - np.uint8(48)  # wraps below "0"
+    after = np.cumsum(length)
+    if code.max() > 63:
+        foreign = np.add.reduceat(code > 63, after - length) > 0
+        _refuse_first(foreign, "counts with a foreign character", what)
+    _refuse_first(code[after - 1] & 32 > 0, "torn counts", what)  # a count that would go on
+
+    run, end = _numbers(code)
+    if run is None:
+        raise refuse("a count that is too long", what[int(np.searchsorted(after, end, "right"))])
+    stop = np.searchsorted(end, after)  # of each mask, among the numbers
+    first = np.concatenate([[0], stop[:-1]])
+    count = stop - first
+    place = np.arange(len(run)) - np.repeat(first, count)
+    is_odd = (place & 1).astype(bool)
+    for chosen in (is_odd, ~is_odd & (place > 0)):
+        # From the fourth on, a number is the difference to the last but one.
+        running = np.zeros(len(run) + 1, dtype=np.int64)
+        np.cumsum(np.where(chosen, run, 0), out=running[1:])
+        np.copyto(run, running[1:] - np.repeat(running[first], count), where=chosen)
+    if run.min() < 0:
+        _refuse_first(np.add.reduceat(run < 0, first) > 0, "a negative run", what)
+    wrong = np.add.reduceat(run, first) != pixels
+    _refuse_first(wrong, "runs that do not add up to the image", what)
+    return np.add.reduceat(np.where(is_odd, run, 0), first)
+
+
+def _numbers(code: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the signed numbers and the place of the last character of each.
+
+    Six bits a character: five of the number, low ones first, and whether it goes on. None and a
+    place if a number is too long.
+    """
+    end = np.flatnonzero(code < 32)
+    start = np.concatenate([[0], end[:-1] + 1])
+    length = end - start + 1
+    if length.max() > LONGEST_COUNT:
+        return None, end[np.argmax(length)]
+    number = (code[start] & 31).astype(np.int64)
+    for more in range(1, int(length.max())):
+        longer = np.flatnonzero(length > more)
+        number[longer] |= (code[start[longer] + more] & 31).astype(np.int64) << (5 * more)
+    negative = np.flatnonzero(code[end] & 16)  # the sign bit stands in the last character
+    number[negative] -= np.int64(1) << (5 * length[negative])
+    return number, end
+
+
+def _refuse_first(is_bad: np.ndarray, problem: str, what: list[str]) -> None:
+    if is_bad.any():
+        raise refuse(problem, what[int(np.argmax(is_bad))])
