@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 
 from rankdet.catalogue import Catalogue, Entry, Table
+from rankdet.report.groups import detector_group
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "oLRP")
 TIME = "iteration_time_s"
 _IOU_TYPES = ("bbox", "segm", None)
 _IOU_NAMES = {"bbox": "box", "segm": "mask"}
+_SENTENCES = {"Epochs": "{} epochs", "Loss": "{} loss", "Scale": "tested at {}"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
     """
     entries = table.entries
     candidates = {
-        "Detector": [entry.detector for entry in entries],
+        "Detector": [detector_group(entry) for entry in entries],
         "Backbone": [entry.backbone for entry in entries],
         "Scale": [short_scale(entry) for entry in entries],
         "Epochs": [str(entry.epochs or "") for entry in entries],
@@ -110,7 +112,7 @@ def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
             if not all(_stated(value, entry) for value, entry in zip(values, entries, strict=True)):
                 columns[heading] = values
         elif values[0]:
-            shared.append(f"{values[0]} epochs" if heading == "Epochs" else values[0])
+            shared.append(_SENTENCES.get(heading, "{}").format(values[0]))
     return columns, shared
 
 

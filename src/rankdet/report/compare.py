@@ -1,0 +1,82 @@
+"""Published beside measured: the difference, and whether it is within the run-to-run spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rankdet.catalogue import PublishedValue, State
+from rankdet.report.layout import TIME, Column
+from rankdet.report.presets import PresetNote
+from rankdet.report.results import Result
+
+# Two trainings of one config differ: mmdetection's maintainers state less than 0.3 AP
+# (open-mmlab/mmdetection#3496) and less than 0.2 (#2558).
+TOLERANCE_AP = 0.3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell: what was published, what was measured, and their difference if it means anything.
+
+    ``difference`` is of the figures as printed, with one decimal: the papers give no more.
+    """
+
+    published: float | None
+    measured: float | None
+    difference: float | None = None
+    remark: str = ""
+
+
+def is_comparable(result: Result, note: PresetNote) -> bool:
+    """Whether ``result`` may be held against a published figure: paper's preset, known origin."""
+    return note.is_comparable and bool(result.run)
+
+
+def compare(
+    column: Column, published: PublishedValue | None, result: Result | None, note: PresetNote
+) -> Comparison:
+    """Return the cell of one entry and one column."""
+    value = published.value if published else None
+    remark = "coming soon" if published and published.value is None else ""
+    measured = None
+    comparable = result is not None and is_comparable(result, note)
+    if result is not None and column.iou_type is not None and column.is_validation:
+        measured = result.metric(column.iou_type, column.metric)
+    elif comparable and result is not None and column.metric == TIME:
+        measured = _seconds_per_iteration(result)
+    difference = None
+    if comparable and value is not None and measured is not None and column.is_validation:
+        difference = round(round(measured, 1) - value, 1)
+    return Comparison(value, measured, difference, remark)
+
+
+def _seconds_per_iteration(result: Result) -> float | None:
+    seconds, iterations = result.run.get("seconds"), result.run.get("iterations")
+    return seconds / iterations if seconds and iterations else None
+
+
+def verdict(
+    columns: tuple[Column, ...],
+    cells: list[Comparison],
+    result: Result | None,
+    note: PresetNote,
+    state: State,
+) -> str:
+    """Return in a few words what the row shows; without a result, how far the entry is."""
+    if result is None:
+        return state.label
+    if not note.is_comparable:
+        return f"not comparable: {note.reason}"
+    if not result.run:
+        return "not comparable: no run.json"
+    differences = [
+        cell.difference
+        for column, cell in zip(columns, cells, strict=True)
+        if column.metric == "AP" and cell.difference is not None
+    ]
+    if not differences:
+        return "no published AP"
+    worst = max(differences, key=abs)
+    if abs(worst) <= TOLERANCE_AP:
+        return f"within ±{TOLERANCE_AP} AP"
+    return f"{'above' if worst > 0 else 'below'} by {abs(worst):.1f} AP"

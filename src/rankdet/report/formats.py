@@ -1,0 +1,96 @@
+"""One table view as CSV, Markdown, HTML and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rankdet.files import write_text
+from rankdet.report.tables import MISSING, TableView
+
+FORMATS = ("csv", "md", "html", "tex")
+
+# One pass over the text, so that what an escape inserts is not escaped again.
+_TEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "—": "---",
+        "–": "--",
+        "−": "$-$",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "Δ": r"$\Delta$",
+        "·": r"$\cdot$",
+        # A bracket at the start of a row would be read as the option of the \\ before it.
+        "[": "{[}",
+        "]": "{]}",
+    }
+)
+
+
+def tex(text: str) -> str:
+    """Escape ``text`` for LaTeX (pdflatex with the default fonts)."""
+    return str(text).translate(_TEX)
+
+
+def markdown(text: str) -> str:
+    """Escape ``text`` for a cell of a Markdown table."""
+    escaped = str(text).replace("\\", "\\\\")
+    for character in "|*_`<>[]":
+        escaped = escaped.replace(character, f"\\{character}")
+    return escaped.replace("\n", " ")
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates; HTML escapes by default, a missing name is an error."""
+    loaded = Environment(
+        loader=PackageLoader("rankdet.report"),
+        autoescape=lambda name: bool(name) and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    loaded.filters |= {"tex": tex, "markdown": markdown}
+    return loaded
+
+
+def render(view: TableView, form: str) -> str:
+    """Return ``view`` as ``csv``, ``md``, ``html`` (a whole page) or ``tex`` (a float)."""
+    if form == "csv":
+        return _csv(view)
+    return environment().get_template(f"table.{form}.j2").render(view=view, missing=MISSING)
+
+
+def write_table(view: TableView, folder: str | Path) -> list[Path]:
+    """Write ``<slug>.csv``, ``.md``, ``.html`` and ``.tex`` into ``folder``; return the paths."""
+    paths = [Path(folder) / f"{view.slug}.{form}" for form in FORMATS]
+    for form, path in zip(FORMATS, paths, strict=True):
+        write_text(path, render(view, form))
+    return paths
+
+
+def _csv(view: TableView) -> str:
+    """For machines: one header line, plain minus, empty where there is no value."""
+    names = {"Δ": "difference"}
+    header = ["entry", "preset"]
+    for column in view.columns:
+        name = "measured" if column.kind == "measured" else names.get(column.name, column.name)
+        header.append(f"{column.group} {name}".strip())
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([name.lower() if name in ("Row", "Status") else name for name in header])
+    for row in view.rows:
+        cells = ("" if cell == MISSING else cell.replace("−", "-") for cell in row.cells)
+        writer.writerow([row.entry_id, view.preset, *cells])
+    return stream.getvalue()

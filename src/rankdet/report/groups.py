@@ -1,0 +1,46 @@
+"""How entries are grouped in figures and captions: by detector and by loss."""
+
+from __future__ import annotations
+
+import re
+
+from rankdet.catalogue import Entry
+
+# Colours of Okabe and Ito, told apart with any colour vision, light enough for a dark page and
+# dark enough for a white one; ranking losses in colour, what they are held against in grey.
+_FAMILIES = {
+    "CE": ("Cross entropy", "#7d8590"),
+    "Focal": ("Focal", "#a9b0b8"),
+    "AP": ("AP Loss", "#009e73"),
+    "aLRP": ("aLRP Loss", "#0072b2"),
+    "RS": ("Rank & Sort", "#d55e00"),
+    "PAP": ("Parameterized AP", "#cc79a7"),
+    "BAP": ("Bucketed AP", "#56b4e9"),
+    "BRS": ("Bucketed RS", "#e69f00"),
+}
+_OTHER_COLOUR = "#b8a000"
+FAMILY_ORDER = (*(name for name, _ in _FAMILIES.values()), "Other")
+
+
+def loss_family(entry: Entry) -> str:
+    """Return the family of the classification loss, as the legends call it."""
+    return _FAMILIES.get(entry.loss_cls, (entry.loss_cls or "Other", ""))[0]
+
+
+def loss_colour(family: str) -> str:
+    """Return the colour of a family; the same in every figure."""
+    return dict(_FAMILIES.values()).get(family, _OTHER_COLOUR)
+
+
+def family_rank(family: str) -> tuple[int, str]:
+    """Return the sort key that puts families into the order of the legends."""
+    known = family in FAMILY_ORDER
+    return FAMILY_ORDER.index(family) if known else len(FAMILY_ORDER), family
+
+
+def detector_group(entry: Entry) -> str:
+    """Return the detector without loss and variant: ``RS-R-CNN+ (Faster R-CNN)``: Faster R-CNN."""
+    inside = re.search(r"\((.+)\)", entry.detector)
+    name = inside[1] if inside else entry.detector
+    name = re.sub(r"^(RS|BRS)-(?=[A-Z])", "", name)
+    return re.sub(r"(\+.*|-light)$", "", name).strip()

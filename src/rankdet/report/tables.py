@@ -1,0 +1,166 @@
+"""A published table with the measured values beside it, ready for any format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rankdet.catalogue import Catalogue, Entry, State, Table
+from rankdet.report.compare import TOLERANCE_AP, Comparison, compare, verdict
+from rankdet.report.layout import TIME, Column, columns_of, facts_of
+from rankdet.report.presets import PresetNote
+from rankdet.report.results import Result
+
+MISSING = "—"
+
+
+@dataclass(frozen=True)
+class ViewColumn:
+    """One column: ``group`` spans neighbours, ``kind`` tells text from numbers for the style."""
+
+    group: str
+    name: str
+    kind: str
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the cells are figures, set flush right."""
+        return self.kind in ("published", "measured", "difference")
+
+
+@dataclass(frozen=True)
+class ViewRow:
+    """The cells of one entry as printed; ``has_result`` is False while nothing was measured."""
+
+    entry_id: str
+    cells: tuple[str, ...]
+    has_result: bool
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as it is printed; every format renders this and nothing else."""
+
+    slug: str
+    title: str
+    paper: str
+    preset: str
+    caption: str
+    notes: tuple[str, ...]
+    columns: tuple[ViewColumn, ...]
+    rows: tuple[ViewRow, ...]
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings that span columns, with their width, from left to right."""
+        spans: list[tuple[str, int]] = []
+        for column in self.columns:
+            if spans and column.group and spans[-1][0] == column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return spans
+
+    @property
+    def measured_rows(self) -> int:
+        """How many rows hold a measured value."""
+        return sum(row.has_result for row in self.rows)
+
+
+def table_view(
+    table: Table,
+    catalogue: Catalogue,
+    results: Mapping[str, Result],
+    states: Mapping[str, State],
+    note: PresetNote,
+) -> TableView:
+    """Lay out ``table``: rows in the published order, each published value beside the measured.
+
+    Differences are shown for the preset paper only.
+    """
+    metric_columns = columns_of(table, catalogue)
+    facts, shared = facts_of(table)
+    columns = [ViewColumn("", "Row", "label")]
+    columns += [ViewColumn("", heading, "fact") for heading in facts]
+    for column in metric_columns:
+        columns += _sub_columns(column, note)
+    columns.append(ViewColumn("", "Status", "status"))
+    rows = []
+    for index, entry in enumerate(table.entries):
+        result = results.get(entry.entry_id)
+        comparisons = _comparisons(entry, metric_columns, catalogue, result, note)
+        cells = [entry.row_label, *(values[index] or MISSING for values in facts.values())]
+        for column, comparison in zip(metric_columns, comparisons, strict=True):
+            cells += _printed(column, comparison, note)
+        cells.append(verdict(metric_columns, comparisons, result, note, states[entry.entry_id]))
+        rows.append(ViewRow(entry.entry_id, tuple(cells), result is not None))
+    caption = table.heading + (f" (all rows: {', '.join(shared)})" if shared else "")
+    notes = tuple(_notes(metric_columns, note))
+    return TableView(
+        *(table.slug, table.heading, table.paper, note.name, caption, notes),
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _comparisons(
+    entry: Entry,
+    columns: tuple[Column, ...],
+    catalogue: Catalogue,
+    result: Result | None,
+    note: PresetNote,
+) -> list[Comparison]:
+    official = {v.key: v for v in catalogue.published(entry.entry_id) if v.is_official}
+    return [compare(column, official.get(column.key), result, note) for column in columns]
+
+
+def _sub_columns(column: Column, note: PresetNote) -> list[ViewColumn]:
+    subs = [ViewColumn(column.heading, "published", "published")]
+    if column.is_validation or (note.is_comparable and column.metric == TIME):
+        name = "measured" if note.is_comparable else note.name
+        subs.append(ViewColumn(column.heading, name, "measured"))
+    if column.is_validation and note.is_comparable:
+        subs.append(ViewColumn(column.heading, "Δ", "difference"))
+    return subs
+
+
+def _printed(column: Column, comparison: Comparison, note: PresetNote) -> list[str]:
+    decimals = 2 if column.metric == TIME else 1
+    published = figure(comparison.published, decimals)
+    by_kind = {
+        "published": comparison.remark or published,
+        "measured": figure(comparison.measured, decimals),
+        "difference": signed(comparison.difference),
+    }
+    return [by_kind[sub.kind] for sub in _sub_columns(column, note)]
+
+
+def figure(value: float | None, decimals: int = 1) -> str:
+    """Print a figure as the papers do; a dash if there is none."""
+    return MISSING if value is None else f"{value:.{decimals}f}"
+
+
+def signed(value: float | None) -> str:
+    """Print a difference with its sign (a true minus)."""
+    if value is None:
+        return MISSING
+    return f"{value:+.1f}".replace("-", "−") if value else "0.0"
+
+
+def _notes(columns: tuple[Column, ...], note: PresetNote) -> list[str]:
+    notes = [note.caption]
+    if note.is_comparable:
+        notes.append(
+            f"Δ = measured − published, as printed. Status: AP within ±{TOLERANCE_AP} of the "
+            "published value is the run-to-run spread of a detector."
+        )
+    else:
+        notes.append(
+            f"The column {note.name} is not comparable to the published one beside it "
+            f"({note.reason}); no difference is given."
+        )
+    if note.is_comparable and any(column.metric == TIME for column in columns):
+        notes.append("Times are of different machines: no difference is given.")
+    if any("test" in column.split for column in columns):
+        notes.append("test-dev is scored by a server: as published only.")
+    return notes
