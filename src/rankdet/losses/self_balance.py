@@ -1,0 +1,87 @@
+"""aLRP's self-balancing weight of the localization part (LOSSES: aLRP paper, section 4.3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from rankdet.errors import InputError
+
+
+def scale_to_value(loss: Tensor, value: Tensor) -> Tensor:
+    """Scale ``loss`` by a number so that its value becomes ``value`` (Rank & Sort's box loss).
+
+    The official code divides by ``loss``; a loss of exactly 0 stays 0 here.
+    """
+    number = loss.detach()
+    scale = torch.where(number == 0, 0.0, value.detach() / number)
+    return loss * scale
+
+
+class SelfBalance(nn.Module):
+    """Weight of the localization loss: (mean localization + mean classification) / localization.
+
+    The weight starts at ``initial`` and is set anew after every ``period`` counted steps, from the
+    unweighted values of those steps; it applies to the step that completes the period already.
+
+    Args:
+        period: counted steps between two changes; 3665 in the published setup (one epoch of
+            117 266 images at 32 a step). Choose iterations per epoch.
+        initial: weight until the first change.
+        reduce: average the values over the ranks of torch.distributed at every step, so that all
+            ranks hold the same weight. The published code does not: each process keeps its own.
+
+    Attributes:
+        weight, classification_sum, localization_sum, steps: buffers, in the state dict.
+    """
+
+    def __init__(self, period: int, initial: float = 50.0, *, reduce: bool = False) -> None:
+        super().__init__()
+        if not isinstance(period, int) or period < 1:
+            raise InputError("a period of >= 1 steps", repr(period), "use iterations per epoch")
+        self.period = period
+        self.reduce = reduce
+        double = {"dtype": torch.float64}
+        self.register_buffer("weight", torch.tensor(float(initial), **double))
+        self.register_buffer("classification_sum", torch.tensor(0.0, **double))
+        self.register_buffer("localization_sum", torch.tensor(0.0, **double))
+        self.register_buffer("steps", torch.tensor(0, dtype=torch.int64))
+
+    @torch.no_grad()
+    def update(
+        self,
+        classification: Tensor,
+        localization: Tensor,
+        *,
+        has_positives: bool | Tensor | None = None,
+    ) -> Tensor:
+        """Count one step; return the weight [scalar] for this same step.
+
+        Args:
+            classification, localization: the unweighted values of the step, scalars.
+            has_positives: whether the step counts; by default whether either value is not 0
+                (both are exactly 0 in a step without positives).
+        """
+        step = torch.stack((classification, localization)).detach().to(self.weight)
+        if has_positives is None:
+            has_positives = (step != 0).any()
+        counted = torch.as_tensor(has_positives, device=step.device).to(step.dtype)
+        record = torch.cat((step * counted, counted[None]))
+        if self.reduce and dist.is_available() and dist.is_initialized():
+            dist.all_reduce(record)
+            record = record / record[2].clamp(min=1)
+        self.classification_sum += record[0]
+        self.localization_sum += record[1]
+        self.steps += record[2].to(torch.int64)
+        self._renew()
+        return self.weight.to(localization.dtype)
+
+    def _renew(self) -> None:
+        # torch.where instead of `if`: no host synchronisation on a GPU.
+        is_due = self.steps >= self.period
+        total = self.classification_sum + self.localization_sum
+        renewed = torch.where(self.localization_sum > 0, total / self.localization_sum, self.weight)
+        self.weight.copy_(torch.where(is_due, renewed, self.weight))
+        for record in (self.classification_sum, self.localization_sum, self.steps):
+            record.masked_fill_(is_due, 0)
