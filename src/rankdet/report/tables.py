@@ -45,6 +45,7 @@ class TableView:
     title: str
     paper: str
     preset: str
+    is_comparable: bool
     caption: str
     notes: tuple[str, ...]
     columns: tuple[ViewColumn, ...]
@@ -97,7 +98,7 @@ def table_view(
     caption = table.heading + (f" (all rows: {', '.join(shared)})" if shared else "")
     notes = tuple(_notes(metric_columns, note))
     return TableView(
-        *(table.slug, table.heading, table.paper, note.name, caption, notes),
+        *(table.slug, table.heading, table.paper, note.name, note.is_comparable, caption, notes),
         columns=tuple(columns),
         rows=tuple(rows),
     )

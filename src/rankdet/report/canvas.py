@@ -1,0 +1,132 @@
+"""One look for all figures, and files that are the same byte for byte on every run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rankdet.catalogue import Entry
+from rankdet.files import atomic_path, write_text
+from rankdet.report.groups import loss_family
+
+INK = "#1c2024"  # an inlined figure takes the page's ink instead
+SOFT = "#78818d"  # readable on white and on dark alike
+GRID = "#8b94a133"
+DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)), (0, (8, 2)))
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "path",
+    # Ids inside an SVG are random unless salted: a rerun would change every file.
+    "svg.hashsalt": "rankdet",
+}
+
+Draw = TypeVar("Draw", bound=Callable[..., Figure])
+
+
+def styled(draw: Draw) -> Draw:
+    """Give a function that draws a figure the common style, whatever the user's own settings."""
+
+    @wraps(draw)
+    def drawn(*args, **kwargs):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            with matplotlib.rc_context(STYLE):
+                return draw(*args, **kwargs)
+
+    return drawn  # type: ignore[return-value]
+
+
+def headline(figure: Figure, title: str, subtitle: str) -> None:
+    """Set title and subtitle flush left above the panels, whatever the height of the figure."""
+    width, height = figure.get_size_inches()
+    top = 0.62 / height
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - top))
+    left = 0.12 / width
+    figure.text(left, 1 - 0.12 / height, title, ha="left", va="top", fontsize=11.5, weight="bold")
+    figure.text(left, 1 - 0.37 / height, subtitle, ha="left", va="top", fontsize=8, color=SOFT)
+
+
+def empty(axes: Axes, words: str) -> None:
+    """Say in a panel why it is empty."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, words, ha="center", va="center", color=SOFT, transform=axes.transAxes)
+
+
+def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, dict]:
+    """Return dash pattern and width per entry id, so that lines of one colour stay apart.
+
+    Entries that ``by`` names alike get different strokes; its names keep their stroke.
+    """
+    entries = list(entries)
+    names = dict.fromkeys(by(entry) for entry in entries)
+    unique = len(names) == len(entries)
+    places = {name: place for place, name in enumerate(names)}
+    chosen = {}
+    for place, entry in enumerate(entries):
+        turn, index = divmod(places[by(entry)] if unique else place, len(DASHES))
+        chosen[entry.entry_id] = {"linestyle": DASHES[index], "linewidth": 1.6 if not turn else 0.9}
+    return chosen
+
+
+def labels(entries: Iterable[Entry], by: Callable[[Entry], str] = loss_family) -> dict[str, str]:
+    """Return a legend text per entry id: what ``by`` says, or the id where that is not unique."""
+    entries = list(entries)
+    names = [by(entry) for entry in entries]
+    return {
+        entry.entry_id: name if names.count(name) == 1 else entry.entry_id
+        for entry, name in zip(entries, names, strict=True)
+    }
+
+
+def svg(figure: Figure, *, inline: bool = False) -> str:
+    """Return the SVG text; ``inline`` is for a page: no background, ink of the page."""
+    stream = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        metadata = {"Date": None, "Creator": None}
+        background = "none" if inline else "white"
+        figure.savefig(stream, format="svg", metadata=metadata, facecolor=background)
+    text = stream.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor") if inline else text
+
+
+def write_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write ``<name>.svg`` and ``<name>.png`` (200 dots an inch); return the paths."""
+    vector, pixels = Path(folder) / f"{name}.svg", Path(folder) / f"{name}.png"
+    write_text(vector, svg(figure))
+    with atomic_path(pixels) as part, matplotlib.rc_context(STYLE):
+        # No version in the file: it would change with the library and not with the data.
+        metadata = {"Software": None}
+        figure.savefig(part, format="png", dpi=200, facecolor="white", metadata=metadata)
+    return [vector, pixels]

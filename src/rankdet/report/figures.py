@@ -1,0 +1,64 @@
+"""All figures of a preset, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from rankdet.catalogue import Catalogue
+from rankdet.report.bars import metric_bars
+from rankdet.report.canvas import write_figure
+from rankdet.report.presets import PresetNote
+from rankdet.report.quality_curves import lrp_curves, precision_recall_curves
+from rankdet.report.results import Result
+from rankdet.report.training_curves import training_curves
+
+# File name -> what it shows, in the order of the report.
+FIGURES = {
+    "ap": "Average precision of every entry, by detector; colours tell the losses apart.",
+    "olrp": "Optimal LRP error of every entry: localisation, false positives and misses in one "
+    "figure, lower is better.",
+    "training": "Training loss (running mean) and validation figures over the iterations, one "
+    "column per loss family; the dash pattern tells the detectors apart.",
+    "precision_recall": "Precision over recall, mean over classes; the legends give AP.",
+    "lrp": "LRP error when detections below one common score threshold are dropped. The dot is the "
+    "lowest point; oLRP lies at or below it, since it takes the best threshold of each class.",
+}
+
+
+def draw_figures(
+    catalogue: Catalogue, results: Mapping[str, Result], note: PresetNote
+) -> dict[str, Figure]:
+    """Return every figure of `FIGURES`; one without data says so inside."""
+    rows = list(results.values())
+    return {
+        "ap": metric_bars(rows, "AP", note, _published(catalogue, rows, "AP", note)),
+        "olrp": metric_bars(rows, "oLRP", note, _published(catalogue, rows, "oLRP", note)),
+        "training": training_curves(rows, note),
+        "precision_recall": precision_recall_curves(rows, note),
+        "lrp": lrp_curves(rows, note),
+    }
+
+
+def write_figures(figures: Mapping[str, Figure], folder: str | Path) -> list[Path]:
+    """Write each figure as SVG and PNG; return the paths."""
+    return [path for name, figure in figures.items() for path in write_figure(figure, folder, name)]
+
+
+def _published(
+    catalogue: Catalogue, results: list[Result], metric: str, note: PresetNote
+) -> dict[str, float] | None:
+    """Return the figures to mark on the bars; none for a preset that is not comparable."""
+    if not note.is_comparable:
+        return None
+    return {
+        result.entry.entry_id: value.value
+        for result in results
+        for value in catalogue.published(result.entry.entry_id)
+        if value.is_official
+        and value.value is not None
+        and (value.iou_type, value.metric) == (result.main_iou_type, metric)
+        and "test" not in value.split
+    }

@@ -1,0 +1,128 @@
+"""Precision over recall, and LRP error over the score threshold, per detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rankdet.catalogue import Entry
+from rankdet.errors import InputError
+from rankdet.report.canvas import empty, headline, labels, strokes, styled
+from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.presets import PresetNote
+from rankdet.report.results import Result
+
+THRESHOLDS = {"0.50": "IoU 0.50", "0.75": "IoU 0.75", "mean": "mean over IoU 0.50 to 0.95"}
+_METRIC_OF = {"0.50": "AP50", "0.75": "AP75", "mean": "AP"}
+
+
+def _by_detector(results: Sequence[Result], key: str) -> dict[str, list[Result]]:
+    """Return the entries whose curves hold ``key``, by detector, in the order of the legends."""
+    groups: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
+        if key in result.curves():
+            groups.setdefault(detector_group(result.entry), []).append(result)
+    order = list(dict.fromkeys(detector_group(result.entry) for result in results))
+    return dict(sorted(groups.items(), key=lambda item: order.index(item[0])))
+
+
+def _points(result: Result, x: str, y: str, part: str | None = None) -> tuple[np.ndarray, ...]:
+    curves = result.curves()
+    values = curves[y] if part is None else curves[y].get(part, [])
+    horizontal, vertical = np.array(curves.get(x, []), float), np.array(values, float)
+    if horizontal.shape != vertical.shape:
+        raise InputError(
+            f"curves.json with as many {y} as {x}",
+            f"{result.folder / 'curves.json'}: {vertical.size} and {horizontal.size}",
+            "evaluate the entry again",
+        )
+    return horizontal, vertical
+
+
+def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict]]:
+    """Return texts and line properties by entry id; entries of one loss differ in their dashes."""
+    families: dict[str, list[Entry]] = {}
+    for result in members:
+        families.setdefault(loss_family(result.entry), []).append(result.entry)
+    lines = {
+        entry_id: {"color": loss_colour(family), **stroke}
+        for family, entries in families.items()
+        for entry_id, stroke in strokes(entries, lambda entry: entry.entry_id).items()
+    }
+    return labels(result.entry for result in members), lines
+
+
+@styled
+def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figure:
+    """Return precision over recall, mean over classes: a row per detector, a column per IoU."""
+    groups = _by_detector(results, "precision")
+    rows = max(len(groups), 1)
+    figure = Figure(figsize=(9.4, 0.95 + 2.35 * rows))
+    grid = figure.subplots(rows, len(THRESHOLDS), squeeze=False, sharex=True, sharey=True)
+    headline(figure, "Precision and recall, mean over classes", note.caption)
+    if not groups:
+        for axes in grid[0]:
+            empty(axes, "no curves yet")
+        return figure
+    for row, (group, members) in enumerate(groups.items()):
+        names, lines = _legend(members)
+        for column, (threshold, words) in enumerate(THRESHOLDS.items()):
+            axes = grid[row, column]
+            for result in members:
+                value = result.metric(result.main_iou_type, _METRIC_OF[threshold])
+                figure_of = "" if value is None else f"  {value:.1f}"
+                axes.plot(
+                    *_points(result, "recall", "precision", threshold),
+                    **lines[result.entry.entry_id],
+                    label=f"{names[result.entry.entry_id]}{figure_of}",
+                )
+            axes.set_title(f"{group}, {words}" if column == 0 else words)
+            legend = axes.legend(title=_METRIC_OF[threshold], fontsize=7, title_fontsize=7)
+            legend.set_alignment("left")
+        grid[row, 0].set_ylabel("precision")
+    for axes in grid[-1]:
+        axes.set_xlabel("recall")
+    grid[0, 0].set_xlim(0, 1)
+    grid[0, 0].set_ylim(0, 1.02)
+    return figure
+
+
+@styled
+def lrp_curves(results: Sequence[Result], note: PresetNote) -> Figure:
+    """Return the LRP error over one score threshold common to all classes; a panel per detector.
+
+    The dot is the lowest point of the curve. oLRP lies at or below it: it takes the best
+    threshold of each class.
+    """
+    groups = _by_detector(results, "LRP")
+    columns = min(max(len(groups), 1), 3)
+    rows = -(-max(len(groups), 1) // columns)
+    figure = Figure(figsize=(max(3.1 * columns + 0.3, 5.2), 0.95 + 2.6 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    headline(figure, "LRP error over the score threshold, mean over classes", note.caption)
+    panels = list(grid.flat)
+    if not groups:
+        empty(panels[0], "no curves yet")
+        return figure
+    for axes, (group, members) in zip(panels, groups.items(), strict=False):
+        names, lines = _legend(members)
+        for result in members:
+            scores, errors = _points(result, "score", "LRP")
+            line = lines[result.entry.entry_id]
+            axes.plot(scores, 100 * errors, **line, label=names[result.entry.entry_id])
+            if errors.size:
+                best = int(np.argmin(errors))
+                axes.plot(scores[best], 100 * errors[best], "o", color=line["color"], markersize=4)
+        axes.set_title(group)
+        axes.legend(fontsize=7, loc="upper center")
+        axes.set_xlabel("score threshold")
+        axes.tick_params(labelbottom=True)  # the panel below it may be missing
+    for axes in panels[len(groups) :]:
+        axes.set_axis_off()
+    for row in grid:
+        row[0].set_ylabel("LRP ×100, lower is better")
+    grid[0, 0].set_xlim(0, 1)
+    grid[0, 0].set_ylim(None, 101)
+    return figure
