@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -110,15 +111,24 @@ def labels(entries: Iterable[Entry], by: Callable[[Entry], str] = loss_family) -
     }
 
 
-def svg(figure: Figure, *, inline: bool = False) -> str:
-    """Return the SVG text; ``inline`` is for a page: no background, ink of the page."""
+def svg(figure: Figure, inline_as: str = "") -> str:
+    """Return the SVG text.
+
+    Args:
+        figure: what to draw.
+        inline_as: a name makes it a part of a page: no background, the ink of the page, and the
+            name before every id, since ids are the page's.
+    """
     stream = io.StringIO()
     with matplotlib.rc_context(STYLE):
         metadata = {"Date": None, "Creator": None}
-        background = "none" if inline else "white"
+        background = "none" if inline_as else "white"
         figure.savefig(stream, format="svg", metadata=metadata, facecolor=background)
     text = stream.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor") if inline else text
+    if not inline_as:
+        return text
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    return re.sub(r'( id="|"#|url\(#)', rf"\g<1>{inline_as}-", text)
 
 
 def write_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:

@@ -27,9 +27,18 @@ class Comparison:
     remark: str = ""
 
 
-def is_comparable(result: Result, note: PresetNote) -> bool:
-    """Whether ``result`` may be held against a published figure: paper's preset, known origin."""
-    return note.is_comparable and bool(result.run)
+def why_not_comparable(result: Result, note: PresetNote) -> str:
+    """Return why ``result`` must not be held against a published figure; '' if it may.
+
+    It may if it is of preset paper and its provenance says that it saw the entry's own data.
+    """
+    if not note.is_comparable:
+        return note.reason
+    if not result.run:
+        return "no run.json"
+    if result.data_name != result.entry.dataset:
+        return f"data {result.data_name or 'unknown'}"
+    return ""
 
 
 def compare(
@@ -39,7 +48,7 @@ def compare(
     value = published.value if published else None
     remark = "coming soon" if published and published.value is None else ""
     measured = None
-    comparable = result is not None and is_comparable(result, note)
+    comparable = result is not None and not why_not_comparable(result, note)
     if result is not None and column.iou_type is not None and column.is_validation:
         measured = result.metric(column.iou_type, column.metric)
     elif comparable and result is not None and column.metric == TIME:
@@ -65,10 +74,9 @@ def verdict(
     """Return in a few words what the row shows; without a result, how far the entry is."""
     if result is None:
         return state.label
-    if not note.is_comparable:
-        return f"not comparable: {note.reason}"
-    if not result.run:
-        return "not comparable: no run.json"
+    reason = why_not_comparable(result, note)
+    if reason:
+        return f"not comparable: {reason}"
     differences = [
         cell.difference
         for column, cell in zip(columns, cells, strict=True)

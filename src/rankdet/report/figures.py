@@ -21,7 +21,8 @@ FIGURES = {
     "olrp": "Optimal LRP error of every entry: localisation, false positives and misses in one "
     "figure, lower is better.",
     "training": "Training loss (running mean) and validation figures over the iterations, one "
-    "column per loss family; the dash pattern tells the detectors apart.",
+    "column per loss family; the dash pattern tells the detectors apart. Validation during a "
+    "training may use a part of the validation set: the final figures are those of the tables.",
     "precision_recall": "Precision over recall, mean over classes; the legends give AP.",
     "lrp": "LRP error when detections below one common score threshold are dropped. The dot is the "
     "lowest point; oLRP lies at or below it, since it takes the best threshold of each class.",

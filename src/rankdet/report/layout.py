@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from rankdet.catalogue import Catalogue, Entry, Table
-from rankdet.report.groups import detector_group
+from rankdet.report.groups import detector_group, loss_family
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "oLRP")
 TIME = "iteration_time_s"
@@ -117,4 +117,7 @@ def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _stated(value: str, entry: Entry) -> bool:
-    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", entry.row_label) is not None
+    """Whether the label of the row says ``value`` already, or spells out what it stands for."""
+    names = {value, loss_family(entry)} if value == entry.loss_cls else {value}
+    words = "|".join(re.escape(name) for name in names)
+    return re.search(rf"(?<!\w)({words})(?!\w)", entry.row_label, re.IGNORECASE) is not None

@@ -41,6 +41,12 @@ class Result:
         """Boxes if they were evaluated, else masks."""
         return "bbox" if "bbox" in self.metrics else "segm"
 
+    @property
+    def data_name(self) -> str:
+        """The data set that ``run.json`` names, or ''."""
+        data = self.run.get("data")
+        return str(data.get("name", "") if isinstance(data, dict) else data or "")
+
     def training(self) -> list[dict[str, Any]]:
         """Return the lines of ``training.jsonl``; [] if there is no such file."""
         path = self.folder / "training.jsonl"

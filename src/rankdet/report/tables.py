@@ -46,10 +46,15 @@ class TableView:
     paper: str
     preset: str
     is_comparable: bool
-    caption: str
+    shared: str
     notes: tuple[str, ...]
     columns: tuple[ViewColumn, ...]
     rows: tuple[ViewRow, ...]
+
+    @property
+    def caption(self) -> str:
+        """Title and what all rows have in common."""
+        return f"{self.title} (official run: {self.shared})" if self.shared else self.title
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -95,10 +100,11 @@ def table_view(
             cells += _printed(column, comparison, note)
         cells.append(verdict(metric_columns, comparisons, result, note, states[entry.entry_id]))
         rows.append(ViewRow(entry.entry_id, tuple(cells), result is not None))
-    caption = table.heading + (f" (all rows: {', '.join(shared)})" if shared else "")
     notes = tuple(_notes(metric_columns, note))
     return TableView(
-        *(table.slug, table.heading, table.paper, note.name, note.is_comparable, caption, notes),
+        *(table.slug, table.heading, table.paper, note.name, note.is_comparable),
+        shared=", ".join(shared),
+        notes=notes,
         columns=tuple(columns),
         rows=tuple(rows),
     )

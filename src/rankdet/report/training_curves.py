@@ -13,6 +13,7 @@ from rankdet.report.groups import detector_group, family_rank, loss_colour, loss
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
+POINTS = 600  # of one line; more cannot be told apart and would make the files huge
 PANELS = ("loss", "AP", "oLRP")
 _AXIS_LABELS = {"loss": "training loss", "AP": "AP ×100", "oLRP": "oLRP ×100"}
 
@@ -98,6 +99,8 @@ def _draw(axes, panel: str, iterations: np.ndarray, values: np.ndarray, style: d
         axes.plot(iterations, 100 * values, marker="o", markersize=2.4, **style)
         return
     smooth = running_mean(values, len(values) // 50)
+    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), POINTS)).astype(int))
+    iterations, values, smooth = iterations[kept], values[kept], smooth[kept]
     axes.plot(iterations, values, color=style["color"], alpha=0.22, linewidth=0.6)
     axes.plot(iterations, smooth, **style)
     # The first iterations may be many times the rest; the curve is what is to be seen.

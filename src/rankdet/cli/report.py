@@ -1,0 +1,156 @@
+"""``rankdet report``: tables, figures, one HTML page and a summary of a preset's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankdet.cli.app import app
+
+if TYPE_CHECKING:
+    from rankdet.catalogue import Catalogue, State, Table
+    from rankdet.report.presets import PresetNote
+    from rankdet.report.results import Result
+
+report = typer.Typer(help="Tables, figures and pages from results/<preset>/.", no_args_is_help=True)
+app.add_typer(report, name="report")
+
+Preset = Annotated[str, typer.Option("--preset", help="paper, mini, demo or smoke.")]
+Results = Annotated[
+    Path | None, typer.Option("--results", help="Folder of the preset; default results/<preset>.")
+]
+Entries = Annotated[
+    str | None, typer.Option("--entries", help="Only these entries: ids with commas between.")
+]
+
+
+@report.command("tables")
+def tables_command(
+    preset: Preset,
+    results: Results = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; default <results>/tables.")
+    ] = None,
+    table: Annotated[str | None, typer.Option("--table", help="Slug of one table only.")] = None,
+    entries: Entries = None,
+) -> None:
+    """Write every table as CSV, Markdown, HTML and LaTeX, published beside measured."""
+    from rankdet.report.formats import FORMATS, write_table
+    from rankdet.report.tables import table_view
+
+    catalogue, note, folder, found = _read(preset, results, entries)
+    tables = _tables(catalogue, table, entries)
+    states = _states(catalogue, folder)
+    target = out or folder / "tables"
+    measured = 0
+    for chosen in tables:
+        view = table_view(chosen, catalogue, found, states, note)
+        measured += view.measured_rows
+        write_table(view, target)
+    typer.echo(
+        f"{len(tables)} tables, {measured} measured rows: {target}/*.{{{','.join(FORMATS)}}}"
+    )
+
+
+@report.command("figures")
+def figures_command(
+    preset: Preset,
+    results: Results = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; default <results>/figures.")
+    ] = None,
+    entries: Entries = None,
+) -> None:
+    """Write AP and oLRP bars, training, precision-recall and LRP curves as SVG and PNG."""
+    from rankdet.report.figures import draw_figures, write_figures
+
+    catalogue, note, folder, found = _read(preset, results, entries)
+    target = out or folder / "figures"
+    paths = write_figures(draw_figures(catalogue, found, note), target)
+    typer.echo(f"{len(paths) // 2} figures of {len(found)} entries: {target}/*.{{svg,png}}")
+
+
+@report.command("html")
+def html_command(
+    preset: Preset,
+    results: Results = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File; default <results>/report.html.")
+    ] = None,
+    entries: Entries = None,
+) -> None:
+    """Write one self-contained page with summary, figures, tables and provenance."""
+    from rankdet.files import write_text
+    from rankdet.report.figures import draw_figures
+    from rankdet.report.page import render_page
+    from rankdet.report.tables import table_view
+
+    catalogue, note, folder, found = _read(preset, results, entries)
+    states = _states(catalogue, folder)
+    tables = _tables(catalogue, None, entries)
+    views = [table_view(chosen, catalogue, found, states, note) for chosen in tables]
+    target = out or folder / "report.html"
+    write_text(target, render_page(found, views, draw_figures(catalogue, found, note), note))
+    typer.echo(str(target))
+
+
+@report.command("summary")
+def summary_command(preset: Preset, results: Results = None, entries: Entries = None) -> None:
+    """Print what was measured, how long it took, what is missing and where the report is."""
+    from rich.console import Console
+
+    from rankdet.report.summary import summary
+
+    catalogue, note, folder, found = _read(preset, results, entries)
+    expected = [catalogue[name] for name in _names(entries) or []]
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    console.print(summary(found, expected, folder, note))
+
+
+def _read(
+    preset: str, results: Path | None, entries: str | None
+) -> tuple[Catalogue, PresetNote, Path, dict[str, Result]]:
+    from rankdet.catalogue import load_catalogue
+    from rankdet.report.presets import preset_note
+    from rankdet.report.results import read_results
+
+    catalogue, note = load_catalogue(), preset_note(preset)
+    folder = results or Path("results", preset)
+    return catalogue, note, folder, read_results(catalogue, folder, preset, _names(entries))
+
+
+def _names(entries: str | None) -> list[str] | None:
+    if entries is None:
+        return None
+    return [name.strip() for name in entries.split(",") if name.strip()]
+
+
+def _tables(catalogue: Catalogue, slug: str | None, entries: str | None) -> list[Table]:
+    """Return the tables to write; with ``entries`` only their rows."""
+    from dataclasses import replace
+
+    tables = [catalogue.table(slug)] if slug else list(catalogue.tables)
+    names = _names(entries)
+    if names is None:
+        return tables
+    rows = [
+        (table, tuple(entry for entry in table.entries if entry.entry_id in names))
+        for table in tables
+    ]
+    return [replace(table, entries=kept) for table, kept in rows if kept]
+
+
+def _states(catalogue: Catalogue, folder: Path) -> dict[str, State]:
+    """Return how far each entry is, measured or not in the preset at hand and its neighbours."""
+    from rankdet.catalogue import entry_state
+
+    return {
+        entry.entry_id: entry_state(
+            entry, folder.parent, has_figures=bool(catalogue.published(entry.entry_id))
+        )
+        for entry in catalogue
+    }

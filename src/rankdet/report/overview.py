@@ -1,0 +1,106 @@
+"""The finished entries of a preset in one list: what was measured, how long it took, on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.results import Result
+from rankdet.report.tables import figure
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+
+
+@dataclass(frozen=True)
+class OverviewRow:
+    """One entry and IoU type; the metrics are printed as in the papers."""
+
+    entry_id: str
+    row_label: str
+    detector: str
+    loss: str
+    colour: str
+    kind: str
+    metrics: tuple[str, ...]
+    time: str
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """Where one result comes from."""
+
+    entry_id: str
+    iterations: str
+    time: str
+    seconds_per_iteration: str
+    seed: str
+    data: str
+    git: str
+
+
+def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
+    """Return a row per entry and IoU type, by detector and then by loss as in the figures."""
+    detectors = list(dict.fromkeys(detector_group(each.entry) for each in results.values()))
+
+    def place(result: Result) -> tuple:
+        return detectors.index(detector_group(result.entry)), family_rank(loss_family(result.entry))
+
+    return [
+        OverviewRow(
+            entry_id=result.entry.entry_id,
+            row_label=result.entry.row_label,
+            detector=detector_group(result.entry),
+            loss=loss_family(result.entry),
+            colour=loss_colour(loss_family(result.entry)),
+            kind={"bbox": "box", "segm": "mask"}[iou_type],
+            metrics=tuple(figure(result.metric(iou_type, name)) for name in METRICS),
+            time=duration(result.run.get("seconds")),
+        )
+        for result in sorted(results.values(), key=place)
+        for iou_type in result.metrics
+    ]
+
+
+def runs(results: Mapping[str, Result]) -> list[RunRow]:
+    """Return the provenance of each entry; a dash where ``run.json`` says nothing."""
+    return [_run(result) for result in results.values()]
+
+
+def _run(result: Result) -> RunRow:
+    run = result.run
+    seconds, iterations = run.get("seconds"), run.get("iterations")
+    per_iteration = seconds / iterations if seconds and iterations else None
+    seed, git = run.get("seed"), run.get("git")
+    return RunRow(
+        entry_id=result.entry.entry_id,
+        iterations="—" if iterations is None else str(iterations),
+        time=duration(seconds),
+        seconds_per_iteration=figure(per_iteration, 2),
+        seed="—" if seed is None else str(seed),
+        data=result.data_name or "—",
+        git=str(git or "—"),
+    )
+
+
+def shared(results: Mapping[str, Result], key: str) -> list[dict[str, str]]:
+    """Return the distinct values of ``machine`` or ``versions``, most often there is one."""
+    found: list[dict[str, str]] = []
+    for result in results.values():
+        value = result.run.get(key)
+        if isinstance(value, dict):
+            shown = {name: str(item) for name, item in value.items() if item is not None}
+            if shown and shown not in found:
+                found.append(shown)
+    return found
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time as ``2 min 50 s`` or ``3 h 05 min``."""
+    if seconds is None:
+        return "—"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

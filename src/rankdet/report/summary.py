@@ -1,0 +1,66 @@
+"""What stands on the terminal at the end of a run: figures, times, what is missing, where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from rankdet.catalogue import Entry
+from rankdet.report.overview import overview
+from rankdet.report.presets import PresetNote
+from rankdet.report.results import Result
+
+
+def summary(
+    results: Mapping[str, Result], expected: Sequence[Entry], folder: Path, note: PresetNote
+) -> RenderableType:
+    """Return the summary of one preset.
+
+    Args:
+        results: what was measured.
+        expected: entries that the run was to measure; those without a result are named.
+        folder: the preset's results, where tables, figures and report are looked for.
+        note: which preset this is.
+    """
+    parts: list[RenderableType] = [Text.assemble((f"rankdet, preset {note.name}", "bold"))]
+    parts.append(Text(note.caption, style="dim" if note.is_comparable else "yellow"))
+    if results:
+        parts += [Text(), _table(results)]
+    missing = [entry.entry_id for entry in expected if entry.entry_id not in results]
+    if missing:
+        parts.append(Text(f"\nwithout a result: {', '.join(missing)}", style="yellow"))
+    elif not results:
+        parts.append(Text("\nno results yet", style="yellow"))
+    parts.append(_places(folder))
+    return Group(*parts)
+
+
+def _table(results: Mapping[str, Result]) -> RichTable:
+    view = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("entry", "detector", "loss"):
+        view.add_column(name, no_wrap=name == "entry")
+    rows = overview(results)
+    with_kind = any(row.kind == "mask" for row in rows)
+    if with_kind:
+        view.add_column("")
+    for name in ("AP", "oLRP", "training"):
+        view.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        kind = [Text(row.kind, "dim")] if with_kind else []
+        loss = Text.assemble(("■ ", row.colour), row.loss)
+        figures = (Text(row.metrics[0], "bold"), Text(row.metrics[6], "bold"))
+        view.add_row(row.entry_id, row.detector, loss, *kind, *figures, row.time)
+    return view
+
+
+def _places(folder: Path) -> RenderableType:
+    """Name what can be opened; what is not there yet is not named as if it were."""
+    view = RichTable(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for name, place in (("tables", "tables"), ("figures", "figures"), ("report", "report.html")):
+        path = folder / place
+        view.add_row(Text(name, "dim"), str(path) if path.exists() else Text("not made yet", "dim"))
+    return Group(Text(), view)
