@@ -12,10 +12,12 @@ import sys
 
 from rankdet.cli.app import app
 from rankdet.errors import InputError
+from rankdet.quiet import quiet_dependencies
 
 
 def main() -> None:
     """Run the command; a user's mistake ends with one message and exit code 2."""
+    quiet_dependencies()
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     try:

@@ -1,0 +1,47 @@
+# rankdet: `make demo` and `make test` need nothing but Python 3.10-3.12; each sets up what it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= cpu
+BIN := $(VENV)/bin
+# A command that this file starts finds the environment's programs.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation doctor clean clean-wheel
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+env:  ## build .venv (TORCH=cuda on a GPU machine); nothing to do if it stands
+	@$(PYTHON) envs/install.py --torch $(TORCH) --venv $(VENV)
+
+doctor: env  ## versions, compiled ops, GPU, shared memory, disk
+	@rankdet doctor
+
+demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
+	@snakemake --profile workflow/profiles/local demo
+	@rankdet report summary --preset demo --results results/demo
+
+test: env lint  ## the test suite, with one complete tiny run of the DAG
+	@python -m pytest -m "not heavy"
+
+test-heavy: env  ## what takes too long for `make test`
+	@python -m pytest -m heavy
+
+lint: env  ## ruff, snakefmt, snakemake --lint
+	@ruff check . && ruff format --check .
+	@snakefmt --check --compact-diff Snakefile workflow
+	@snakemake --lint
+
+bench-losses: env  ## loss benchmark into results/reference/losses
+	@OMP_NUM_THREADS=1 python -m benchmarks.losses
+
+bench-evaluation: env  ## evaluator benchmark into results/reference/evaluation
+	@python -m benchmarks.evaluation
+
+clean:  ## remove results and work directories (not the environment, not results/reference)
+	rm -rf work .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+
+clean-wheel:  ## forget the built mmcv wheel, so that `make env` compiles it again
+	rm -rf "$${RANKDET_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/rankdet}/wheels" $(VENV)/.rankdet-environment

@@ -1,0 +1,22 @@
+# The workflow's table of contents: data -> train -> predict -> evaluate -> tables, figures, report.
+# Every rule calls the `rankdet` command and nothing else; each step can be done by hand with it.
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
+
+
+configfile: "configs/pipeline.yaml"
+
+
+validate(config, "workflow/schemas/pipeline.schema.yaml")
+
+
+container: "docker://rankdet:latest"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"

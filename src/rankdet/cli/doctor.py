@@ -1,0 +1,28 @@
+"""`rankdet doctor`: what is installed, whether it works, and how to mend what does not."""
+
+from __future__ import annotations
+
+import typer
+
+from rankdet.cli.app import app
+
+
+@app.command("doctor")
+def doctor() -> None:
+    """Print the version matrix, import the compiled ops, run NMS and RoIAlign once."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rankdet.training.checks import run_checks
+
+    table = Table(title="rankdet doctor", title_justify="left")
+    for column in ("check", "found", "verdict"):
+        table.add_column(column, overflow="fold")
+    failed = 0
+    for check in run_checks():
+        failed += not check.good
+        verdict = "[green]good[/]" if check.good else f"[red]mend:[/] {check.todo}"
+        table.add_row(check.name, check.found, verdict)
+    Console().print(table)
+    if failed:
+        raise typer.Exit(1)

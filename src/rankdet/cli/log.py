@@ -1,0 +1,50 @@
+"""A full log in a file, short progress on the screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rankdet.errors import InputError
+
+
+@contextmanager
+def logged(path: Path | None) -> Iterator[None]:
+    """Send what dependencies print to ``path``; `sys.stderr` stays on the screen.
+
+    mmengine logs to stdout, compiled code to the file descriptors 1 and 2; both go to the file, so
+    that a DAG of many trainings stays readable. A failure tells where the file is.
+    """
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    screen = os.fdopen(os.dup(2), "w", buffering=1)
+    saved = os.dup(1), os.dup(2)
+    with path.open("ab", buffering=0) as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    own, sys.stderr = sys.stderr, screen
+    try:
+        yield
+    except InputError as error:
+        os.write(2, f"rankdet: error: {error}\n".encode())
+        raise
+    except Exception as error:
+        os.write(2, traceback.format_exc().encode())
+        print(f"rankdet: {type(error).__name__}: {error}\n  full log: {path}", file=screen)
+        raise SystemExit(1) from None
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in saved:
+            os.close(descriptor)
+        sys.stderr = own
+        screen.close()

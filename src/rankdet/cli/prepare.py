@@ -1,0 +1,49 @@
+"""`rankdet prepare digits|coco`: data sets that the later steps can rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankdet.cli.app import app
+
+prepare = typer.Typer(help="Prepare a data set and write its dataset.json.", no_args_is_help=True)
+app.add_typer(prepare, name="prepare")
+
+
+@prepare.command("digits")
+def prepare_digits(
+    out: Annotated[Path, typer.Option(help="Folder to write the set into.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    train_images: Annotated[int, typer.Option(min=1)] = 1600,
+    val_images: Annotated[int, typer.Option(min=1)] = 300,
+    long_tail: Annotated[
+        bool, typer.Option(help="LVIS v1 format with rare, common and frequent classes.")
+    ] = False,
+) -> None:
+    """Compose the built-in digits set: real handwriting on real photographs."""
+    from rankdet.data.digits import prepare_digits as compose
+
+    manifest = compose(out, seed, train_images, val_images, long_tail)
+    _tell(manifest, out / "dataset.json")
+
+
+@prepare.command("coco")
+def prepare_coco(
+    root: Annotated[Path, typer.Option(help="Folder with annotations/ and the image folders.")],
+    out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
+    name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "coco",
+) -> None:
+    """Check a folder in COCO layout and point to it; nothing is copied."""
+    from rankdet.data.coco import prepare_coco as take_over
+
+    _tell(take_over(root, out, name), out)
+
+
+def _tell(manifest, path: Path) -> None:
+    for split in ("train", "val"):
+        part = getattr(manifest, split)
+        typer.echo(f"{split}: {part.image_count} images, {part.annotation_count} annotations")
+    typer.echo(f"{manifest.name}: {len(manifest.classes)} classes, {path}")

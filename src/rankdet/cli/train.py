@@ -1,0 +1,81 @@
+"""`rankdet train` and `rankdet predict`: from an entry to its detections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankdet.cli.app import app
+from rankdet.cli.log import logged
+
+PresetName = Annotated[str, typer.Option(help="paper, mini, demo or smoke.")]
+DataPath = Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
+LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goes to the screen.")]
+
+
+@app.command("train")
+def train(
+    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
+    preset: PresetName,
+    data: DataPath,
+    work_dir: Annotated[Path, typer.Option(help="Intermediate checkpoints; kept.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint to publish.")],
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option(help="Continue from the work directory.")] = False,
+    threads: Threads = None,
+    workers: Workers = None,
+    log: LogFile = None,
+) -> None:
+    """Train one entry and publish its checkpoint, run.json and training.jsonl beside it."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.data.manifest import load_manifest
+
+    # Cheap mistakes are found before torch is imported.
+    load_catalogue()[entry]
+    manifest = load_manifest(data)
+    with logged(log):
+        from rankdet.training.presets import get_preset
+        from rankdet.training.run import train as run
+
+        record = run(
+            entry,
+            get_preset(preset),
+            manifest,
+            work_dir,
+            out,
+            seed=seed,
+            resume=resume,
+            threads=threads,
+            workers=workers,
+        )
+    typer.echo(f"{entry} {preset}: {record['iterations']} iterations, {record['seconds']} s, {out}")
+
+
+@app.command("predict")
+def predict(
+    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
+    checkpoint: Annotated[Path, typer.Option(help="Written by `rankdet train`.")],
+    preset: PresetName,
+    data: DataPath,
+    out: Annotated[Path, typer.Option(help="COCO results JSON to write.")],
+    work_dir: Annotated[Path, typer.Option(help="For mmengine's logs.")],
+    threads: Threads = None,
+    workers: Workers = None,
+    log: LogFile = None,
+) -> None:
+    """Run a checkpoint over the val images and write standard COCO results."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.data.manifest import load_manifest
+
+    load_catalogue()[entry]
+    manifest = load_manifest(data)
+    with logged(log):
+        from rankdet.training.predict import predict as run
+        from rankdet.training.presets import get_preset
+
+        run(entry, get_preset(preset), manifest, checkpoint, out, work_dir, threads, workers)
+    typer.echo(f"{entry} {preset}: {out}")

@@ -1,0 +1,120 @@
+"""`rankdet prepare coco`: take over a folder in COCO layout without copying it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+from rankdet.data.manifest import Manifest, Split
+from rankdet.errors import InputError
+from rankdet.files import read_json, write_json
+
+# Names under which the two splits are found, first match wins: COCO's own, then short ones.
+LAYOUTS = (
+    ("instances_{}2017.json", "{}2017"),
+    ("instances_{}.json", "{}"),
+    ("{}.json", "{}"),
+)
+SAMPLE = 200  # images of each split whose presence is checked; all of them if fewer
+
+
+def prepare_coco(root: str | Path, out: str | Path, name: str = "coco") -> Manifest:
+    """Check a COCO folder and write the manifest that points to it.
+
+    Args:
+        root: folder with ``annotations/instances_{train,val}2017.json`` and ``{train,val}2017/``,
+            or the same without the year.
+        out: the ``dataset.json`` to write.
+        name: stands in every result made from it.
+
+    Raises:
+        InputError: if a file is missing, is not COCO instances, or its images are not there.
+    """
+    root = Path(root).expanduser().resolve()
+    if not root.is_dir():
+        raise InputError(
+            "a folder in COCO layout", f"no folder {root}", "set its path in the config"
+        )
+    splits, classes = {}, {}
+    for split in ("train", "val"):
+        annotations, images = _find(root, split)
+        content = read_json(annotations, "a COCO instances file")
+        classes[split] = check_instances(content, annotations)
+        _check_images(content["images"], images)
+        splits[split] = Split(
+            annotations=str(annotations),
+            images=str(images),
+            image_count=len(content["images"]),
+            annotation_count=len(content["annotations"]),
+            sha256=hashlib.sha256(annotations.read_bytes()).hexdigest(),
+        )
+    if classes["train"] != classes["val"]:
+        raise InputError(
+            "the same categories in train and val",
+            f"{len(classes['train'])} and {len(classes['val'])} that differ",
+            "check that both annotation files belong together",
+        )
+    out = Path(out)
+    manifest = Manifest(
+        name=name, format="coco", classes=classes["val"], folder=out.parent.resolve(), **splits
+    )
+    write_json(out, manifest.as_json())
+    return manifest
+
+
+def check_instances(content: object, path: Path) -> list[str]:
+    """Check that ``content`` is a COCO instances file; return its class names by category id.
+
+    Raises:
+        InputError: naming the first thing that is not as COCO has it.
+    """
+    what, todo = "a COCO instances file", "give the instances_*.json of the data set"
+    if not isinstance(content, dict):
+        raise InputError(what, f"{path} with a {type(content).__name__} at the top", todo)
+    for key, fields in (
+        ("images", ("id", "file_name", "width", "height")),
+        ("annotations", ("id", "image_id", "category_id", "bbox")),
+        ("categories", ("id", "name")),
+    ):
+        rows = content.get(key)
+        if not isinstance(rows, list) or not rows:
+            raise InputError(what, f"{path} without a list {key!r}", todo)
+        for index, row in enumerate(rows):
+            lacking = [f for f in fields if not isinstance(row, dict) or f not in row]
+            if lacking:
+                raise InputError(what, f"{path}: {key}[{index}] lacks {lacking[0]!r}", todo)
+    known = {row["id"] for row in content["categories"]}
+    strange = {row["category_id"] for row in content["annotations"]} - known
+    if strange:
+        raise InputError(what, f"{path}: category ids {sorted(strange)[:5]} are not listed", todo)
+    return [row["name"] for row in sorted(content["categories"], key=lambda row: row["id"])]
+
+
+def _find(root: Path, split: str) -> tuple[Path, Path]:
+    tried = []
+    for annotation_name, folder in LAYOUTS:
+        annotations = root / "annotations" / annotation_name.format(split)
+        images = root / folder.format(split)
+        if annotations.is_file() and images.is_dir():
+            return annotations, images
+        tried.append(f"{annotations.relative_to(root)} + {images.relative_to(root)}/")
+    raise InputError(
+        f"the {split} split in {root}: {' or '.join(tried)}",
+        "none of them complete",
+        "fetch the data set, or set its path in the config",
+    )
+
+
+def _check_images(rows: list[dict], folder: Path) -> None:
+    """Look for the images; of a large split, for a fixed random sample of them."""
+    names = [row["file_name"] for row in rows]
+    if len(names) > SAMPLE:
+        names = random.Random(0).sample(names, SAMPLE)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"the images of the annotation file in {folder}",
+            f"{len(missing)} of {len(names)} looked for are missing, first {missing[0]}",
+            "complete the download, or correct the path",
+        )

@@ -1,0 +1,115 @@
+"""`rankdet prepare digits`: the built-in detection set, deterministic from its seed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rankdet.data.annotations import NAMES, annotation, coco_file, lvis_file
+from rankdet.data.glyphs import material
+from rankdet.data.manifest import Manifest, Split
+from rankdet.data.scenes import SIDE, compose
+from rankdet.errors import InputError
+from rankdet.files import write_json
+
+# Long tail: share of the objects of each class, and LVIS's frequency group in the train split.
+LONG_TAIL = np.array([30, 24, 20, 16, 12, 0.9, 0.8, 0.7, 0.1, 0.1])
+FREQUENCIES = ["f"] * 5 + ["c"] * 3 + ["r"] * 2
+
+
+def prepare_digits(
+    out: str | Path,
+    seed: int = 0,
+    train_images: int = 1600,
+    val_images: int = 300,
+    long_tail: bool = False,
+) -> Manifest:
+    """Compose the set into the folder ``out``; the folder appears only when it is complete.
+
+    Args:
+        out: target folder; an older set of this kind there is replaced.
+        seed: same seed, same bytes.
+        train_images: images of the train split.
+        val_images: images of the val split.
+        long_tail: LVIS v1 format with rare, common and frequent classes; val stays balanced, so
+            that rare classes can be measured.
+
+    Returns:
+        The manifest, also written to ``out/dataset.json``.
+
+    Raises:
+        InputError: if a count is not positive, or ``out`` holds something else.
+    """
+    out = Path(out)
+    if min(train_images, val_images) < 1:
+        raise InputError(
+            "at least one image per split", f"{train_images}, {val_images}", "ask more"
+        )
+    if out.exists() and any(out.iterdir()) and not (out / "dataset.json").exists():
+        raise InputError("an empty folder or an older digits set", str(out), "choose another")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
+    try:
+        splits = {
+            name: _write_split(part, name, seed, count, long_tail)
+            for name, count in (("train", train_images), ("val", val_images))
+        }
+        manifest = Manifest(
+            name="digits-lvis" if long_tail else "digits",
+            format="lvis" if long_tail else "coco",
+            classes=list(NAMES),
+            folder=out.resolve(),
+            **splits,
+        )
+        write_json(part / "dataset.json", manifest.as_json())
+        part.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifest
+
+
+def _write_split(root: Path, split: str, seed: int, count: int, long_tail: bool) -> Split:
+    (root / split).mkdir()
+    (root / "annotations").mkdir(exist_ok=True)
+    rng = np.random.default_rng([seed, 0 if split == "train" else 1, int(long_tail)])
+    weights = LONG_TAIL if long_tail and split == "train" else np.ones(10)
+    images, annotations = [], []
+    for index in range(count):
+        scene = compose(
+            material(split), rng, weights / weights.sum(), crowd_share=0 if long_tail else 0.05
+        )
+        image_id, file_name = index + 1, f"{index + 1:06d}.jpg"
+        written = cv2.imwrite(
+            str(root / split / file_name),
+            scene.image[..., ::-1],
+            [cv2.IMWRITE_JPEG_QUALITY, 92],
+        )
+        if not written:
+            raise InputError("a folder that can be written", str(root), "check space and rights")
+        images.append({"id": image_id, "file_name": file_name, "width": SIDE, "height": SIDE})
+        for label, mask, crowd in zip(scene.labels, scene.masks, scene.is_crowd, strict=True):
+            # Identities start at 1: an annotation with id 0 breaks the official evaluators.
+            annotations.append(annotation(len(annotations) + 1, image_id, label, mask, crowd))
+    if long_tail:
+        images = [{**image, "split": split} for image in images]
+        content = lvis_file(images, annotations, FREQUENCIES)
+    else:
+        content = coco_file(images, annotations)
+    path = root / "annotations" / f"{split}.json"
+    write_json(path, content, indent=None)
+    return Split(
+        annotations=f"annotations/{split}.json",
+        images=split,
+        image_count=len(images),
+        annotation_count=len(content["annotations"]),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )

@@ -1,0 +1,120 @@
+"""Compose one detection image from real digits on a real photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from rankdet.data.glyphs import Material, background, draw_digit
+
+SIDE = 256  # pixels; sizes below give COCO's small, medium and large objects at this side
+SMALLEST, LARGEST = 40, 216  # digit height in pixels
+CROWD_HEIGHT = (14, 24)
+
+
+@dataclass
+class Scene:
+    """One composed image.
+
+    Attributes:
+        image: RGB (SIDE, SIDE, 3) uint8.
+        labels: class of each object (M).
+        masks: one full-size bool mask per object, as visible; a crowd region last, if any.
+        is_crowd: whether the object of that index is a crowd region (M).
+    """
+
+    image: np.ndarray
+    labels: list[int] = field(default_factory=list)
+    masks: list[np.ndarray] = field(default_factory=list)
+    is_crowd: list[bool] = field(default_factory=list)
+
+
+def compose(
+    material: Material,
+    rng: np.random.Generator,
+    class_weights: np.ndarray,
+    crowd_share: float = 0.05,
+    empty_share: float = 0.02,
+) -> Scene:
+    """Compose one scene: 2 to 8 digits, rarely none, rarely a crowd of tiny ones.
+
+    Args:
+        material: the split's handwriting and photographs.
+        rng: all randomness comes from here.
+        class_weights: probability of each class (10).
+        crowd_share: share of the images with a crowd region.
+        empty_share: share of the images without any object.
+    """
+    scene = Scene(background(material.photographs, SIDE, rng))
+    if rng.random() < empty_share:
+        return scene
+    taken = np.zeros((SIDE, SIDE), bool)  # boxes, so that objects do not hide each other
+    for _ in range(int(rng.integers(2, 9))):
+        label = int(rng.choice(10, p=class_weights))
+        size = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
+        _place(scene, material, rng, label, int(size), taken)
+    if rng.random() < crowd_share:
+        _place_crowd(scene, material, rng, class_weights, taken)
+    return scene
+
+
+def _place(scene, material, rng, label: int, height: int, taken: np.ndarray) -> bool:
+    """Paint one digit of class ``label`` on free ground; give up after a few tries."""
+    samples = np.flatnonzero(material.labels == label)
+    ink = material.digits[rng.choice(samples)]
+    opacity, mask = draw_digit(ink, height, rng.uniform(-12, 12), rng.uniform(0.75, 1.05))
+    rows, columns = mask.shape
+    if rows > SIDE or columns > SIDE:
+        return False
+    for _ in range(12):
+        top = int(rng.integers(SIDE - rows + 1))
+        left = int(rng.integers(SIDE - columns + 1))
+        window = np.s_[top : top + rows, left : left + columns]
+        if not taken[window].any():
+            break
+    else:
+        return False
+    taken[window] = True
+    _paint(scene.image[window], opacity, rng)
+    full = np.zeros((SIDE, SIDE), bool)
+    full[window] = mask
+    scene.labels.append(label)
+    scene.masks.append(full)
+    scene.is_crowd.append(False)
+    return True
+
+
+def _paint(patch: np.ndarray, opacity: np.ndarray, rng) -> None:
+    """Mix ink into ``patch`` in place; the ink is darker or lighter than what it covers."""
+    light = patch.mean() < 128
+    colour = rng.uniform(170, 255, 3) if light else rng.uniform(0, 85, 3)
+    strength = np.clip(opacity * 1.3, 0, 1)[..., None]
+    patch[:] = (patch * (1 - strength) + colour * strength).astype(np.uint8)
+
+
+def _place_crowd(scene, material, rng, class_weights, taken: np.ndarray) -> None:
+    """Paint a 3 x 3 heap of tiny digits of one class and annotate it as one crowd region."""
+    label = int(rng.choice(10, p=class_weights))
+    heap = Scene(scene.image)
+    height = int(rng.integers(*CROWD_HEIGHT))
+    side = 4 * height
+    for _ in range(8):
+        top, left = (int(rng.integers(SIDE - side)) for _ in range(2))
+        if not taken[top : top + side, left : left + side].any():
+            break
+    else:
+        return
+    taken[top : top + side, left : left + side] = True
+    ground = np.ones((SIDE, SIDE), bool)
+    ground[top : top + side, left : left + side] = False
+    for _ in range(9):
+        _place(heap, material, rng, label, height, ground)
+    if not heap.masks:
+        return
+    union = np.logical_or.reduce(heap.masks).astype(np.uint8)
+    region = cv2.dilate(union, np.ones((5, 5), np.uint8)).astype(bool)
+    scene.labels.append(label)
+    scene.masks.append(region)
+    scene.is_crowd.append(True)

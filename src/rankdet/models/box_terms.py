@@ -1,0 +1,35 @@
+"""Box terms that the ranking heads share: aligned IoU and GIoU, weighting.
+
+Source: specification of the official heads (LOSSES.md 7, 8.3); GIoU: Rezatofighi et al. 2019.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+from torch import Tensor
+
+
+def aligned_iou(boxes: Tensor, targets: Tensor) -> Tensor:
+    """Return the IoU of box i with target i, detached: (P, 4), (P, 4) -> (P)."""
+    return bbox_overlaps(boxes.detach(), targets, is_aligned=True).clamp(0, 1)
+
+
+def giou_errors(boxes: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 - GIoU of box i with target i, with gradient: (P, 4), (P, 4) -> (P) in 0..2."""
+    return 1 - bbox_overlaps(boxes, targets, mode="giou", is_aligned=True, eps=1e-7)
+
+
+def decode_on_unit_anchor(coder, deltas: Tensor) -> Tensor:
+    """Decode deltas (P, 4) on a unit anchor at the origin, as the official anchor heads do.
+
+    IoU and GIoU do not depend on that frame, and small boxes far from the origin lose no digits.
+    """
+    unit = deltas.new_tensor([-0.5, -0.5, 0.5, 0.5]).expand(len(deltas), 4)
+    return coder.decode(unit, deltas)
+
+
+def score_weighted_mean(errors: Tensor, weights: Tensor, eps: float = 1e-10) -> Tensor:
+    """Return sum(w e) / sum(w); the divisor is 1 where the weights vanish (P), (P) -> scalar."""
+    total = weights.sum()
+    return (errors * weights).sum() / torch.where(total < eps, torch.ones_like(total), total)

@@ -1,0 +1,96 @@
+"""Checkpoints: read with tensors and a few known types only, published whole or not at all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from rankdet.errors import InputError
+from rankdet.files import atomic_path
+
+
+@HOOKS.register_module()
+class PlainCheckpoint(Hook):
+    """Keep only tensors and plain values in checkpoints, so that weights-only loading takes them.
+
+    mmengine stores its smoothed log history as objects of its own, which torch >= 2.6 refuses to
+    unpickle on resume. The history only smooths what the log prints; it starts anew.
+    """
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Drop the log history from ``checkpoint``."""
+        hub = checkpoint.get("message_hub")
+        if hub is not None:
+            plain = {key: value for key, value in hub["runtime_info"].items() if _is_plain(value)}
+            checkpoint["message_hub"] = {
+                "log_scalars": {},
+                "runtime_info": plain,
+                "resumed_keys": {k: v for k, v in hub["resumed_keys"].items() if k in plain},
+            }
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    return value is None or type(value) in (bool, int, float, str, torch.Tensor)
+
+
+def publish(source: str | Path, target: str | Path, meta: dict) -> None:
+    """Keep the weights of a finished training, check them, move them to ``target`` in one step.
+
+    Args:
+        source: mmengine's last checkpoint.
+        target: the artefact: {"state_dict": tensors, "meta": plain values}.
+        meta: entry, preset, iterations, classes, ...
+
+    Raises:
+        InputError: if a weight is not finite.
+    """
+    state = torch.load(source, map_location="cpu", weights_only=True)["state_dict"]
+    broken = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise InputError(
+            "finite weights at the end of training",
+            f"{len(broken)} tensors with NaN or inf, first {broken[0]}",
+            "lower the learning rate; the work directory keeps the earlier checkpoints",
+        )
+    with atomic_path(target) as part:
+        torch.save({"state_dict": OrderedDict(state), "meta": meta}, part)
+        torch.load(part, map_location="cpu", weights_only=True)
+
+
+def load_weights(model: torch.nn.Module, path: str | Path) -> dict:
+    """Load a published checkpoint into ``model``, strictly; return its ``meta``.
+
+    Raises:
+        InputError: if the file is missing, is no checkpoint, or belongs to another model.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError("a checkpoint", f"no file at {path}", "run `rankdet train` first")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        state = content["state_dict"]
+    except Exception as error:
+        raise InputError(
+            "a checkpoint of tensors", f"{path} ({type(error).__name__})", "train or fetch it again"
+        ) from error
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise InputError(
+            "the checkpoint of this entry under this preset",
+            f"{path}: {str(error).splitlines()[-1].strip()}",
+            "check --preset, and that the data set has the classes it was trained with",
+        ) from None
+    return content.get("meta", {})

@@ -1,0 +1,38 @@
+"""`rankdet predict`: standard COCO results JSON of a checkpoint on the val images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rankdet.data.manifest import Manifest
+from rankdet.training.checkpoints import load_weights
+from rankdet.training.presets import Preset
+from rankdet.training.resolve import resolve
+from rankdet.training.runner import prepare_runner, use_threads
+
+
+def predict(
+    entry_id: str,
+    preset: Preset,
+    data: Manifest,
+    checkpoint: Path,
+    out: Path,
+    work_dir: Path,
+    threads: int | None = None,
+    workers: int | None = None,
+) -> dict:
+    """Run a checkpoint over the val images and write its detections to ``out``.
+
+    Boxes and, where the model has them, masks stand in the same entries; the file is a list of
+    {"image_id", "category_id", "bbox" [x, y, w, h], "score"[, "segmentation"]}.
+
+    Returns:
+        The metrics that the evaluator computed on the way (they are not the result: `rankdet
+        evaluate` reads the file that was written).
+    """
+    config = resolve(entry_id, preset, data)
+    use_threads(threads)
+    config.test_evaluator.out_file = str(out)
+    runner = prepare_runner(config, work_dir, seed=0, workers=workers)
+    load_weights(runner.model, checkpoint)
+    return runner.test()

@@ -1,0 +1,168 @@
+"""The four sizes of an entry: a preset transforms the entry's one config (DESIGN 3.4).
+
+`paper` changes nothing but where the data lie. The others change what their table below says;
+the loss, its hyper-parameters, the assigner, the coder and the head stay the entry's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+from rankdet.errors import InputError, nearest
+from rankdet.training import shrink
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset changes.
+
+    Attributes:
+        name: paper, mini, demo or smoke.
+        purpose: one line for tables and reports.
+        dataset: the data set it is meant for: "coco" (any COCO folder) or "digits".
+        iterations: optimiser steps; None keeps the entry's epochs.
+        batch_size: images per step; None keeps the entry's.
+        side: training and test images are resized to this square, in pixels; None keeps the
+            entry's pipelines.
+        small_network: replace backbone and widths by small ones.
+        learning_rate: AdamW with warm-up and cosine decay in place of the entry's schedule.
+        score_threshold: lowest score of a detection; None keeps the entry's. Ranking losses order
+            scores, they do not calibrate them: after a short training from scratch most correct
+            detections still score below the published thresholds (0.05, 0.40), which are part of
+            preset paper.
+        workers: data-loading processes; None keeps the entry's.
+        validations: how often a short training is measured, for its curves.
+        comparable: whether its figures may stand beside the published ones.
+    """
+
+    name: str
+    purpose: str
+    dataset: str
+    iterations: int | None = None
+    batch_size: int | None = None
+    side: int | None = None
+    small_network: bool = False
+    learning_rate: float | None = None
+    score_threshold: float | None = None
+    workers: int | None = None
+    validations: int = 0
+    comparable: bool = False
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("paper", "the official run", "coco", comparable=True),
+        Preset(
+            "mini",
+            "real images, the entry's own network, short schedule, small images",
+            "coco",
+            iterations=60,
+            batch_size=4,
+            side=320,
+            workers=1,
+            validations=1,
+            learning_rate=2e-4,
+            score_threshold=1e-3,
+        ),
+        Preset(
+            "demo",
+            "built-in digits set, small network, minutes on a CPU",
+            "digits",
+            iterations=500,
+            batch_size=16,
+            side=128,
+            workers=0,
+            validations=4,
+            small_network=True,
+            learning_rate=3e-3,
+            score_threshold=1e-3,
+        ),
+        Preset(
+            "smoke",
+            "the entry's own network at full width, two steps on tiny images",
+            "digits",
+            iterations=2,
+            batch_size=2,
+            side=64,
+            workers=0,
+            learning_rate=1e-4,
+            score_threshold=1e-3,
+        ),
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Return a preset; an unknown name is answered with the known ones."""
+    if name not in PRESETS:
+        raise InputError(f"one of {', '.join(PRESETS)}", f"preset {name!r}", nearest(name, PRESETS))
+    return PRESETS[name]
+
+
+def apply_preset(config: Config, preset: Preset) -> None:
+    """Change ``config`` in place as ``preset`` says; the data are connected separately."""
+    if preset.side is not None:
+        _resize_pipelines(config, preset.side)
+    if preset.batch_size is not None:
+        config.train_dataloader.batch_size = preset.batch_size
+        # A pool is what one GPU of the official run ranks together; here that is the batch.
+        for node in shrink.nodes(config.model):
+            if "pool_images" in node:
+                node.pool_images = preset.batch_size
+    if preset.workers is not None:
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+            loader.num_workers = preset.workers
+    if preset.iterations is not None:
+        _set_schedule(config, preset)
+    if preset.score_threshold is not None:
+        for node in shrink.nodes(config.model.get("test_cfg", {})):
+            if "score_thr" in node:
+                node.score_thr = preset.score_threshold
+    if preset.name != "paper":
+        shrink.drop_pretrained(config.model)
+    if preset.small_network:
+        shrink.small_network(config.model)
+
+
+def _set_schedule(config: Config, preset: Preset) -> None:
+    total = preset.iterations
+    warm_up = min(max(total // 10, 1), 100)
+    config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=total, val_interval=total + 1)
+    config.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
+    config.train_dataloader.pop("batch_sampler", None)
+    config.param_scheduler = [
+        dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=warm_up),
+        dict(
+            type="CosineAnnealingLR",
+            by_epoch=False,
+            begin=warm_up,
+            end=total,
+            T_max=total - warm_up,
+            eta_min_ratio=0.01,
+        ),
+    ]
+    config.optim_wrapper = dict(
+        type="OptimWrapper",
+        optimizer=dict(type="AdamW", lr=preset.learning_rate, weight_decay=0.01),
+        # Ranking losses start with large updates from scratch; without it AdamW can jump.
+        clip_grad=dict(max_norm=10.0, norm_type=2),
+    )
+
+
+def _resize_pipelines(config: Config, side: int) -> None:
+    """Replace the pipelines by load, resize to a square, pack; no augmentation is left."""
+    masks = any(
+        step.get("with_mask") for step in config.train_pipeline if step.type == "LoadAnnotations"
+    )
+    annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=masks)
+    resize = dict(type="Resize", scale=(side, side), keep_ratio=False)
+    load = dict(type="LoadImageFromFile")
+    config.train_pipeline = [load, annotations, resize, dict(type="PackDetInputs")]
+    keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    config.test_pipeline = [load, resize, dict(type="PackDetInputs", meta_keys=keys)]
+    config.train_dataloader.dataset.pipeline = config.train_pipeline
+    for loader in (config.val_dataloader, config.test_dataloader):
+        loader.dataset.pipeline = config.test_pipeline

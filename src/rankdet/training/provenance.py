@@ -1,0 +1,60 @@
+"""What stands beside every result: machine, versions, state of the code, seed and data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+PACKAGES = ("rankdet", "torch", "mmengine", "mmdet", "mmcv", "numpy", "pycocotools")
+
+
+def machine() -> dict:
+    """Return processor, cores, memory and GPU; nothing that names the host."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cpu": _processor(), "cores": os.cpu_count(), "memory_gib": round(memory), "gpu": gpu}
+
+
+def versions() -> dict:
+    """Return the versions of Python and of what shapes a result."""
+    found = {"python": platform.python_version(), "cuda": torch.version.cuda}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def code_state() -> str | None:
+    """Return the commit of the checkout, with ``-modified`` if it has changes; else None."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        return commit + ("-modified" if _git(root, "status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    run = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=20
+    )
+    return run.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,85 @@
+"""What a training leaves for the report: one JSON line an iteration, and progress for the eye."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+VALIDATION_KEYS = ("AP", "AP50", "AP75", "oLRP")
+
+
+@HOOKS.register_module()
+class TrainingRecord(Hook):
+    """Append losses and validation figures to ``training.jsonl``; print progress now and then.
+
+    Args:
+        path: the JSON-lines file. A resumed run continues it from its own iteration.
+        label: stands before every progress line.
+        prints: progress lines over the whole training.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, path: str, label: str, prints: int = 10) -> None:
+        self.path = Path(path)
+        self.label = label
+        self.prints = prints
+        self._last = time.perf_counter()
+        self._start = self._last
+        self._first_iteration = 0
+
+    def before_train(self, runner) -> None:
+        """Drop lines of iterations that a resumed run will repeat."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if self.path.exists():
+            for line in self.path.read_text().splitlines():
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError:  # torn by a kill in the middle of a line
+                    continue
+                if row["iteration"] <= runner.iter:
+                    kept.append(line)
+        self.path.write_text("".join(line + "\n" for line in kept))
+        self._first_iteration = runner.iter
+        self._last = self._start = time.perf_counter()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write one line: iteration, every loss term, learning rate, seconds."""
+        now = time.perf_counter()
+        row = {"iteration": runner.iter + 1}
+        row |= {name: float(value.detach()) for name, value in (outputs or {}).items()}
+        row["lr"] = runner.optim_wrapper.get_lr()["lr"][0]
+        row["time"] = round(now - self._last, 4)
+        self._last = now
+        self._append(row)
+        step = max(1, runner.max_iters // self.prints)
+        if row["iteration"] % step == 0 or row["iteration"] == runner.max_iters:
+            done = row["iteration"] - self._first_iteration
+            left = (now - self._start) / done * (runner.max_iters - row["iteration"])
+            print(
+                f"[{self.label}] {row['iteration']}/{runner.max_iters} "
+                f"loss {row.get('loss', float('nan')):.3f}, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Write one line with the validation figures."""
+        found = {}
+        for name, value in (metrics or {}).items():
+            key = name.rsplit("/", 1)[-1]
+            if key in VALIDATION_KEYS and "segm" not in name and value is not None:
+                found[key] = float(value)
+        self._append({"iteration": runner.iter, **found})
+        self._last = time.perf_counter()  # the next iteration's time excludes validation
+
+    def _append(self, row: dict) -> None:
+        # allow_nan: a run that is about to be stopped for NaN still leaves its last line.
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")

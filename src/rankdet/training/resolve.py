@@ -1,0 +1,59 @@
+"""The resolved config of an entry under a preset, on a prepared data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from rankdet.catalogue import load_catalogue
+from rankdet.data.manifest import Manifest
+from rankdet.errors import InputError
+from rankdet.training import shrink
+from rankdet.training.presets import Preset, apply_preset
+
+
+def load_config(entry_id: str) -> Config:
+    """Read an entry's own config, as in the official run.
+
+    Raises:
+        InputError: if the entry is unknown, or has no config here.
+    """
+    path = load_catalogue()[entry_id].config_path
+    if not Path(path).exists():
+        raise InputError(
+            f"a config of {entry_id}", f"no {path}", "see `rankdet list` for the rows that run"
+        )
+    return Config.fromfile(path)
+
+
+def resolve(entry_id: str, preset: Preset, data: Manifest | None) -> Config:
+    """Return the full config of a run; without ``data`` the paths stay the config's own."""
+    config = load_config(entry_id)
+    apply_preset(config, preset)
+    if data is not None:
+        connect_data(config, data)
+    return config
+
+
+def connect_data(config: Config, data: Manifest) -> None:
+    """Point every loader and evaluator at ``data`` and fit the heads to its classes."""
+    metainfo = dict(classes=tuple(data.classes))
+    for name, split in (("train", "train"), ("val", "val"), ("test", "val")):
+        for node in shrink.nodes(config[f"{name}_dataloader"].dataset):
+            if "ann_file" in node:
+                node.update(
+                    ann_file=str(data.annotations(split)),
+                    data_root="",
+                    data_prefix=dict(img=str(data.images(split)) + "/"),
+                    metainfo=metainfo,
+                )
+    config.val_evaluator = config.test_evaluator = ConfigDict(
+        type="RankdetMetric", ann_file=str(data.annotations("val")), iou_types=_iou_types(config)
+    )
+    shrink.set_classes(config.model, len(data.classes))
+
+
+def _iou_types(config: Config) -> list[str]:
+    has_masks = "mask_head" in config.model or "mask_head" in config.model.get("roi_head", {})
+    return ["bbox", "segm"] if has_masks else ["bbox"]

@@ -1,0 +1,121 @@
+"""`rankdet train`: one entry, one preset, one data set to one verified checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+from rankdet.data.manifest import Manifest
+from rankdet.errors import InputError
+from rankdet.files import write_json, write_text
+from rankdet.training import provenance
+from rankdet.training.checkpoints import publish
+from rankdet.training.presets import Preset
+from rankdet.training.resolve import resolve
+from rankdet.training.runner import prepare_runner, use_threads
+
+
+def train(
+    entry_id: str,
+    preset: Preset,
+    data: Manifest,
+    work_dir: Path,
+    out: Path,
+    seed: int = 0,
+    resume: bool = False,
+    threads: int | None = None,
+    workers: int | None = None,
+) -> dict:
+    """Train an entry and publish its checkpoint.
+
+    Args:
+        entry_id: an id of the catalogue.
+        preset: how large the run is.
+        data: the prepared data set.
+        work_dir: intermediate checkpoints and logs; kept, never an output of the DAG.
+        out: the checkpoint to publish; ``run.json`` and ``training.jsonl`` go beside it.
+        seed: of the run.
+        resume: continue from the newest checkpoint of ``work_dir``, if there is one.
+        threads: processor threads.
+        workers: data-loading processes.
+
+    Returns:
+        The run's record, as in ``run.json``.
+    """
+    config = resolve(entry_id, preset, data)
+    use_threads(threads)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    record_path = work_dir / "training.jsonl"
+    last = work_dir / "last_checkpoint"
+    same_run = _same_run(work_dir, config, data, seed)
+    if not (resume and same_run):
+        record_path.unlink(missing_ok=True)
+        last.unlink(missing_ok=True)
+    _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
+    config.resume = resume and last.exists()
+    start = time.time()
+    runner = prepare_runner(config, work_dir, seed, workers)
+    runner.train()
+    record = {
+        "entry": entry_id,
+        "preset": preset.name,
+        "iterations": runner.iter,
+        "seconds": round(time.time() - start, 1),
+        "resumed": bool(config.resume),
+        "seed": seed,
+        "threads": threads,
+        "data": {"name": data.name, "train_sha256": data.train.sha256},
+        "machine": provenance.machine(),
+        "versions": provenance.versions(),
+        "git": provenance.code_state(),
+    }
+    meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    publish(_last_checkpoint(last), out, {**meta, "classes": list(data.classes)})
+    write_json(out.parent / "run.json", record)
+    write_text(out.parent / "training.jsonl", record_path.read_text())
+    return record
+
+
+def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
+    by_epoch = preset.iterations is None
+    interval = 1
+    if not by_epoch:
+        interval = max(1, preset.iterations // max(1, preset.validations))
+        config.train_cfg.val_interval = interval if preset.validations else preset.iterations + 1
+    config.default_hooks = dict(
+        timer=dict(type="IterTimerHook"),
+        logger=dict(type="LoggerHook", interval=50),
+        param_scheduler=dict(type="ParamSchedulerHook"),
+        # Two are kept, so that a kill while the newest is written leaves a whole one.
+        checkpoint=dict(
+            type="CheckpointHook", by_epoch=by_epoch, interval=interval, max_keep_ckpts=2
+        ),
+        sampler_seed=dict(type="DistSamplerSeedHook"),
+    )
+    config.custom_hooks = [
+        *config.get("custom_hooks", []),
+        dict(type="PlainCheckpoint"),
+        dict(type="CheckInvalidLossHook", interval=10),
+        dict(type="TrainingRecord", path=str(record_path), label=label),
+    ]
+
+
+def _same_run(work_dir: Path, config, data: Manifest, seed: int) -> bool:
+    """Tell whether ``work_dir`` holds this very run, and mark it as holding it from now on.
+
+    Without this, a changed config would be "resumed" at the last iteration of the old one.
+    """
+    text = "\0".join((config.pretty_text, data.train.sha256, data.val.sha256, str(seed)))
+    wanted = hashlib.sha256(text.encode()).hexdigest()
+    mark = work_dir / "run_fingerprint"
+    same = mark.exists() and mark.read_text() == wanted
+    write_text(mark, wanted)
+    return same
+
+
+def _last_checkpoint(pointer: Path) -> Path:
+    if not pointer.exists():
+        raise InputError("a checkpoint at the end of training", f"no {pointer}", "train again")
+    return Path(pointer.read_text().strip())

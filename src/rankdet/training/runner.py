@@ -1,0 +1,56 @@
+"""Everything around the entry's config that a run on this machine needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import cv2
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from rankdet.training import record  # noqa: F401 (registers the TrainingRecord hook)
+
+
+def use_threads(count: int | None) -> None:
+    """Bound the processor threads of this process; None leaves torch's own choice."""
+    if count is not None:
+        torch.set_num_threads(count)
+    # Several trainings share a machine; OpenCV's pool would take all cores for each image.
+    cv2.setNumThreads(0)
+
+
+def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | None) -> Runner:
+    """Build mmengine's Runner for ``config``.
+
+    Args:
+        config: a resolved config.
+        work_dir: where checkpoints and logs of the run go.
+        seed: of every random number generator.
+        workers: data-loading processes; None keeps the config's.
+    """
+    config.work_dir = str(work_dir)
+    config.default_scope = "mmdet"
+    config.randomness = dict(seed=seed)
+    config.visualizer = None
+    config.log_level = "INFO"
+    config.launcher = "pytorch" if "RANK" in os.environ else "none"
+    config.setdefault("env_cfg", dict(cudnn_benchmark=False, dist_cfg=dict(backend=_backend())))
+    for name in ("train", "val", "test"):
+        loader = config[f"{name}_dataloader"]
+        if workers is not None:
+            loader.num_workers = workers
+        # Workers that live on repeat an epoch's augmentation after a resume; new ones do not.
+        loader.persistent_workers = False
+    by_epoch = config.train_cfg.get("type") == "EpochBasedTrainLoop" or config.train_cfg.get(
+        "by_epoch", False
+    )
+    config.log_processor = dict(type="LogProcessor", window_size=50, by_epoch=by_epoch)
+    logging.getLogger("mmengine").setLevel(logging.INFO)
+    return Runner.from_cfg(config)
+
+
+def _backend() -> str:
+    return "nccl" if torch.cuda.is_available() else "gloo"

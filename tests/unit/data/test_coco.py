@@ -1,0 +1,83 @@
+"""A user's COCO folder: taken over as it is, or refused with the first thing that is wrong."""
+
+import json
+import shutil
+
+import pytest
+
+from rankdet.data.coco import prepare_coco
+from rankdet.data.digits import prepare_digits
+from rankdet.data.manifest import load_manifest
+from rankdet.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small set in COCO's own layout."""
+    made = prepare_digits(tmp_path / "made", 0, 6, 3)
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        shutil.copy(made.annotations(split), root / f"annotations/instances_{split}2017.json")
+        shutil.copytree(made.images(split), root / f"{split}2017")
+    return root
+
+
+def test_takes_over_without_copying(folder, tmp_path):
+    out = tmp_path / "prepared" / "dataset.json"
+    prepare_coco(folder, out, "mine")
+    manifest = load_manifest(out)
+    assert manifest.images("train") == folder / "train2017"
+    assert manifest.train.image_count == 6 and len(manifest.classes) == 10
+    assert [path.name for path in out.parent.iterdir()] == ["dataset.json"]
+
+
+def test_finds_the_layout_without_the_year(folder, tmp_path):
+    for split in ("train", "val"):
+        (folder / f"{split}2017").rename(folder / split)
+        name = folder / f"annotations/instances_{split}2017.json"
+        name.rename(folder / f"annotations/instances_{split}.json")
+    assert prepare_coco(folder, tmp_path / "d.json").val.image_count == 3
+
+
+def change(folder, edit):
+    path = folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(edit(content)))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: [c], "list at the top"),
+        (lambda c: {k: c[k] for k in c if k != "images"}, "without a list 'images'"),
+        (lambda c: {**c, "annotations": []}, "without a list 'annotations'"),
+        (lambda c: {**c, "categories": [{"id": 1}]}, r"categories\[0\] lacks 'name'"),
+        (
+            lambda c: {**c, "annotations": [{**c["annotations"][0], "category_id": 99}]},
+            r"category ids \[99\]",
+        ),
+    ],
+)
+def test_not_coco(folder, tmp_path, edit, message):
+    change(folder, edit)
+    with pytest.raises(InputError, match=message):
+        prepare_coco(folder, tmp_path / "d.json")
+    assert not (tmp_path / "d.json").exists()
+
+
+def test_missing_images_folder_and_file(folder, tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        prepare_coco(tmp_path / "nowhere", tmp_path / "d.json")
+    (folder / "val2017" / "000001.jpg").unlink()
+    with pytest.raises(InputError, match=r"1 of 3 looked for are missing, first 000001\.jpg"):
+        prepare_coco(folder, tmp_path / "d.json")
+    shutil.rmtree(folder / "val2017")
+    with pytest.raises(InputError, match="the val split"):
+        prepare_coco(folder, tmp_path / "d.json")
+
+
+def test_not_json(folder, tmp_path):
+    (folder / "annotations" / "instances_train2017.json").write_text("<html>quota</html>")
+    with pytest.raises(InputError, match="not JSON"):
+        prepare_coco(folder, tmp_path / "d.json")

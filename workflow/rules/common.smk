@@ -1,0 +1,67 @@
+# What the rules ask of the catalogue. Reading it here checks both tables before any job is planned.
+from rankdet.catalogue import config_files, load_catalogue
+from rankdet.errors import InputError, nearest
+
+CATALOGUE = load_catalogue()
+for entry in config["demo"]:
+    CATALOGUE[entry]
+
+
+wildcard_constraints:
+    preset=r"[^/]+",
+    entry=r"[^/]+",
+    table=r"[a-z0-9-]+",
+
+
+def preset_of(wildcards):
+    """Return the preset's settings; an unknown preset is answered with the known ones."""
+    presets = config["presets"]
+    if wildcards.preset not in presets:
+        known = ", ".join(presets)
+        hint = nearest(wildcards.preset, presets)
+        raise InputError(f"a preset ({known})", repr(wildcards.preset), hint)
+    return presets[wildcards.preset]
+
+
+def dataset(wildcards):
+    """Return the prepared data set of the preset."""
+    return f"data/prepared/{preset_of(wildcards)['data']}/dataset.json"
+
+
+def entry_config(wildcards):
+    """Return the files that the entry's config is made of: a change there trains again."""
+    return [str(path) for path in config_files(CATALOGUE[wildcards.entry])]
+
+
+def runnable(entries):
+    """Return the ids of those entries that have a config here."""
+    return [entry.entry_id for entry in entries if entry.config_path.exists()]
+
+
+def entries_of(wildcards):
+    """Return the entries that a preset runs: the demo's few, else all that have a config."""
+    preset_of(wildcards)
+    return config["demo"] if wildcards.preset == "demo" else runnable(CATALOGUE)
+
+
+def table_entries(wildcards):
+    """Return the entries of one table that the preset runs; all runnable ones if it lists none."""
+    own = runnable(CATALOGUE.table(wildcards.table).entries)
+    listed = [entry for entry in own if entry in entries_of(wildcards)]
+    return listed or own
+
+
+def tables_of(wildcards):
+    """Return the slugs of the tables that have at least one entry of the preset."""
+    chosen = set(entries_of(wildcards))
+    return [
+        table.slug
+        for table in CATALOGUE.tables
+        if chosen & {entry.entry_id for entry in table.entries}
+    ]
+
+
+def iou_options(wildcards):
+    """Return which evaluations an entry's table has: boxes, and masks where it trains them."""
+    masks = bool(CATALOGUE[wildcards.entry].loss_mask)
+    return "--iou-type bbox --iou-type segm" if masks else "--iou-type bbox"

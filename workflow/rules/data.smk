@@ -1,0 +1,49 @@
+rule digits:
+    output:
+        "data/prepared/digits/dataset.json",
+    params:
+        **config["digits"],
+    log:
+        "logs/data/digits.log",
+    benchmark:
+        "logs/data/digits.benchmark.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "rankdet prepare digits --out data/prepared/digits --seed {params.seed}"
+        " --train-images {params.train_images} --val-images {params.val_images} > {log} 2>&1"
+
+
+rule digits_tiny:
+    output:
+        "data/prepared/digits-tiny/dataset.json",
+    log:
+        "logs/data/digits-tiny.log",
+    benchmark:
+        "logs/data/digits-tiny.benchmark.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "rankdet prepare digits --out data/prepared/digits-tiny"
+        " --train-images 8 --val-images 4 > {log} 2>&1"
+
+
+rule coco_folder:
+    output:
+        "data/prepared/{name}/dataset.json",
+    wildcard_constraints:
+        name="coco|mini",
+    params:
+        root=lambda wildcards: config[wildcards.name],
+    log:
+        "logs/data/{name}.log",
+    benchmark:
+        "logs/data/{name}.benchmark.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    shell:
+        "rankdet prepare coco --root {params.root:q} --name {wildcards.name}"
+        " --out {output:q} 2>&1 | tee {log}"

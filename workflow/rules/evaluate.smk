@@ -1,0 +1,19 @@
+rule evaluate:
+    input:
+        data=dataset,
+        detections="results/{preset}/{entry}/detections.json",
+    output:
+        metrics="results/{preset}/{entry}/metrics.json",
+        curves="results/{preset}/{entry}/curves.json",
+    params:
+        iou_types=lambda wildcards: iou_options(wildcards),
+    log:
+        "logs/{preset}/{entry}/evaluate.log",
+    benchmark:
+        "logs/{preset}/{entry}/evaluate.benchmark.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        "rankdet evaluate --dataset {input.data} --detections {input.detections}"
+        " {params.iou_types} --out {output.metrics} --curves {output.curves} > {log} 2>&1"

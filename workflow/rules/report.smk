@@ -1,0 +1,85 @@
+rule table:
+    input:
+        metrics=lambda wildcards: expand(
+            "results/{preset}/{entry}/metrics.json",
+            preset=wildcards.preset,
+            entry=table_entries(wildcards),
+        ),
+        published="configs/published.csv",
+    output:
+        report(
+            multiext("results/{preset}/tables/{table}", ".html", ".md", ".csv", ".tex"),
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "preset": "{preset}"},
+        ),
+    log:
+        "logs/{preset}/tables/{table}.log",
+    benchmark:
+        "logs/{preset}/tables/{table}.benchmark.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        "rankdet report tables --preset {wildcards.preset} --results results/{wildcards.preset}"
+        " --out results/{wildcards.preset}/tables --table {wildcards.table} > {log} 2>&1"
+
+
+rule figures:
+    input:
+        lambda wildcards: expand(
+            "results/{preset}/{entry}/curves.json",
+            preset=wildcards.preset,
+            entry=entries_of(wildcards),
+        ),
+    output:
+        report(
+            expand(
+                "results/{{preset}}/figures/{figure}.svg",
+                figure=["ap", "olrp", "training", "precision_recall", "lrp"],
+            ),
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"preset": "{preset}"},
+        ),
+        expand(
+            "results/{{preset}}/figures/{figure}.png",
+            figure=["ap", "olrp", "training", "precision_recall", "lrp"],
+        ),
+    log:
+        "logs/{preset}/figures.log",
+    benchmark:
+        "logs/{preset}/figures.benchmark.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "rankdet report figures --preset {wildcards.preset} --results results/{wildcards.preset}"
+        " --out results/{wildcards.preset}/figures > {log} 2>&1"
+
+
+rule page:
+    input:
+        tables=lambda wildcards: expand(
+            "results/{preset}/tables/{table}.html",
+            preset=wildcards.preset,
+            table=tables_of(wildcards),
+        ),
+        figures="results/{preset}/figures/ap.svg",
+    output:
+        report(
+            "results/{preset}/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"preset": "{preset}"},
+        ),
+    log:
+        "logs/{preset}/report.log",
+    benchmark:
+        "logs/{preset}/report.benchmark.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
+        " --out {output} > {log} 2>&1"
