@@ -1,10 +1,13 @@
 # What the rules ask of the catalogue. Reading it here checks both tables before any job is planned.
+from types import SimpleNamespace
+
 from rankdet.catalogue import config_files, load_catalogue
 from rankdet.errors import InputError, nearest
 
 CATALOGUE = load_catalogue()
-for entry in config["demo"]:
-    CATALOGUE[entry]
+for settings in config["presets"].values():
+    for entry in settings.get("entries", []):
+        CATALOGUE[entry]
 
 
 wildcard_constraints:
@@ -39,9 +42,8 @@ def runnable(entries):
 
 
 def entries_of(wildcards):
-    """Return the entries that a preset runs: the demo's few, else all that have a config."""
-    preset_of(wildcards)
-    return config["demo"] if wildcards.preset == "demo" else runnable(CATALOGUE)
+    """Return the entries that a preset runs: those it lists, else all that have a config."""
+    return preset_of(wildcards).get("entries") or runnable(CATALOGUE)
 
 
 def table_entries(wildcards):
@@ -65,3 +67,14 @@ def iou_options(wildcards):
     """Return which evaluations an entry's table has: boxes, and masks where it trains them."""
     masks = bool(CATALOGUE[wildcards.entry].loss_mask)
     return "--iou-type bbox --iou-type segm" if masks else "--iou-type bbox"
+
+
+def everything(preset):
+    """Return a preset's report and all its metrics files.
+
+    The metrics stand here beside the report, because Snakemake does not look for a missing
+    intermediate file behind a report that exists.
+    """
+    entries = entries_of(SimpleNamespace(preset=preset))
+    metrics = expand("results/{preset}/{entry}/metrics.json", preset=preset, entry=entries)
+    return [f"results/{preset}/report.html", *metrics]

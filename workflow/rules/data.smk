@@ -1,8 +1,6 @@
 rule digits:
     output:
         "data/prepared/digits/dataset.json",
-    params:
-        **config["digits"],
     log:
         "logs/data/digits.log",
     benchmark:
@@ -10,6 +8,8 @@ rule digits:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        **config["digits"],
     shell:
         "rankdet prepare digits --out data/prepared/digits --seed {params.seed}"
         " --train-images {params.train_images} --val-images {params.val_images} > {log} 2>&1"
@@ -33,17 +33,17 @@ rule digits_tiny:
 rule coco_folder:
     output:
         "data/prepared/{name}/dataset.json",
-    wildcard_constraints:
-        name="coco|mini",
-    params:
-        root=lambda wildcards: config[wildcards.name],
     log:
         "logs/data/{name}.log",
     benchmark:
         "logs/data/{name}.benchmark.tsv"
+    wildcard_constraints:
+        name="coco|mini",
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        root=lambda wildcards: config[wildcards.name],
     shell:
         "rankdet prepare coco --root {params.root:q} --name {wildcards.name}"
         " --out {output:q} 2>&1 | tee {log}"

@@ -5,8 +5,6 @@ rule evaluate:
     output:
         metrics="results/{preset}/{entry}/metrics.json",
         curves="results/{preset}/{entry}/curves.json",
-    params:
-        iou_types=lambda wildcards: iou_options(wildcards),
     log:
         "logs/{preset}/{entry}/evaluate.log",
     benchmark:
@@ -14,6 +12,8 @@ rule evaluate:
     resources:
         mem_mb=8000,
         runtime=60,
+    params:
+        iou_types=lambda wildcards: iou_options(wildcards),
     shell:
         "rankdet evaluate --dataset {input.data} --detections {input.detections}"
         " {params.iou_types} --out {output.metrics} --curves {output.curves} > {log} 2>&1"

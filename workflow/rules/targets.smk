@@ -5,9 +5,14 @@
 rule all:
     default_target: True
     input:
-        "results/paper/report.html",
+        everything("paper"),
 
 
 rule demo:
     input:
-        "results/demo/report.html",
+        everything("demo"),
+
+
+rule smoke:
+    input:
+        everything("smoke"),

@@ -8,8 +8,6 @@ rule train:
         checkpoint="results/{preset}/{entry}/checkpoint.pth",
         record="results/{preset}/{entry}/training.jsonl",
         run="results/{preset}/{entry}/run.json",
-    params:
-        seed=config["seed"],
     log:
         "logs/{preset}/{entry}/train.log",
     benchmark:
@@ -19,6 +17,8 @@ rule train:
         mem_mb=8000,
         runtime=2880,
         gpu=lambda wildcards: preset_of(wildcards)["gpu"],
+    params:
+        seed=config["seed"],
     shell:
         "rankdet train {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
         " --work-dir work/{wildcards.preset}/{wildcards.entry} --out {output.checkpoint}"
