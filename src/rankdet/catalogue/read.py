@@ -69,10 +69,12 @@ def _row(path: Path, line: int, header: list[str], cells: list[str], model: type
     try:
         return model(**{name: cell for name, cell in zip(header, cells, strict=True) if cell})
     except ValidationError as error:
-        first = error.errors()[0]
-        column = str(first["loc"][0])
+        errors = error.errors()
+        column = str(errors[0]["loc"][0])
+        # A column that takes one of several kinds fails once for each kind.
+        wishes = [_wish(each) for each in errors if each["loc"][0] == column]
         raise InputError(
-            f"{path}, line {line}, column {column}: {_wish(first)}",
+            f"{path}, line {line}, column {column}: {', or '.join(wishes)}",
             repr(cells[header.index(column)]),
             "correct that cell",
         ) from None

@@ -108,7 +108,8 @@ def _build(entry_ids: list[str]) -> dict[str, str]:
             build_model(entry_id)
             outcomes[entry_id] = "builds"
         except Exception as error:  # a registry, a config or a model may raise anything
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            words = str(error.args[0]) if error.args else ""  # str() of a KeyError is quoted
+            reason = next(iter(words.strip().splitlines()), type(error).__name__)
             outcomes[entry_id] = f"fails: {reason}"
     return outcomes
 

@@ -1,0 +1,185 @@
+"""Tables: published layout, four formats, and no difference where none may be given."""
+
+import csv
+import io
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from rankdet.catalogue import State, load_catalogue
+from rankdet.report.formats import FORMATS, render, tex, write_table
+from rankdet.report.presets import NOTES, preset_note
+from rankdet.report.results import read_results
+from rankdet.report.tables import table_view
+from tests.unit.report.synthetic import write_preset, write_result
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return load_catalogue()
+
+
+def view(catalogue, slug, folder, preset):
+    results = read_results(catalogue, folder, preset)
+    table = catalogue.table(slug)
+    states = {entry.entry_id: State("no config yet", False) for entry in table.entries}
+    return table_view(table, catalogue, results, states, preset_note(preset))
+
+
+def as_rows(shown) -> dict[str, dict[str, str]]:
+    return {row["entry"]: row for row in csv.DictReader(io.StringIO(render(shown, "csv")))}
+
+
+def test_published_layout_and_missing_rows(catalogue, tmp_path):
+    shown = view(catalogue, "rank-sort-one-stage", write_preset(tmp_path), "demo")
+    rows = as_rows(shown)
+    assert list(rows) == ["rs_atss_r50", "rs_paa_r50"]
+    measured = rows["rs_atss_r50"]
+    assert (measured["AP published"], measured["oLRP published"]) == ("39.9", "67.9")
+    assert (measured["AP measured"], measured["oLRP measured"]) == ("45.0", "55.0")
+    missing = rows["rs_paa_r50"]
+    assert (missing["AP published"], missing["AP measured"]) == ("41.0", "")
+    assert missing["status"] == "no config yet"
+    assert "| — |" in render(shown, "md")
+
+
+@pytest.mark.parametrize("preset", [name for name, note in NOTES.items() if not note.is_comparable])
+def test_no_preset_but_paper_carries_a_difference(catalogue, tmp_path, preset):
+    folder = write_preset(tmp_path, preset)
+    for slug in ("rank-sort-one-stage", "alrp-retinanet", "control"):
+        shown = view(catalogue, slug, folder, preset)
+        assert not any(column.kind == "difference" for column in shown.columns)
+        reason = f"not comparable: {NOTES[preset].reason}"
+        for row in shown.rows:
+            assert (row.cells[-1] == reason) == row.has_result
+        for form in FORMATS:
+            text = render(shown, form)
+            assert "Δ" not in text
+            assert "Delta" not in text
+            assert 'difference"' not in text
+            assert "not comparable" in text
+
+
+def test_paper_carries_difference_and_verdict(catalogue, tmp_path):
+    folder = tmp_path / "paper"
+    write_result(folder, "rs_atss_r50", "paper", 0.39649, data="coco")
+    write_result(folder, "rs_paa_r50", "paper", 0.4049, data="coco")
+    rows = as_rows(view(catalogue, "rank-sort-one-stage", folder, "paper"))
+    # 39.649 is printed as 39.6, and 39.6 - 39.9 is what a reader of both figures sees.
+    assert rows["rs_atss_r50"]["AP measured"] == "39.6"
+    assert rows["rs_atss_r50"]["AP difference"] == "-0.3"
+    assert rows["rs_atss_r50"]["status"] == "within ±0.3 AP"
+    assert rows["rs_paa_r50"]["AP difference"] == "-0.5"
+    assert rows["rs_paa_r50"]["status"] == "below by 0.5 AP"
+
+
+@pytest.mark.parametrize(
+    ("data", "keep_run", "words"),
+    [("digits", True, "data digits"), ("coco", False, "no run.json")],
+)
+def test_paper_on_other_or_unknown_data_is_not_comparable(
+    catalogue, tmp_path, data, keep_run, words
+):
+    place = write_result(tmp_path / "paper", "rs_atss_r50", "paper", 0.4, data=data)
+    if not keep_run:
+        (place / "run.json").unlink()
+    row = as_rows(view(catalogue, "rank-sort-one-stage", tmp_path / "paper", "paper"))[
+        "rs_atss_r50"
+    ]
+    assert row["status"] == f"not comparable: {words}"
+    assert row["AP difference"] == ""
+
+
+def test_masks_test_dev_times_and_empty_cells(catalogue, tmp_path):
+    folder = tmp_path / "paper"
+    write_result(folder, "rs_mask_r50", "paper", 0.4, masks=True, data="coco")
+    write_result(folder, "ext_br_rs_frcnn_r50", "paper", 0.4, data="coco")
+    masks = as_rows(view(catalogue, "rank-sort-mask-rcnn-coco", folder, "paper"))["rs_mask_r50"]
+    assert (masks["box AP measured"], masks["mask AP measured"]) == ("40.0", "36.0")
+    test_dev = view(catalogue, "alrp-ap-main", folder, "paper")
+    assert [c.name for c in test_dev.columns if "test-dev" in c.group] == ["published"]
+    timed = as_rows(view(catalogue, "bucketed-faster-rcnn", folder, "paper"))
+    assert timed["ext_br_rs_frcnn_r50"]["s / iteration published"] == "0.58"
+    assert timed["ext_br_rs_frcnn_r50"]["s / iteration measured"] == "0.42"
+    soon = as_rows(view(catalogue, "rank-sort-mask-rcnn-lvis", folder, "paper"))
+    assert soon["rs_mask_r50_lvis"]["box oLRP published"] == "coming soon"
+
+
+def test_figures_of_others_are_no_columns(catalogue, tmp_path):
+    tmp_path.joinpath("demo").mkdir()
+    for slug in ("alrp-faster-rcnn", "rank-sort-one-stage"):
+        groups = {
+            column.group for column in view(catalogue, slug, tmp_path / "demo", "demo").columns
+        }
+        assert groups == {"", "AP", "oLRP"}
+
+
+class Balance(HTMLParser):
+    """Counts cells per row and checks that every tag that is opened is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.widths: list[int] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.widths.append(0)
+        if tag in ("td", "th"):
+            self.widths[-1] += int(dict(attrs).get("colspan", 1))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_every_table_renders_in_four_formats(catalogue, tmp_path):
+    folder = write_preset(tmp_path)
+    for table in catalogue.tables:
+        shown = view(catalogue, table.slug, folder, "demo")
+        paths = write_table(shown, tmp_path / "tables")
+        assert [path.suffix[1:] for path in paths] == list(FORMATS)
+        page = Balance()
+        page.feed(paths[2].read_text())
+        assert page.open == []
+        assert set(page.widths) == {len(shown.columns)}
+        markdown = [line for line in paths[1].read_text().splitlines() if line.startswith("|")]
+        assert len(markdown) == len(table.entries) + 2
+        assert {line.replace("\\|", "").count("|") for line in markdown} == {len(shown.columns) + 2}
+
+
+def test_html_and_markdown_escape(catalogue, tmp_path):
+    shown = view(catalogue, "alrp-retinanet", write_preset(tmp_path), "demo")
+    assert r"AP Loss\*" in render(shown, "md")
+    assert "Rank &amp; Sort" in render(
+        view(catalogue, "rank-sort-rcnn", tmp_path / "demo", "demo"), "html"
+    )
+
+
+def test_tex_escapes():
+    assert tex("a_b & 50% #1 {x} $y ~^\\") == (
+        r"a\_b \& 50\% \#1 \{x\} \$y \textasciitilde{}\textasciicircum{}\textbackslash{}"
+    )
+    assert tex("[480,960] ±0.3 − 1×2 —") == r"{[}480,960{]} $\pm$0.3 $-$ 1$\times$2 ---"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_tex_compiles(catalogue, tmp_path):
+    folder = tmp_path / "paper"
+    write_result(folder, "rs_mask_r50", "paper", 0.4, masks=True, data="coco")
+    floats = [
+        render(view(catalogue, table.slug, folder, "paper"), "tex") for table in catalogue.tables
+    ]
+    body = "\n\\clearpage\n".join(floats)
+    document = (
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\n"
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    (tmp_path / "all.tex").write_text(document)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "Overfull \\hbox" not in run.stdout
