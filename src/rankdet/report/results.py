@@ -38,8 +38,10 @@ class Result:
 
     @property
     def main_iou_type(self) -> str:
-        """Boxes if they were evaluated, else masks."""
-        return "bbox" if "bbox" in self.metrics else "segm"
+        """What a figure of one value per entry shows: masks of a detector without boxes."""
+        masks_only = bool(self.entry.loss_mask) and not self.entry.loss_bbox
+        preferred = ("segm", "bbox") if masks_only else ("bbox", "segm")
+        return next(kind for kind in preferred if kind in self.metrics)
 
     @property
     def data_name(self) -> str:

@@ -140,11 +140,14 @@ def test_running_mean_equals_the_plain_loop():
 
 
 def test_masks_are_called_masks(catalogue, tmp_path):
-    place = write_result(tmp_path / "demo", "rs_solov2_r101", "demo", masks=True)
-    text = (place / "metrics.json").read_text().replace('"bbox": {"AP"', '"box": {"AP"')
-    (place / "metrics.json").write_text(text)
+    for entry_id in ("rs_solov2_r101", "rs_mask_r50"):
+        write_result(tmp_path / "demo", entry_id, "demo", 0.4, masks=True)
     found = read_results(catalogue, tmp_path / "demo", "demo")
-    assert "Rank & Sort (masks)" in words(metric_bars(list(found.values()), "AP", DEMO))
+    kinds = {entry_id: result.main_iou_type for entry_id, result in found.items()}
+    assert kinds == {"rs_solov2_r101": "segm", "rs_mask_r50": "bbox"}
+    shown = words(metric_bars(list(found.values()), "AP", DEMO))
+    assert shown.count("Rank & Sort (masks)") == 1
+    assert "36.0" in shown
 
 
 def test_inlined_figures_take_the_ink_of_the_page_and_their_own_ids(catalogue, results):
