@@ -15,8 +15,28 @@ container: "docker://rankdet:latest"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/targets.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+
+
+# What can be asked for by name; besides, one experiment: results/<preset>/<entry>/metrics.json,
+# and one table: results/<preset>/tables/<table>.md. They stand in this file because Snakemake
+# takes no default target from an included one.
+
+
+rule all:
+    default_target: True
+    input:
+        everything("paper"),
+
+
+rule demo:
+    input:
+        everything("demo"),
+
+
+rule smoke:
+    input:
+        everything("smoke"),

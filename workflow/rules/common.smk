@@ -1,10 +1,14 @@
 # What the rules ask of the catalogue. Reading it here checks both tables before any job is planned.
+import os
+import shlex
 from types import SimpleNamespace
 
 from rankdet.catalogue import config_files, load_catalogue
 from rankdet.errors import InputError, nearest
 
-CATALOGUE = load_catalogue()
+# The workflow's own configs, also for the commands that the rules call.
+CATALOGUE = load_catalogue("configs")
+shell.prefix(f"export RANKDET_CONFIGS={shlex.quote(os.path.abspath('configs'))}; ")
 for settings in config["presets"].values():
     for entry in settings.get("entries", []):
         CATALOGUE[entry]

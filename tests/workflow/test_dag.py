@@ -1,0 +1,126 @@
+"""One complete tiny run of the DAG, and what reruns, deletions and bad requests do to it."""
+
+import json
+import re
+
+import pytest
+
+from tests.workflow.conftest import ENTRIES
+
+
+def test_a_bare_snakemake_has_a_target(project):
+    plan = project.planned()
+    assert plan["train"] >= 7 and plan["page"] == 1
+
+
+def test_one_run_gives_every_artefact(finished):
+    results = finished.folder / "results" / "smoke"
+    for entry in ENTRIES:
+        metrics = json.loads((results / entry / "metrics.json").read_text())["bbox"]
+        assert 0 <= metrics["AP"] <= 1 and 0 <= metrics["oLRP"] <= 1
+        run = json.loads((results / entry / "run.json").read_text())
+        assert run["iterations"] == 2 and run["versions"]["mmdet"] == "3.3.0"
+        losses = [json.loads(line) for line in (results / entry / "training.jsonl").open()]
+        assert [row["iteration"] for row in losses if "loss" in row] == [1, 2]
+    for table in ("rank-sort-one-stage", "control"):
+        for suffix in (".csv", ".md", ".html", ".tex"):
+            assert (results / "tables" / f"{table}{suffix}").stat().st_size > 100
+    for figure in ("ap", "olrp", "training", "precision_recall", "lrp"):
+        assert (results / "figures" / f"{figure}.svg").read_text().startswith("<?xml")
+        assert (results / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert "smoke" in (results / "report.html").read_text()
+    # Every rule that ran left its log and its benchmark.
+    logs = finished.folder / "logs"
+    assert len(list(logs.rglob("train.log"))) == len(list(logs.rglob("train.benchmark.tsv"))) == 2
+
+
+def test_a_smoke_table_claims_no_comparison(finished):
+    table = finished.folder / "results/smoke/tables/rank-sort-one-stage.md"
+    assert "two iterations" in table.read_text()
+
+
+def test_again_there_is_nothing_to_do(finished):
+    before = finished.files()
+    run = finished.snakemake("smoke")
+    assert run.returncode == 0 and "Nothing to be done" in run.stdout
+    assert finished.files() == before
+
+
+def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
+    before = finished.files()
+    metrics = finished.folder / "results/smoke/rs_atss_r50/metrics.json"
+    metrics.unlink()
+    plan = finished.planned("smoke")
+    expected = {"evaluate": 1, "table": 1, "figures": 1, "page": 1, "smoke": 1, "total": 5}
+    assert plan == expected
+    run = finished.snakemake("smoke")
+    assert run.returncode == 0, run.stdout
+    after = finished.files()
+    redone = {name for name in before if after[name] != before[name]}
+    assert not [name for name in redone if name.endswith(("checkpoint.pth", "detections.json"))]
+    assert "results/smoke/tables/control.md" not in redone
+    assert "results/smoke/rs_atss_r50/metrics.json" in redone
+
+
+def test_the_snakemake_report_builds(finished):
+    run = finished.snakemake("smoke", "--report", "snakemake-report.html")
+    assert run.returncode == 0, run.stdout
+    assert (finished.folder / "snakemake-report.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("results/smoke/rs_atss_r5/metrics.json", r"got 'rs_atss_r5'; nearest: .*rs_atss_r50"),
+        ("results/demmo/rs_atss_r50/metrics.json", r"got 'demmo'; nearest: demo"),
+        ("results/smoke/tables/rank-sort-onestage.md", r"nearest: .*rank-sort-one-stage"),
+        (
+            "results/smoke/pap_autoloss_zero_frcnn_r50/metrics.json",
+            r"expected the config of pap_autoloss_zero_frcnn_r50",
+        ),
+    ],
+)
+def test_bad_requests_are_answered(project, target, message):
+    run = project.snakemake(target)
+    assert run.returncode != 0
+    assert re.search(message, run.stdout), run.stdout
+    assert "Traceback (most recent call last)" not in run.stdout
+    assert not (project.folder / target).exists()
+
+
+def test_missing_data_is_named(project):
+    run = project.snakemake("results/mini/rs_atss_r50/metrics.json")
+    assert run.returncode != 0
+    assert re.search(r"expected a folder in COCO layout; got no folder \S*data/mini", run.stdout)
+    assert not (project.folder / "results" / "mini").exists()
+
+
+def test_a_file_that_is_not_coco_is_named(project, tmp_path):
+    root = tmp_path / "coco"
+    for name in ("annotations", "train", "val"):
+        (root / name).mkdir(parents=True)
+    for split in ("train", "val"):
+        (root / "annotations" / f"instances_{split}.json").write_text('{"images": []}')
+    arguments = ("--config", f"mini={root}", "--", "results/mini/rs_atss_r50/metrics.json")
+    run = project.snakemake(*arguments)
+    assert run.returncode != 0
+    assert "without a list 'images'" in run.stdout
+    assert not (project.folder / "data/prepared/mini/dataset.json").exists()
+
+
+def test_a_wrong_pipeline_file_stops_before_the_dag(project, tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("digits: {seed: minus one, train_images: 10, val_images: 5}\n")
+    run = project.snakemake("--dry-run", "--configfile", str(wrong))
+    assert run.returncode != 0 and "minus one" in run.stdout
+
+
+def test_a_wrong_catalogue_stops_before_the_dag(project):
+    path = project.folder / "configs" / "published.csv"
+    original = path.read_text()
+    path.write_text(original.replace("rs_atss_r50,", "rs_atss_r55,", 1))
+    try:
+        environment_run = project.snakemake("--dry-run")
+    finally:
+        path.write_text(original)
+    assert environment_run.returncode != 0 and "rs_atss_r55" in environment_run.stdout
