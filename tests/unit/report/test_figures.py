@@ -146,7 +146,7 @@ def test_masks_are_called_masks(catalogue, tmp_path):
     kinds = {entry_id: result.main_iou_type for entry_id, result in found.items()}
     assert kinds == {"rs_solov2_r101": "segm", "rs_mask_r50": "bbox"}
     shown = words(metric_bars(list(found.values()), "AP", DEMO))
-    assert shown.count("Rank & Sort (masks)") == 1
+    assert {"Rank & Sort", "Rank & Sort (masks)"} <= set(shown.splitlines())
     assert "36.0" in shown
 
 
