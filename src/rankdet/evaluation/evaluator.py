@@ -56,10 +56,9 @@ def evaluate(
         >>> metrics.numbers["oLRP"]  # doctest: +SKIP
     """
     _choose("iou_type", iou_type, ("bbox", "segm"))
-    _choose("protocol", protocol, ("coco", "lvis"))
     _choose("area", area, ("auto", "box", "mask"))
-    limits = _checked_limits(limits, protocol)
     ground_truth = read_ground_truth(annotations, (iou_type,), protocol)
+    limits = _checked_limits(limits, protocol)
     found = read_detections(detections)
     image, category = place_detections(ground_truth, found)
 

@@ -13,7 +13,7 @@ import numpy as np
 from rankdet.evaluation.average_precision import ScoredMatches
 
 TAU = 0.5
-SCORE_GRID = np.linspace(0.0, 1.0, 101)
+SCORE_GRID = np.arange(101) / 100  # the float nearest to each hundredth
 
 
 @dataclass(frozen=True)

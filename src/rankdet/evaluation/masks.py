@@ -134,7 +134,7 @@ def mask_candidates(
     """
     crowd = is_crowd.astype(np.uint8)
     starts = np.flatnonzero(arrangement.rank == 0)
-    stops = np.append(starts[1:], len(arrangement.rank))
+    stops = np.append(starts, len(arrangement.rank))[1:]
     parts = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
         first, count = int(arrangement.gt_start[start]), int(arrangement.gt_count[start])

@@ -36,9 +36,12 @@ def read_ground_truth(
         InputError: on a missing field, duplicate ids, an annotation with id 0, no image or no
             category.
     """
+    if protocol not in ("coco", "lvis"):
+        raise InputError("protocol coco or lvis", repr(protocol), "choose one of them")
     if isinstance(source, GroundTruth):
         return source
-    document = source if isinstance(source, dict) else read_document(source, ANNOTATIONS)
+    is_path = isinstance(source, (str, Path))
+    document = read_document(source, ANNOTATIONS) if is_path else source
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in ("images", "annotations", "categories")
     ):

@@ -37,7 +37,8 @@ def class_lrp(evaluation: COCOeval, category: int, area: int) -> dict[str, float
     first = (category * len(evaluation.params.areaRng) + area) * len(images)
     category_id = evaluation.params.catIds[category]
     detections, gt_count = [], 0
-    for image_id, record in zip(images, evaluation.evalImgs[first : first + len(images)]):
+    records = evaluation.evalImgs[first : first + len(images)]
+    for image_id, record in zip(images, records, strict=True):
         if record is None:
             continue
         gt_count += int(np.sum(np.array(record["gtIgnore"]) == 0))
