@@ -37,7 +37,7 @@ def metric_bars(
     order = list(dict.fromkeys(detector_group(result.entry) for result in results))
     groups = dict(sorted(groups.items(), key=lambda item: order.index(item[0])))
     slots = len(results) + GAP * len(groups)
-    figure = Figure(figsize=(7.6, 1.35 + BAR * max(slots, 3)))
+    figure = Figure(figsize=(7.6, 0.72 + BAR * max(slots, 3)))
     axes = figure.subplots()
     better = "lower is better" if metric.startswith("oLRP") else "higher is better"
     headline(figure, f"{metric} on the validation set", note.caption)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
@@ -70,13 +71,21 @@ def styled(draw: Draw) -> Draw:
 
 
 def headline(figure: Figure, title: str, subtitle: str) -> None:
-    """Set title and subtitle flush left above the panels, whatever the height of the figure."""
+    """Set title and subtitle flush left above the panels; the figure grows by what they need.
+
+    The subtitle is broken into lines, since it is often longer than a figure is wide.
+    """
     width, height = figure.get_size_inches()
-    top = 0.62 / height
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - top))
+    lines = textwrap.wrap(subtitle, max(int((width - 0.24) / 0.062), 20))
+    top = 0.47 + 0.15 * len(lines)
+    height += top
+    figure.set_size_inches(width, height)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - top / height))
     left = 0.12 / width
     figure.text(left, 1 - 0.12 / height, title, ha="left", va="top", fontsize=11.5, weight="bold")
-    figure.text(left, 1 - 0.37 / height, subtitle, ha="left", va="top", fontsize=8, color=SOFT)
+    for number, line in enumerate(lines):
+        place = 1 - (0.37 + 0.15 * number) / height
+        figure.text(left, place, line, ha="left", va="top", fontsize=8, color=SOFT)
 
 
 def empty(axes: Axes, words: str) -> None:

@@ -59,7 +59,7 @@ def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figu
     """Return precision over recall, mean over classes: a row per detector, a column per IoU."""
     groups = _by_detector(results, "precision")
     rows = max(len(groups), 1)
-    figure = Figure(figsize=(9.4, 0.95 + 2.35 * rows))
+    figure = Figure(figsize=(9.4, 0.35 + 2.35 * rows))
     grid = figure.subplots(rows, len(THRESHOLDS), squeeze=False, sharex=True, sharey=True)
     headline(figure, "Precision and recall, mean over classes", note.caption)
     if not groups:
@@ -99,7 +99,7 @@ def lrp_curves(results: Sequence[Result], note: PresetNote) -> Figure:
     groups = _by_detector(results, "LRP")
     columns = min(max(len(groups), 1), 3)
     rows = -(-max(len(groups), 1) // columns)
-    figure = Figure(figsize=(max(3.1 * columns + 0.3, 5.2), 0.95 + 2.6 * rows))
+    figure = Figure(figsize=(max(3.1 * columns + 0.3, 5.2), 0.35 + 2.6 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     headline(figure, "LRP error over the score threshold, mean over classes", note.caption)
     panels = list(grid.flat)

@@ -58,7 +58,7 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
         if histories[result.entry.entry_id]:
             families.setdefault(loss_family(result.entry), []).append(result)
     columns, rows = max(len(families), 1), max(len(panels), 1)
-    figure = Figure(figsize=(max(2.35 * columns + 0.4, 5.2), 1.0 + 1.9 * rows))
+    figure = Figure(figsize=(max(2.35 * columns + 0.4, 5.2), 0.38 + 1.9 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharex="col", sharey=False)
     headline(figure, "Training", note.caption)
     if not families:
