@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rankdet import losses
-from rankdet.losses.alrp import alrp_localization_loss
+from rankdet.losses.pools import Pools
+from rankdet.losses.ranking import Ranking
 
 
 @dataclass
@@ -48,15 +49,25 @@ def _alrp(logits, labels, parameters, reg, variant, stored, **_) -> dict[str, Te
     (weight * classification).backward(retain_graph=True)
     values = {"loss": weight * classification}
     if "rank" in stored:
-        rank = losses.alrp.ranks(logits.detach(), labels, delta=parameters["delta"])
-        values["rank"] = rank
+        values["rank"] = _ranks(logits.detach(), labels, parameters["delta"])
         positives = logits.detach()[labels == 1]
         if positives.unique().numel() < positives.numel():  # tied: the stored order decides
-            order = torch.from_numpy(stored["order"].astype(np.int64))
-            errors = reg / divisor
-            localization = alrp_localization_loss(errors, rank[order], order)
+            order = torch.from_numpy(stored["order"].astype(np.int64)).flip(0)
+            running = (reg / divisor)[order].cumsum(0)
+            localization = (running / values["rank"][order]).mean()
     (grad_reg,) = torch.autograd.grad(weight * localization, reg)
     return values | {"loss_reg": weight * localization, "grad_reg": grad_reg}
+
+
+def _ranks(logits: Tensor, labels: Tensor, delta: float) -> Tensor:
+    """Rank of each positive in flat order [P], from the sums that the losses use."""
+    positions = torch.nonzero(labels == 1).squeeze(1)
+    ranking = Ranking(logits, labels, positions, Pools.of(None, positions), delta)
+    (pool,) = ranking.pools
+    (above,) = pool.positives_above(torch.ones_like(pool.logits))
+    ranks = torch.empty_like(above)
+    ranks[pool.order] = above + 0.5 + pool.false_positives
+    return ranks
 
 
 def _rank_sort(logits, labels, parameters, iou, reg, **_) -> dict[str, Tensor]:

@@ -1,15 +1,8 @@
 """Ranking-based losses for object detection: exact, log-linear, on any device."""
 
-from rankdet.losses.alrp import alrp_localization_loss, alrp_loss
+from rankdet.losses.alrp import alrp_loss
 from rankdet.losses.ap import ap_loss
 from rankdet.losses.rank_sort import rank_sort_loss
 from rankdet.losses.self_balance import SelfBalance, scale_to_value
 
-__all__ = [
-    "SelfBalance",
-    "alrp_localization_loss",
-    "alrp_loss",
-    "ap_loss",
-    "rank_sort_loss",
-    "scale_to_value",
-]
+__all__ = ["SelfBalance", "alrp_loss", "ap_loss", "rank_sort_loss", "scale_to_value"]

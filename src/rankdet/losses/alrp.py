@@ -1,64 +1,39 @@
-"""aLRP Loss (Oksuz et al., NeurIPS 2020), exact."""
+"""aLRP Loss (Oksuz et al., A Ranking-based, Balanced Loss Function Unifying Classification and
+Localisation in Object Detection, NeurIPS 2020)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from rankdet.losses.common import Ranking, flat_gradient, value_dtype, zero_loss
-from rankdet.losses.pools import mean_over_pools
-from rankdet.losses.validation import (
-    check_delta,
-    check_eps,
-    check_localization_errors,
-    check_logits_and_targets,
-)
-from rankdet.losses.window_sums import sums_over_positives
+from rankdet.errors import InputError
+from rankdet.losses.devices import running_sum
+from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss, value_dtype
+from rankdet.losses.validation import FINITE, check_delta, check_eps, check_inputs, read_values
 
 
-class _ALRPClassification(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, logits, targets, localization_errors, delta, eps):
-        ranking = Ranking(logits, targets, delta)
-        false_positives, positives = ranking.false_positives, ranking.positives
-        rank_positives = sums_over_positives(positives, torch.ones_like(positives), delta) + 0.5
-        rank = rank_positives + false_positives
-        errors = localization_errors.to(torch.float64)[ranking.order]
-        others = sums_over_positives(positives, errors, delta) - errors / 2
+def _rule(errors: Tensor, eps: float) -> Rule:
+    """The rule for errors e [P], detached, in flat order.
+
+    ``extra`` holds the derivative of the localization value with respect to e: the q-th positive
+    from the top gets Sum_{r >= q} 1 / rank_r, since its error counts for all from itself down.
+    """
+
+    def rule(pool: Pool) -> Update:
+        false_positives = pool.false_positives
+        own_errors = errors[pool.order]
+        count_above, errors_above = pool.positives_above(torch.ones_like(own_errors), own_errors)
+        rank = count_above + 0.5 + false_positives
+        errors_above = errors_above - own_errors / 2  # without the own term
         is_wrong = false_positives > eps
-        target_gap = torch.where(is_wrong, (false_positives + others) / rank, 0.0)
-        count = positives.numel()
-        coefficients = torch.where(is_wrong, target_gap / false_positives, 0.0) / count
-        ranking.save(ctx, logits, coefficients, -target_gap / count)
-        value = (false_positives / rank).mean().to(value_dtype(logits))
-        ctx.mark_non_differentiable(rank, ranking.order)
-        return value, rank, ranking.order
+        gap = torch.where(is_wrong, (false_positives + errors_above) / rank, 0.0)
+        coefficients = torch.where(is_wrong, gap / false_positives, 0.0)
+        value = (false_positives / rank).sum()
+        return Update((value,), (-gap,), coefficients, running_sum(1 / rank))
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, incoming, _rank, _order):
-        return flat_gradient(ctx, incoming), None, None, None, None
+    return rule
 
 
-def alrp_localization_loss(localization_errors: Tensor, rank: Tensor, order: Tensor) -> Tensor:
-    """Mean over the positives of (errors of all higher-scored ones and its own) / rank."""
-    errors = localization_errors.to(torch.float64)[order.flip(0)]
-    return (errors.cumsum(0) / rank.flip(0)).mean()
-
-
-@torch.no_grad()
-def ranks(logits: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
-    """Rank of each positive, in flat order [P]: 1 + positives above it + negatives above it."""
-    ranking = Ranking(logits, targets, delta)
-    ones = torch.ones_like(ranking.positives)
-    rank_positives = sums_over_positives(ranking.positives, ones, delta) + 0.5
-    in_flat_order = torch.empty_like(rank_positives)
-    in_flat_order[ranking.order] = rank_positives + ranking.false_positives
-    return in_flat_order
-
-
-@torch.compiler.disable
 def alrp_loss(
     logits: Tensor,
     targets: Tensor,
@@ -68,29 +43,65 @@ def alrp_loss(
     eps: float = 1e-5,
     pools: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """ALRP Loss: (classification, localization), both per pool and averaged over the pools."""
-    check_logits_and_targets(logits, targets, pools)
+    """ALRP Loss: its classification and its localization part; exact, O((P + N) log P).
+
+    The classification part is 1 - mean precision (not interpolated); its gradient is the paper's
+    error-driven update with the errors as part of the target, eq. 7-10. The localization part is
+    mean_i (errors of all positives ranked above i and of i itself) / rank_i, eq. 5; it is linear in
+    the errors and carries the gradient into them. Weigh it by :class:`rankdet.losses.SelfBalance`.
+
+    Args:
+        logits: raw scores before the sigmoid [n].
+        targets: > 0 positive, 0 negative, -1 ignored [n].
+        localization_errors: e_i >= 0 of each positive in flat order [P], with its graph; the
+            published heads use 1 - GIoU. The classification part sees it detached.
+        delta: half width of the window function, in logits.
+        eps: a positive with FP_i <= eps counts as perfectly ranked: no update.
+        pools: ranking pool of each logit, int64 [n]; see :func:`rankdet.losses.ap_loss`.
+
+    Returns:
+        (classification, localization), scalars. Among positives with equal logits the one that
+        comes later in the list ranks higher in the localization part. No positives: zeros with
+        a graph.
+
+    Raises:
+        InputError: as :func:`rankdet.losses.ap_loss`; also unless there is one finite error >= 0
+            per positive.
+    """
+    check_inputs(logits, targets, pools)
     check_delta(delta)
     check_eps(eps)
-    check_localization_errors(localization_errors, targets)
-    return mean_over_pools(
-        _one_pool,
-        logits,
-        targets,
-        pools,
-        per_positive=localization_errors,
-        delta=float(delta),
-        eps=float(eps),
+    _check_errors(localization_errors, logits)
+    positions = read_values(
+        logits, targets, delta, {"localization_errors": (localization_errors, FINITE)}
     )
-
-
-def _one_pool(logits, targets, localization_errors, delta, eps):
-    if not bool((targets > 0).any()):
-        return zero_loss(logits), zero_loss(logits) + localization_errors.sum().to(
-            value_dtype(logits)
+    if localization_errors.shape != positions.shape:
+        raise InputError(
+            f"localization_errors of shape {list(positions.shape)}, one per positive",
+            f"shape {list(localization_errors.shape)}",
+            "select the positives in flat order: errors[targets > 0]",
         )
-    classification, rank, order = _ALRPClassification.apply(
-        logits, targets, localization_errors.detach(), delta, eps
+    rule = _rule(localization_errors.detach().to(torch.float64), float(eps))
+    classification, share = error_driven_loss(
+        rule, logits, targets, positions, pools, float(delta), 1
     )
-    localization = alrp_localization_loss(localization_errors, rank, order)
+    localization = (share * localization_errors.to(torch.float64)).sum()
+    if positions.numel() == 0:
+        localization = localization + classification  # zero, but tied to the logits
     return classification, localization.to(value_dtype(logits))
+
+
+def _check_errors(errors: Tensor, logits: Tensor) -> None:
+    if not isinstance(errors, Tensor) or errors.ndim != 1 or not errors.is_floating_point():
+        got = type(errors).__name__
+        if isinstance(errors, Tensor):
+            got = f"{errors.dtype} of shape {list(errors.shape)}"
+        raise InputError(
+            "localization_errors as a float tensor of shape [P]",
+            got,
+            "give one error per positive, 1 - GIoU",
+        )
+    if errors.device != logits.device:
+        raise InputError(
+            f"localization_errors on {logits.device}, as the logits", f"{errors.device}", "move it"
+        )

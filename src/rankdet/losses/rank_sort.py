@@ -1,45 +1,36 @@
-"""Rank & Sort Loss (Oksuz et al., ICCV 2021), exact."""
+"""Rank & Sort Loss (Oksuz et al., Rank & Sort Loss for Object Detection and Instance Segmentation,
+ICCV 2021)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from rankdet.losses.common import Ranking, flat_gradient, value_dtype, zero_loss
-from rankdet.losses.pools import mean_over_pools
+from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss
 from rankdet.losses.sorting import sorting_errors
-from rankdet.losses.validation import check_delta, check_eps, check_logits_and_targets
-from rankdet.losses.window_sums import sums_over_positives
+from rankdet.losses.validation import check_delta, check_eps, check_inputs, read_values
 
 
-class _RankSortLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, logits, targets, delta, eps):
-        ranking = Ranking(logits, targets, delta)
-        false_positives, positives = ranking.false_positives, ranking.positives
-        rank_positives = sums_over_positives(positives, torch.ones_like(positives), delta)
-        rank = rank_positives + false_positives
-        ranking_error = false_positives / rank
-        qualities = targets[ranking.flat].to(torch.float64)
-        sorting_error, sorting_gradient = sorting_errors(
-            positives, qualities, rank_positives, delta, eps
-        )
+def _rule(targets: Tensor, eps: float) -> Rule:
+    def rule(pool: Pool) -> Update:
+        false_positives = pool.false_positives
+        qualities = targets[pool.flat].to(torch.float64)
+        count_above, loss_above = pool.positives_above(torch.ones_like(qualities), 1 - qualities)
+        rank = count_above + false_positives
+        ranking_errors = false_positives / rank
         is_wrong = false_positives > eps
-        count = positives.numel()
-        coefficients = torch.where(is_wrong, 1 / rank, 0.0) / count
-        ranking_gradient = torch.where(is_wrong, -ranking_error, 0.0) / count
-        ranking.save(ctx, logits, coefficients, ranking_gradient, sorting_gradient / count)
-        dtype = value_dtype(logits)
-        return ranking_error.mean().to(dtype), sorting_error.mean().to(dtype)
+        errors, to_positives = sorting_errors(
+            pool.logits, qualities, loss_above / count_above, pool.delta, eps
+        )
+        return Update(
+            (ranking_errors.sum(), errors.sum()),
+            (torch.where(is_wrong, -ranking_errors, 0.0), to_positives),
+            torch.where(is_wrong, 1 / rank, 0.0),
+        )
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, of_ranking, of_sorting):
-        return flat_gradient(ctx, of_ranking, of_sorting), None, None, None
+    return rule
 
 
-@torch.compiler.disable
 def rank_sort_loss(
     logits: Tensor,
     targets: Tensor,
@@ -48,14 +39,32 @@ def rank_sort_loss(
     eps: float = 1e-10,
     pools: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Rank & Sort Loss: (ranking, sorting), each with its own gradient."""
-    check_logits_and_targets(logits, targets, pools)
+    """Rank & Sort Loss: positives above negatives, and positives in order of their quality; exact.
+
+    Per positive, the ranking error is FP_i / rank_i (target 0), the sorting error how much the mean
+    of 1 - quality over the positives at or above i exceeds what it would be with only those of at
+    least i's quality there (eq. 3-5). rank_i holds the own term H(0) = 1/2, as published.
+
+    Args:
+        logits: raw scores before the sigmoid [n].
+        targets: quality of a positive in (0, 1], usually the IoU of its predicted box, detached;
+            0 negative, -1 ignored [n]. A positive of quality 0 is a negative.
+        delta: half width of the window function, in logits; 0 for the hard step.
+        eps: mass below which an error is not distributed.
+        pools: ranking pool of each logit, int64 [n]; see :func:`rankdet.losses.ap_loss`.
+
+    Returns:
+        (ranking, sorting), scalars, each with its own gradient: their sum is the published loss
+        (the published code gives the gradient of both to the first). No positives: zeros with
+        a graph.
+
+    Raises:
+        InputError: as :func:`rankdet.losses.ap_loss`.
+    """
+    check_inputs(logits, targets, pools)
     check_delta(delta, zero_allowed=True)
     check_eps(eps)
-    return mean_over_pools(_one_pool, logits, targets, pools, delta=float(delta), eps=float(eps))
-
-
-def _one_pool(logits, targets, delta, eps):
-    if not bool((targets > 0).any()):
-        return zero_loss(logits), zero_loss(logits)
-    return _RankSortLoss.apply(logits, targets, delta, eps)
+    positions = read_values(logits, targets, delta)
+    rule = _rule(targets.detach(), float(eps))
+    values = error_driven_loss(rule, logits, targets, positions, pools, float(delta), 2)
+    return values[0], values[1]

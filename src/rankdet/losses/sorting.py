@@ -1,39 +1,182 @@
-"""The sorting errors of Rank & Sort."""
+"""The sorting errors of Rank & Sort Loss, without a P x P matrix.
+
+With h_ki = H(p_k - p_i) and u the qualities, positive i needs sums of h_ki over the k of at least
+its quality, over the k of less, and gives back to the latter:
+
+    target_i  = Sum_{u_k >= u_i} h_ki (1 - u_k) / Sum_{u_k >= u_i} h_ki
+    D_i       = Sum_{u_k < u_i} h_ki,     S_i = current_i - target_i
+    k receives  Sum_{i: u_i > u_k} h_ki S_i / D_i,     i receives -S_i     (both where D_i > eps).
+
+A sum over one side of a quality is a window sum with weights 0 and 1. So the positives are split by
+quality into a fixed number of parts: between parts one window sum per part gives all the pairs, in
+O(n) of n sorted points; inside a part the same again, until a part is small enough for the matrix
+of its pairs (or of one quality). O(P log P) with the number of parts as a factor, memory O(P).
+On an accelerator the pairs are made in blocks of rows: splitting needs sizes on the host.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-ROWS = 256
+from rankdet.losses.devices import is_accelerator
+from rankdet.losses.sorted_points import SortedWindows
+
+LEAF = 192
+PARTS = 32
+_BLOCK = 1 << 24
 
 
 def window(differences: Tensor, delta: float) -> Tensor:
-    """H(x) = clamp(x / (2 delta) + 1/2, 0, 1); for delta = 0 the step that is 1 at 0."""
+    """H(x) = clamp(x / (2 delta) + 1/2, 0, 1), in place; for delta = 0 the step that is 1 at 0."""
     if delta == 0:
         return (differences >= 0).to(differences.dtype)
-    return (differences / (2 * delta) + 0.5).clamp_(0, 1)
+    return differences.mul_(1 / (2 * delta)).add_(0.5).clamp_(0, 1)
+
+
+@dataclass
+class _Group:
+    """Positives that are still to be told apart by quality: ascending logits, place in the list."""
+
+    logits: Tensor
+    qualities: Tensor
+    place: Tensor
+
+
+class _Leaf(_Group):
+    """A group whose pairs are made one by one."""
+
+    def pairs(self, delta: float) -> tuple[Tensor, Tensor]:
+        above = window(self.logits[None, :] - self.logits[:, None], delta)
+        return above, self.qualities[None, :] < self.qualities[:, None]
+
+
+class _Node(_Group):
+    """A group split into parts of falling quality; ``part`` is the number of each one's part."""
+
+    part: Tensor
+    parts: int
+
+    def split(self) -> list[_Group]:
+        """Cut at quantiles of the quality; equal qualities stay together."""
+        ranked = torch.sort(self.qualities).values
+        step = max(1, -(-ranked.numel() // PARTS))
+        limits = torch.unique_consecutive(ranked[step::step])
+        limits = limits[limits > ranked[0]]
+        if limits.numel() == 0:  # the lowest quality fills most of the list
+            limits = ranked[ranked > ranked[0]][:1]
+        self.part = limits.numel() - torch.bucketize(self.qualities, limits, right=True)
+        self.parts = limits.numel() + 1
+        order = torch.sort(self.part, stable=True).indices
+        sizes = torch.bincount(self.part, minlength=self.parts).tolist()
+        rows = (each[order].split(sizes) for each in (self.logits, self.qualities, self.place))
+        return [_Group(*each) for each in zip(*rows, strict=True) if each[0].numel()]
+
+
+def _walk(group: _Group) -> Iterator[_Leaf | _Node]:
+    """All groups in which pairs of the positives meet: each pair meets in exactly one."""
+    if group.logits.numel() <= LEAF or bool(group.qualities.min() == group.qualities.max()):
+        kind = _Leaf if group.logits.numel() <= LEAF else _Node
+        found = kind(group.logits, group.qualities, group.place)
+        if kind is _Node:
+            found.part, found.parts = torch.zeros_like(found.place), 1
+        yield found
+        return
+    node = _Node(group.logits, group.qualities, group.place)
+    children = node.split()
+    yield node
+    for child in children:
+        yield from _walk(child)
 
 
 def sorting_errors(
-    positives: Tensor, qualities: Tensor, rank_positives: Tensor, delta: float, eps: float
+    logits: Tensor, qualities: Tensor, current: Tensor, delta: float, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """S_i and the gradient (times P) of its mean, per ascending positive; P x P in row blocks."""
-    errors = torch.empty_like(positives)
-    gradient = torch.zeros_like(positives)
-    loss = 1 - qualities
-    for start in range(0, positives.numel(), ROWS):
-        rows = slice(start, start + ROWS)
-        above = window(positives[None, :] - positives[rows, None], delta)
-        is_worse = qualities[None, :] < qualities[rows, None]
-        current = (above * loss).sum(1) / rank_positives[rows]
-        kept = torch.where(is_worse, 0.0, above)
-        target = (kept * loss).sum(1) / kept.sum(1)
-        error = current - target
-        errors[rows] = error
-        wrong = above - kept
+    """S_i and the gradient (times P) of their mean, both [P].
+
+    Args:
+        logits: of the positives, ascending [P], float64.
+        qualities: u [P], float64.
+        current: mean of 1 - u over the positives above each [P].
+        delta, eps: as in the loss.
+    """
+    if is_accelerator(logits):
+        return _by_rows(logits, qualities, current, delta, eps)
+    place = torch.arange(logits.numel())
+    groups = list(_walk(_Group(logits, qualities, place)))
+    # Rows: Sum h, Sum h (1 - u) over u_k >= u_i; Sum h over u_k < u_i.
+    sums = logits.new_zeros(3, logits.numel())
+    for group in groups:
+        if isinstance(group, _Leaf):
+            above, is_worse = group.pairs(delta)
+            sums[2].index_add_(0, group.place, (above * is_worse).sum(1))
+            above.masked_fill_(is_worse, 0)
+            sums[0].index_add_(0, group.place, above.sum(1))
+            sums[1].index_add_(0, group.place, above.mul_(1 - group.qualities).sum(1))
+        else:
+            sums.index_add_(1, group.place, _sums_between(group, delta))
+    errors = current - sums[1] / sums[0]
+    is_wrong = sums[2] > eps
+    share = torch.where(is_wrong, errors / sums[2], 0.0)
+    gradient = torch.where(is_wrong, -errors, 0.0)
+    for group in groups:
+        own = share[group.place]
+        if isinstance(group, _Leaf):
+            above, is_worse = group.pairs(delta)
+            received = above.mul_(is_worse).mul_(own[:, None]).sum(0)
+        else:
+            received = _spread_between(group, own, delta)
+        gradient.index_add_(0, group.place, received)
+    return errors, gradient
+
+
+def _sums_between(node: _Node, delta: float) -> Tensor:
+    """The three sums [3, n] over the pairs that lie in different parts.
+
+    A node of one quality has one part, whose pairs all count as u_k >= u_i.
+    """
+    windows = SortedWindows(node.logits, node.logits, delta)
+    row = torch.arange(node.parts)[:, None]
+    better = (node.part < row) if node.parts > 1 else (node.part <= row)
+    better = better.to(torch.float64)
+    worse = (node.part > row).to(torch.float64)
+    return torch.stack(
+        [
+            windows.sums(better, node.part),
+            windows.sums(better * (1 - node.qualities), node.part),
+            windows.sums(worse, node.part),
+        ]
+    )
+
+
+def _spread_between(node: _Node, share: Tensor, delta: float) -> Tensor:
+    """Sum_{i in better parts} share_i H(p_k - p_i) for each k [n]: the window sum seen mirrored."""
+    mirrored = -node.logits.flip(0)
+    windows = SortedWindows(mirrored, mirrored, delta)
+    part, share = node.part.flip(0), share.flip(0)
+    weights = torch.where(part < torch.arange(node.parts)[:, None], share, 0.0)
+    return windows.sums(weights, part).flip(0)
+
+
+def _by_rows(
+    logits: Tensor, qualities: Tensor, current: Tensor, delta: float, eps: float
+) -> tuple[Tensor, Tensor]:
+    errors, gradient = torch.empty_like(logits), torch.zeros_like(logits)
+    rows = max(1, _BLOCK // max(1, logits.numel()))
+    for start in range(0, logits.numel(), rows):
+        own = slice(start, start + rows)
+        above = window(logits[None, :] - logits[own, None], delta)
+        is_worse = qualities[None, :] < qualities[own, None]
+        wrong = above * is_worse
+        above.masked_fill_(is_worse, 0)
+        target = (above * (1 - qualities)).sum(1) / above.sum(1)
+        errors[own] = current[own] - target
         mass = wrong.sum(1)
-        share = torch.where(mass > eps, error / mass, 0.0)
-        gradient[rows] -= torch.where(mass > eps, error, 0.0)
-        gradient += (wrong * share[:, None]).sum(0)
+        is_wrong = mass > eps
+        gradient[own] -= torch.where(is_wrong, errors[own], 0.0)
+        share = torch.where(is_wrong, errors[own] / mass, 0.0)
+        gradient += wrong.mul_(share[:, None]).sum(0)
     return errors, gradient

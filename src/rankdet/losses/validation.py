@@ -1,92 +1,162 @@
-"""Checks of what the user gave; every message says what was expected, what came, what to do."""
+"""Checks of what the user gave; every message says what was expected, what came, what to do.
+
+Shapes and dtypes cost nothing. Values (finite logits, targets in range) are read together with the
+number of positives, which must be known on the host anyway: one synchronisation for all.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 from torch import Tensor
 
 from rankdet.errors import InputError
+from rankdet.losses.devices import is_accelerator, positions_of, read_on_host
+
+# Qualities and errors are computed from boxes: 1 - GIoU of a perfect box may come out as -1e-7.
+_ROUNDING = 1e-3
+FINITE = sys.float_info.max  # a bound that only NaN and infinity exceed
+# Windows narrower than the spacing of float64 numbers cannot be told apart.
+_LARGEST_PER_DELTA = 2.0**40
 
 
-def check_logits_and_targets(logits: Tensor, targets: Tensor, pools: Tensor | None) -> None:
-    """Raise InputError unless the flat inputs can be ranked."""
-    for name, value in (("logits", logits), ("targets", targets)):
-        if not isinstance(value, Tensor):
-            raise InputError(f"{name} as a tensor", type(value).__name__, "use torch.as_tensor")
-        if value.ndim != 1:
-            raise InputError(
-                f"{name} of shape [n]", f"shape {list(value.shape)}", "flatten them: .reshape(-1)"
-            )
-    if not logits.is_floating_point():
-        raise InputError("floating-point logits", str(logits.dtype), "give raw scores, .float()")
-    if targets.is_complex() or targets.dtype == torch.bool:
-        raise InputError("integer or float targets", str(targets.dtype), "use targets.float()")
-    if targets.shape != logits.shape:
+def check_flat(name: str, value: Tensor, like: Tensor | None = None) -> None:
+    """Raise InputError unless ``value`` is a flat tensor, as long as ``like`` and beside it."""
+    if not isinstance(value, Tensor):
+        raise InputError(f"{name} as a tensor", type(value).__name__, "use torch.as_tensor")
+    if value.ndim != 1:
         raise InputError(
-            f"one target per logit, {logits.numel()}",
-            f"{targets.numel()} targets",
+            f"{name} of shape [n]", f"shape {list(value.shape)}", "flatten it: .reshape(-1)"
+        )
+    if like is None:
+        return
+    if value.shape != like.shape:
+        raise InputError(
+            f"{name} of shape {list(like.shape)}, one per logit",
+            f"shape {list(value.shape)}",
             "build both from the same flat list",
         )
-    if targets.device != logits.device:
-        raise InputError(f"targets on {logits.device}", f"{targets.device}", "move them")
+    if value.device != like.device:
+        raise InputError(f"{name} on {like.device}, as the logits", f"{value.device}", "move it")
+
+
+def check_inputs(logits: Tensor, targets: Tensor, pools: Tensor | None) -> None:
+    """Raise InputError unless shapes, dtypes and grad of the flat inputs are right."""
+    check_flat("logits", logits)
+    check_flat("targets", targets, logits)
+    if not logits.is_floating_point():
+        raise InputError("floating-point logits", str(logits.dtype), "give raw scores: .float()")
+    if targets.is_complex() or targets.dtype == torch.bool:
+        raise InputError(
+            "integer or float targets", str(targets.dtype), "use targets.long(), -1 for ignored"
+        )
+    if pools is not None:
+        check_flat("pools", pools, logits)
+        if pools.dtype != torch.int64:
+            raise InputError("pools as int64", str(pools.dtype), "use pools.long()")
     if torch.is_grad_enabled() and not logits.requires_grad:
         raise InputError(
             "logits that require grad",
-            "logits without grad",
-            "remove the detach, or wrap the call in torch.no_grad() if only the value is wanted",
+            "logits that do not, so that backward() would do nothing",
+            "remove a detach() before the loss; for the value alone use torch.no_grad()",
         )
-    if pools is not None and (pools.shape != logits.shape or pools.dtype != torch.int64):
+
+
+def check_setting(name: str, value: float, *, zero_allowed: bool, todo: str) -> None:
+    """Raise InputError unless ``value`` is a finite number > 0 (or >= 0)."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
         raise InputError(
-            f"pools as int64 of shape {list(logits.shape)}",
-            f"{pools.dtype} of shape {list(pools.shape)}",
-            "give one pool index per logit",
+            f"{name} as a finite number {'>=' if zero_allowed else '>'} 0", repr(value), todo
         )
-    if logits.numel():
-        low, high = torch.aminmax(logits.detach())
-        if not bool(torch.isfinite(low) & torch.isfinite(high)):
-            raise InputError("finite logits", "NaN or infinity", "look for an overflow before")
-        low, high = torch.aminmax(targets.detach())
-        fractional = (targets < 0) & (targets != -1)
-        if not bool((low >= -1) & (high <= 1) & ~fractional.any()):
-            raise InputError(
-                "targets of -1 (ignored), 0 (negative) or in (0, 1] (positive)",
-                f"values from {float(low):g} to {float(high):g}",
-                "give the binary label or the IoU of each entry, not its class",
-            )
 
 
 def check_delta(delta: float, *, zero_allowed: bool = False) -> None:
     """Raise InputError unless delta is a width."""
-    if not (math.isfinite(delta) and (delta > 0 or (zero_allowed and delta == 0))):
-        bound = ">= 0" if zero_allowed else "> 0"
-        raise InputError(f"a finite delta {bound}", repr(delta), "the papers use 1.0 or 0.5")
+    check_setting("delta", delta, zero_allowed=zero_allowed, todo="the papers use 1.0 or 0.5")
 
 
 def check_eps(eps: float) -> None:
-    """Raise InputError unless eps is a small number >= 0."""
-    if not (math.isfinite(eps) and eps >= 0):
-        raise InputError("a finite eps >= 0", repr(eps), "leave it at its default")
+    """Raise InputError unless eps is >= 0."""
+    check_setting("eps", eps, zero_allowed=True, todo="leave it at its default")
 
 
-def check_localization_errors(errors: Tensor, targets: Tensor) -> None:
-    """Raise InputError unless there is one finite error >= 0 per positive."""
-    count = int((targets > 0).sum())
-    if not isinstance(errors, Tensor) or errors.shape != (count,):
-        got = f"shape {list(errors.shape)}" if isinstance(errors, Tensor) else type(errors).__name__
+def _extremes(values: Tensor) -> list[Tensor]:
+    if values.numel() == 0:
+        return [values.new_zeros(())] * 2
+    return list(torch.aminmax(values.detach()))
+
+
+def read_values(
+    logits: Tensor,
+    targets: Tensor,
+    delta: float,
+    bounded: dict[str, tuple[Tensor, float]] | None = None,
+) -> Tensor:
+    """Check all values with one host synchronisation; return the flat positions [P] of positives.
+
+    Args:
+        logits, targets: [n].
+        delta: half width of the windows; 0 if there are none.
+        bounded: further tensors by name, each with its upper bound; they must lie in [0, bound].
+
+    Raises:
+        InputError: for NaN, infinity, a target that has no meaning, or a value out of its range.
+    """
+    logits, is_positive, bounded = logits.detach(), targets > 0, bounded or {}
+    if is_accelerator(logits):
+        positions, of_positives = None, torch.where(is_positive, logits, 0)
+    else:
+        positions = torch.nonzero(is_positive).squeeze(1)
+        of_positives = logits[positions]
+    asked = [
+        is_positive.count_nonzero() if positions is None else torch.tensor(positions.numel()),
+        *_extremes(logits),
+        *_extremes(targets),
+        _count_fractional(targets),
+        *_extremes(of_positives),
+    ]
+    for values, _ in bounded.values():
+        asked += _extremes(values)
+    count, low, high, lowest, highest, fractional, *rest = read_on_host(asked)
+    _check_logits(low, high, max(-rest[0], rest[1]), delta)
+    if not (lowest >= -1 and highest <= 1 + _ROUNDING and fractional == 0):
         raise InputError(
-            f"localization_errors of shape [{count}], one per positive in flat order",
-            got,
-            "select the positives: errors[targets > 0]",
+            "targets -1 (ignored), 0 (negative) or in (0, 1] (positive)",
+            f"values from {lowest:g} to {highest:g}, {int(fractional)} of them between -1 and 0",
+            "give 1 or the IoU for the entry's own class and 0 elsewhere, not class indices",
         )
-    if not errors.is_floating_point():
-        raise InputError("floating-point localization_errors", str(errors.dtype), "use .float()")
-    if count:
-        low, high = torch.aminmax(errors.detach())
-        if not bool((low >= 0) & torch.isfinite(high)):
+    for index, (name, (_, bound)) in enumerate(bounded.items(), start=1):
+        low, high = rest[2 * index : 2 * index + 2]
+        if not (low >= -_ROUNDING and high <= bound + _ROUNDING):
+            limit = f"in [0, {bound:g}]" if bound < FINITE else "finite and >= 0"
             raise InputError(
-                "finite localization_errors >= 0",
-                f"values from {float(low):g} to {float(high):g}",
-                "use 1 - GIoU, clamped at 0",
+                f"{name} {limit}", f"values from {low:g} to {high:g}", "correct or clamp them"
             )
+    return positions_of(is_positive, int(count)) if positions is None else positions
+
+
+def _check_logits(low: float, high: float, largest: float, delta: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(
+            "finite logits",
+            "NaN or infinity among them",
+            "look for a diverged step, or an overflow in half precision, before the loss",
+        )
+    if delta > 0 and not largest <= delta * _LARGEST_PER_DELTA:
+        raise InputError(
+            f"positive logits up to {delta * _LARGEST_PER_DELTA:.1e} (delta = {delta})",
+            f"{largest:.1e}",
+            "the training has diverged: lower the learning rate",
+        )
+
+
+def _count_fractional(targets: Tensor) -> Tensor:
+    """How many targets lie between -1 and 0; they mean nothing."""
+    if not targets.is_floating_point() or targets.numel() == 0:
+        return targets.new_zeros(())
+    if not is_accelerator(targets) and targets.amin() >= 0:
+        return targets.new_zeros(())
+    return ((targets < 0) & (targets > -1)).count_nonzero()

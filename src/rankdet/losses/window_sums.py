@@ -1,6 +1,30 @@
-"""Sums of the window function over positives and negatives in O((P + N) log P).
+"""Sums of H over the negatives, without sorting them: O((P + N) log P) time, O(N) memory.
 
-v1
+H(x) = clamp(x / (2 delta) + 1/2, 0, 1). Positive i with logit p_i opens a window from p_i - delta
+to p_i + delta: a negative s below it counts 0, above it 1, inside it (s - (p_i - delta))/(2 delta).
+The 2P window edges e_0 <= e_1 <= ... cut the line into 2P + 1 segments; segment k+1 is
+[e_k, e_k+1). All that the losses ask of the negatives depends on two numbers per segment:
+
+    n_k = how many negatives lie in segment k          r_k = Sum of (s - lower edge of k) over them.
+
+False positives. With A_k = Sum_{m > k} n_m, the negatives at or above e_k, the area
+
+    G_k = Sum_j max(s_j - e_k, 0) = G_{k+1} + r_{k+1} + A_{k+1} (e_{k+1} - e_k)
+
+is a running sum from the high-score end, and, as H is the difference of two ramps,
+
+    FP_i = Sum_j H(s_j - p_i) = (G at p_i - delta  -  G at p_i + delta) / (2 delta).
+
+Every term is >= 0, and the smallest FP, by which the losses divide, stands at the start of the sum.
+
+Gradients. Sum_i c_i H(s - p_i) is a piecewise linear function of s: on segment k+1 its slope is
+b_{k+1} = Sum of c_i/(2 delta) over the windows that cover the segment, its value at the lower edge
+v_{k+1} = v_k + b_k (e_k - e_{k-1}), running sums from the low end. So each negative needs one
+look-up: v + b (s - lower edge).
+
+Where no window covers a segment, H is constant: such a gap counts as having no width, which keeps
+G small however far apart the logits are. delta = 0 (Rank & Sort only): H is the step that is 1 at
+0, FP_i = A at p_i, and the gradient is the running sum of c_i itself.
 """
 
 from __future__ import annotations
@@ -8,120 +32,74 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 17
-
-
-def round_up_to(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the smallest numbers of ``dtype`` that are >= the float64 ``values``.
-
-    For x of that dtype, x >= v and x >= round_up(v) are the same test, so single precision keys
-    sort the elements into exactly the segments that double precision keys would.
-    """
-    if dtype == values.dtype:
-        return values
-    rounded = values.to(dtype)
-    return torch.where(
-        rounded.to(values.dtype) < values,
-        torch.nextafter(rounded, rounded.new_full((), torch.inf)),
-        rounded,
-    )
+from rankdet.losses.devices import running_sum, running_sum_from_end
 
 
 class Windows:
-    """The windows [p_i - delta, p_i + delta] of P ascending positives, and the segments they cut.
+    """The windows of ascending positives [P], float64, and the segments [S] that they cut.
 
-    Segment k (0..2P) holds the x with edges[k-1] <= x < edges[k]; segment 0 lies below all windows.
+    Attributes:
+        edges: [S - 1] ascending; on the CPU without repetitions.
+        lower, upper: [P] index in ``edges`` of p_i - delta and of p_i + delta.
     """
 
-    def __init__(self, positives: Tensor, delta: float) -> None:
-        self.positives = positives
+    def __init__(self, positives: Tensor, delta: float, *, merge: bool) -> None:
+        """``merge`` equal edges: fewer segments, but their number must be read on the host."""
         self.delta = delta
-        count = positives.numel()
-        both = torch.cat((positives - delta, positives + delta))
-        self.edges, order = torch.sort(both, stable=True)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(2 * count, device=order.device)
-        self.lower, self.upper = place[:count], place[count:]
-        # A gap between windows counts as having no width: H is constant there.
-        opened = torch.where(order < count, 1, -1).cumsum(0)
-        gap = self.edges.diff(append=self.edges[-1:])
-        self.widths = torch.where(opened > 0, gap, 0.0)
-        self.is_covered = opened > 0
+        ends = torch.cat((positives - delta, positives + delta))
+        self.edges = torch.sort(ends, stable=True).values
+        if merge:
+            self.edges = torch.unique_consecutive(self.edges)
+        self.lower = torch.searchsorted(self.edges, positives - delta)
+        self.upper = torch.searchsorted(self.edges, positives + delta)
+        here = torch.arange(self.edges.numel(), device=positives.device)
+        opened = torch.searchsorted(self.lower, here, right=True)
+        closed = torch.searchsorted(self.upper, here, right=True)
+        self.is_covered = opened > closed  # [S - 1]: the segment above each edge
+        gaps = self.edges.diff(append=self.edges[-1:])
+        self.widths = torch.where(self.is_covered, gaps, 0.0)
 
-    def sums(self, counts: Tensor, offsets: Tensor) -> Tensor:
-        """Sum_j w_j H(x_j - p_i) from per-segment sums of w_j and of w_j (x_j - lower edge)."""
-        above = counts[1:].flip(0).cumsum(0).flip(0)  # weight at or above each edge
+    @property
+    def segments(self) -> int:
+        """S."""
+        return self.edges.numel() + 1
+
+    def false_positives(self, counts: Tensor, offsets: Tensor) -> Tensor:
+        """FP_i [P] from n_k and r_k, both [S]; entry 0, below all windows, is not used."""
+        if self.edges.numel() == 0:
+            return self.edges
+        above = running_sum_from_end(counts[1:]).to(torch.float64)
         if self.delta == 0:
             return above[self.upper]
         further = torch.cat((above[1:], above.new_zeros(1)))
-        offsets = torch.where(self.is_covered, offsets[1:], 0.0)
-        areas = (offsets + further * self.widths).flip(0).cumsum(0).flip(0)
-        return ((areas[self.lower] - areas[self.upper]) / (2 * self.delta)).clamp(min=0)
+        steps = torch.where(self.is_covered, offsets[1:], 0.0) + further * self.widths
+        area = running_sum_from_end(steps)
+        return ((area[self.lower] - area[self.upper]) / (2 * self.delta)).clamp(min=0)
 
     def lines(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum_i c_i H(x - p_i) per segment: value at the lower edge, and slope (2P + 1 each)."""
-        zero = coefficients.new_zeros(1)
+        """Sum_i c_i H(s - p_i) per segment: value at the lower edge and slope, both [S]."""
+        if coefficients.numel() == 0:
+            return coefficients.new_zeros(1), coefficients.new_zeros(1)
         if self.delta == 0:
-            steps = torch.zeros_like(self.edges)
-            steps[self.upper] = coefficients
-            return torch.cat((zero, steps.cumsum(0))), torch.zeros_like(torch.cat((zero, steps)))
-        turns = torch.zeros_like(self.edges)
-        turns[self.lower] = coefficients
-        turns[self.upper] = -coefficients
-        slopes = torch.where(self.is_covered, turns.cumsum(0), 0.0) / (2 * self.delta)
-        values = torch.cat((zero, (slopes * self.widths).cumsum(0)[:-1]))
-        return torch.cat((zero, values)), torch.cat((zero, slopes))
+            values = self._total_per_edge(self.upper, coefficients)
+            values = torch.cat((values.new_zeros(1), running_sum(values)))
+            return values, torch.zeros_like(values)
+        zero = coefficients.new_zeros(1)
+        turns = self._total_per_edge(self.lower, coefficients)
+        turns = turns - self._total_per_edge(self.upper, coefficients)
+        slopes = running_sum(turns) / (2 * self.delta)
+        slopes = torch.where(self.is_covered, slopes, 0.0)
+        values = torch.cat((zero, zero, running_sum(slopes * self.widths)[:-1]))
+        return values, torch.cat((zero, slopes))
 
-
-def sums_over_positives(positives: Tensor, weights: Tensor, delta: float) -> Tensor:
-    """Sum_k w_k H(p_k - p_i) over ascending positives, the own term k = i included."""
-    above = torch.cat((weights.flip(0).cumsum(0).flip(0), weights.new_zeros(1)))
-    if delta == 0:
-        return above[torch.searchsorted(positives, positives)]
-    first = torch.searchsorted(positives, positives - delta, right=True)
-    last = torch.searchsorted(positives, positives + delta)
-    centre = positives.mean()
-    moments = weights * (positives - centre)
-    moments = torch.cat((moments.flip(0).cumsum(0).flip(0), weights.new_zeros(1)))
-    inside = above[first] - above[last]
-    reach = moments[first] - moments[last] - inside * (positives - centre - delta)
-    return above[last] + reach / (2 * delta)
-
-
-class NegativeSegments:
-    """The negatives of a flat logit vector, assigned to the segments of the windows."""
-
-    def __init__(self, windows: Windows, logits: Tensor, is_negative: Tensor) -> None:
-        self.windows = windows
-        key_dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
-        keys = round_up_to(windows.edges, key_dtype)
-        segments = windows.edges.numel() + 1
-        self.lower_edges = torch.cat((windows.edges[:1], windows.edges))
-        self.counts = windows.edges.new_zeros(segments)
-        self.offsets = windows.edges.new_zeros(segments)
-        self.segment = torch.empty(logits.shape, dtype=torch.int32, device=logits.device)
-        for start in range(0, logits.numel(), CHUNK):
-            part = slice(start, start + CHUNK)
-            key = torch.where(is_negative[part], logits[part].to(key_dtype), -torch.inf)
-            segment = torch.bucketize(key, keys, right=True, out_int32=True)
-            self.segment[part] = segment
-            self.counts += torch.bincount(segment, minlength=segments)
-            offset = key.double() - self.lower_edges[segment]
-            self.offsets.index_add_(0, segment, offset)
-
-    def false_positives(self) -> Tensor:
-        """FP_i = Sum_j H(s_j - p_i) per ascending positive."""
-        return self.windows.sums(self.counts, self.offsets)
-
-
-def negative_gradients(
-    segment: Tensor, logits: Tensor, lower_edges: Tensor, values: Tensor, slopes: Tensor
-) -> Tensor:
-    """Sum_i c_i H(s_j - p_i) per element; 0 in segment 0."""
-    gradient = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
-    for start in range(0, logits.numel(), CHUNK):
-        part = slice(start, start + CHUNK)
-        own = segment[part]
-        offset = logits[part].double() - lower_edges[own]
-        gradient[part] = (values[own] + slopes[own] * offset).to(logits.dtype)
-    return gradient
+    def _total_per_edge(self, edge: Tensor, values: Tensor) -> Tensor:
+        """Sum of ``values`` [P] whose ascending ``edge`` [P] is each one, in a fixed order."""
+        # Differences of a running sum would leave rounding where there is nothing; a scatter of
+        # floats has no fixed order on an accelerator. There edges are not merged: each place in
+        # ``edges`` past the first of equal ones is unused, and ties go to the first by rank.
+        totals = values.new_zeros(self.edges.numel())
+        if self.edges.numel() != 2 * values.numel():
+            return totals.index_add_(0, edge, values)
+        tie = torch.arange(values.numel(), device=values.device)
+        tie = tie - torch.searchsorted(edge, edge)
+        return totals.index_copy_(0, edge + tie, values)
