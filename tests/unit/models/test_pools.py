@@ -1,0 +1,171 @@
+"""Ranking pools: a large batch in pools equals as many small batches, averaged (DESIGN 3.5)."""
+
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+import rankdet.models  # noqa: F401
+from rankdet.models.dense_heads.pools import DensePool
+from rankdet.models.roi_heads.rank_sort import RankSortShared2FCBBoxHead
+from rankdet.training.resolve import load_config
+
+SIDES = (8, 4, 2, 1, 1)
+HEADS = {
+    "rs_atss_r50": "RankSortATSSHead",
+    "alrp_mmdet_ap_retinanet_r50_500": "ApRetinaHead",
+    "alrp_mmdet_alrp_retinanet_r50_500": "AlrpRetinaHead",
+}
+
+
+def build(entry, pool_images):
+    from mmdet.registry import MODELS
+
+    model = load_config(entry).model
+    head = ConfigDict(model.bbox_head)
+    head.update(num_classes=3, pool_images=pool_images, train_cfg=model.train_cfg)
+    return MODELS.build(head)
+
+
+def batch(head, images, seed=0, empty=()):
+    """Return random head outputs and ground truth of 64 x 64 images."""
+    generator = torch.Generator().manual_seed(seed)
+    anchors = head.num_base_priors
+    scores = [torch.randn(images, anchors * 3, s, s, generator=generator) - 2 for s in SIDES]
+    deltas = [0.3 * torch.randn(images, anchors * 4, s, s, generator=generator) for s in SIDES]
+    truths = []
+    for image in range(images):
+        count = 0 if image in empty else 3
+        corner = 40 * torch.rand(count, 2, generator=generator)
+        size = 12 + 12 * torch.rand(count, 2, generator=generator)
+        labels = torch.randint(3, (count,), generator=generator)
+        truths.append(InstanceData(bboxes=torch.cat([corner, corner + size], 1), labels=labels))
+    metas = [{"img_shape": (64, 64), "pad_shape": (64, 64)}] * images
+    return scores, deltas, truths, metas
+
+
+def losses(head, scores, deltas, truths, metas):
+    leaves = [tensor.clone().requires_grad_() for tensor in (*scores, *deltas)]
+    levels = len(scores)
+    found = head.loss_by_feat(leaves[:levels], leaves[levels:], truths, metas)
+    sum(found.values()).backward()
+    return {k: v.detach() for k, v in found.items()}, [leaf.grad for leaf in leaves]
+
+
+@pytest.mark.parametrize("entry", HEADS)
+def test_pools_of_two_equal_the_mean_of_batches_of_two(entry):
+    head = build(entry, pool_images=2)
+    assert type(head).__name__ == HEADS[entry]
+    scores, deltas, truths, metas = batch(head, 6)
+    together, gradients = losses(head, scores, deltas, truths, metas)
+    alone = build(entry, pool_images=None)
+    parts = []
+    for first in range(0, 6, 2):
+        rows = slice(first, first + 2)
+        part = [[level[rows] for level in levels] for levels in (scores, deltas)]
+        parts.append(losses(alone, *part, truths[rows], metas[rows]))
+    for name, value in together.items():
+        torch.testing.assert_close(value, torch.stack([p[0][name] for p in parts]).mean())
+    for level, gradient in enumerate(gradients):
+        expected = torch.cat([p[1][level] for p in parts]) / 3
+        torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("entry", HEADS)
+def test_without_any_object_all_losses_are_zero_with_a_graph(entry):
+    head = build(entry, pool_images=None)
+    found, gradients = losses(head, *batch(head, 2, empty=(0, 1)))
+    assert all(value == 0 for value in found.values())
+    assert all(gradient is not None and (gradient == 0).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("entry", HEADS)
+def test_one_image_without_objects_still_ranks_its_negatives(entry):
+    head = build(entry, pool_images=None)
+    found, gradients = losses(head, *batch(head, 2, empty=(1,)))
+    assert all(value > 0 for value in found.values())
+    assert (gradients[0][1] != 0).any()
+
+
+def test_box_loss_equals_rank_plus_sort():
+    head = build("rs_atss_r50", pool_images=None)
+    found, _ = losses(head, *batch(head, 2))
+    torch.testing.assert_close(found["loss_bbox"], found["loss_rank"] + found["loss_sort"])
+
+
+def test_ignored_anchors_take_no_part():
+    pool = DensePool(
+        logits=torch.zeros(4, 2),
+        deltas=torch.zeros(4, 4),
+        anchors=torch.zeros(4, 4),
+        labels=torch.tensor([1, 2, 0, 2]),
+        label_weights=torch.tensor([1.0, 1.0, 0.0, 0.0]),
+        box_targets=torch.zeros(4, 4),
+    )
+    expected = torch.tensor([[0.0, 1.0], [0.0, 0.0], [-1.0, -1.0], [-1.0, -1.0]])
+    torch.testing.assert_close(pool.ranking_targets(), expected)
+    assert pool.positives().tolist() == [0]
+
+
+def roi_head(pool_images):
+    loss = dict(type="RankSortLoss", use_sigmoid=True)
+    torch.manual_seed(0)
+    return RankSortShared2FCBBoxHead(
+        in_channels=2,
+        fc_out_channels=8,
+        roi_feat_size=2,
+        num_classes=3,
+        reg_decoded_bbox=True,
+        loss_cls=loss,
+        loss_bbox=dict(type="GIoULoss"),
+        pool_images=pool_images,
+    )
+
+
+def roi_batch(images=4, per_image=6):
+    generator = torch.Generator().manual_seed(1)
+    count = images * per_image
+    index = torch.arange(images).repeat_interleave(per_image).float()
+    corner = 30 * torch.rand(count, 2, generator=generator)
+    boxes = torch.cat([corner, corner + 10 + 10 * torch.rand(count, 2, generator=generator)], 1)
+    labels = torch.randint(4, (count,), generator=generator)
+    scores = torch.randn(count, 3, generator=generator)
+    deltas = 0.2 * torch.randn(count, 12, generator=generator)
+    return scores, deltas, torch.cat([index[:, None], boxes], 1), labels, boxes + 1.5
+
+
+def roi_losses(head, scores, deltas, rois, labels, targets):
+    scores, deltas = scores.clone().requires_grad_(), deltas.clone().requires_grad_()
+    weights = torch.ones(len(labels))
+    found = head.loss(scores, deltas, rois, labels, weights, targets, weights[:, None])
+    sum(found.values()).backward()
+    return found, scores.grad, deltas.grad
+
+
+def test_roi_pools_equal_the_mean_of_small_batches():
+    data = roi_batch()
+    together, *gradients = roi_losses(roi_head(2), *data)
+    halves = [roi_losses(roi_head(None), *(part[r] for part in data)) for r in
+              (slice(0, 12), slice(12, 24))]  # fmt: skip
+    for name, value in together.items():
+        torch.testing.assert_close(value, (halves[0][0][name] + halves[1][0][name]) / 2)
+    for index, gradient in enumerate(gradients):
+        expected = torch.cat([half[1 + index] for half in halves]) / 2
+        torch.testing.assert_close(gradient, expected)
+
+
+def test_roi_head_without_positives_or_without_rois():
+    scores, deltas, rois, labels, targets = roi_batch()
+    background = torch.full_like(labels, 3)
+    found, of_scores, of_deltas = roi_losses(roi_head(2), scores, deltas, rois, background, targets)
+    assert all(value == 0 for value in found.values())
+    assert (of_scores == 0).all() and (of_deltas == 0).all()
+    nothing = [part[:0] for part in (scores, deltas, rois, labels, targets)]
+    assert all(value == 0 for value in roi_losses(roi_head(2), *nothing)[0].values())
+
+
+def test_roi_scores_have_an_empty_background_column_for_mmdets_nms():
+    head = roi_head(None)
+    assert head.fc_cls.out_features == 3
+    scores = head.loss_cls.get_activation(torch.zeros(5, 3))
+    assert scores.shape == (5, 4) and (scores[:, 3] == 0).all() and (scores[:, :3] == 0.5).all()

@@ -1,0 +1,97 @@
+"""A training can be interrupted, repeated and refused; its artefact is whole or absent."""
+
+import json
+
+import pytest
+import torch
+
+from rankdet.data.digits import prepare_digits
+from rankdet.errors import InputError
+from rankdet.training import run as run_module
+from rankdet.training.checkpoints import load_weights, publish
+from rankdet.training.presets import Preset
+from rankdet.training.run import train
+
+TINY = Preset(
+    "demo", "for this test", "digits", 4, 2, 64, True, 1e-3, score_threshold=1e-3, workers=0
+)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepare_digits(tmp_path_factory.mktemp("data") / "digits", 0, 6, 2)
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_an_interrupted_training_goes_on_where_it_stopped(digits, tmp_path, monkeypatch):
+    entry = "alrp_mmdet_alrp_retinanet_r50_500"
+    # A checkpoint after every second step, as a long run has one now and then.
+    preset = Preset(**{**vars(TINY), "validations": 2})
+    whole = tmp_path / "whole" / "checkpoint.pth"
+    train(entry, preset, digits, tmp_path / "work-whole", whole)
+
+    out, work = tmp_path / "cut" / "checkpoint.pth", tmp_path / "work-cut"
+    keep = run_module.publish
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "publish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(entry, preset, digits, work, out)
+    assert not out.exists()
+    # As if it had been killed after step 2.
+    (work / "iter_4.pth").unlink()
+    (work / "last_checkpoint").write_text(str(work / "iter_2.pth"))
+    monkeypatch.setattr(run_module, "publish", keep)
+    record = train(entry, preset, digits, work, out, resume=True)
+    assert record["resumed"] and record["iterations"] == 4
+    lines = [json.loads(line) for line in (out.parent / "training.jsonl").open()]
+    assert [line["iteration"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+    # The self-balancing weight travels in the checkpoint (the official one restarted at 50).
+    cut, uncut = weights(out), weights(whole)
+    assert cut["bbox_head.self_balance.steps"] == uncut["bbox_head.self_balance.steps"] == 4
+
+
+def test_a_changed_run_is_not_resumed(digits, tmp_path):
+    out, work = tmp_path / "out" / "checkpoint.pth", tmp_path / "work"
+    train("control_atss_r50", TINY, digits, work, out)
+    longer = Preset(**{**vars(TINY), "iterations": 5})
+    record = train("control_atss_r50", longer, digits, work, out, resume=True)
+    assert not record["resumed"] and record["iterations"] == 5
+
+
+def test_nothing_is_published_that_is_not_finite(tmp_path):
+    torch.save({"state_dict": {"weight": torch.tensor([1.0, float("nan")])}}, tmp_path / "last.pth")
+    with pytest.raises(InputError, match="1 tensors with NaN or inf, first weight"):
+        publish(tmp_path / "last.pth", tmp_path / "checkpoint.pth", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
+
+
+def test_wrong_checkpoints_are_named(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(InputError, match="no file"):
+        load_weights(model, tmp_path / "none.pth")
+    (tmp_path / "page.pth").write_text("<html>quota exceeded</html>")
+    with pytest.raises(InputError, match="checkpoint of tensors"):
+        load_weights(model, tmp_path / "page.pth")
+    torch.save({"state_dict": {"bias": torch.zeros(2)}, "meta": {}}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="of this entry under this preset"):
+        load_weights(model, tmp_path / "other.pth")
+
+
+class Hostile:
+    """Unpickling this would run code."""
+
+    def __reduce__(self):
+        return (print, ("executed",))
+
+
+def test_a_checkpoint_with_code_is_not_executed(tmp_path, capsys):
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
+    with pytest.raises(InputError, match="checkpoint of tensors"):
+        load_weights(torch.nn.Linear(2, 2), tmp_path / "hostile.pth")
+    assert "executed" not in capsys.readouterr().out
