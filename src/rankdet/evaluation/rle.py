@@ -1,6 +1,6 @@
 """Check run-length codes by the ten thousand: torn strings, foreign characters, wrong totals.
 
-The compiled decoder trusts its input and reads past the end of a torn string, so every mask that
+The compiled decoder trusts its input and computes on with whatever it reads, so every mask that
 comes from outside goes through here first. The pixel counts fall out of it.
 """
 
