@@ -113,7 +113,8 @@ def write(rows: list[dict]) -> None:
         f"{date.today()}, {processor()}, one thread, Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in packages)
         + ". CPU time of user and system, least of the repeats (of pycocotools one run); "
-        "peak resident memory of the process, imports included. `make bench-evaluation` writes this page.",
+        "peak resident memory of the process, imports included. "
+        "`make bench-evaluation` writes this page.",
         "",
         "Boxes: 5000 images, 80 classes, 36000 annotations, 500000 detections. "
         "Masks: 2000 images, 80 classes, 14400 annotations, 100000 detections.",
