@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from mmdet.models.dense_heads.atss_head import ATSSHead
+from mmdet.models.task_modules.assigners import ATSSAssigner
 from mmdet.models.utils import images_to_levels
 from mmdet.structures.bbox import cat_boxes
 from torch import Tensor
@@ -55,8 +55,8 @@ class RankedDenseHead:
         """
         cls_scores = [scores.float() for scores in cls_scores]
         bbox_preds = [deltas.float() for deltas in bbox_preds]
-        targets = self._level_targets(
-            cls_scores, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+        targets = self.level_targets(
+            cls_scores, bbox_preds, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
         )
         collected: list[dict[str, Tensor]] = []
         any_positive = False
@@ -73,18 +73,15 @@ class RankedDenseHead:
         }
         return self.combine(terms, any_positive)
 
-    def _level_targets(self, cls_scores, gt_instances, metas, ignored) -> tuple:
+    def level_targets(self, cls_scores, bbox_preds, gt_instances, metas, ignored) -> tuple:
         """Return anchors, labels, label weights and box targets, each per level (B, hwA, ...)."""
         sizes = [scores.shape[-2:] for scores in cls_scores]
         anchors, valid = self.get_anchors(sizes, metas, device=cls_scores[0].device)
         counts = [level.size(0) for level in anchors[0]]
-        if isinstance(self, ATSSHead):  # its assigner needs the levels, and it returns the anchors
-            found = self.get_targets(
-                anchors, valid, gt_instances, metas, batch_gt_instances_ignore=ignored
-            )
-            return found[:4]
         found = self.get_targets(
             anchors, valid, gt_instances, metas, batch_gt_instances_ignore=ignored
         )
+        if isinstance(self.assigner, ATSSAssigner):  # then the anchors come first
+            return found[:4]
         joined = [cat_boxes(list(levels)) for levels in anchors]
         return (images_to_levels(joined, counts), *found[:3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from mmdet.models.dense_heads import RetinaHead
+from mmdet.models.dense_heads import ATSSHead, RetinaHead
 from mmdet.registry import MODELS
 from torch import Tensor
 
@@ -33,7 +33,7 @@ class ApRetinaHead(RankedDenseHead, RetinaHead):
 
 @MODELS.register_module()
 class AlrpRetinaHead(RankedDenseHead, RetinaHead):
-    """RetinaNet head with aLRP Loss (Oksuz et al., NeurIPS 2020); MaxIoU or ATSS assignment.
+    """RetinaNet head with aLRP Loss (Oksuz et al., NeurIPS 2020); MaxIoU assignment.
 
     Localisation errors are 1 - GIoU: the halving of GIoU's range and 1 / (1 - tau) with tau = 0.5
     cancel. The localisation part is multiplied by the self-balancing weight, whose state is saved
@@ -64,3 +64,16 @@ class AlrpRetinaHead(RankedDenseHead, RetinaHead):
             weight = self.self_balance.update(terms["loss_cls"], terms["loss_bbox"])
             terms["loss_bbox"] = terms["loss_bbox"] * weight
         return terms
+
+
+@MODELS.register_module()
+class AlrpATSSRetinaHead(AlrpRetinaHead):
+    """`AlrpRetinaHead` with ATSS assignment (Zhang et al., CVPR 2020), the paper's best setting.
+
+    ATSS looks at the pyramid levels, which mmdet's RetinaNet head does not pass to its assigner;
+    the target methods are those of mmdet's ATSS head. No centre-ness is added.
+    """
+
+    get_targets = ATSSHead.get_targets
+    _get_targets_single = ATSSHead._get_targets_single
+    get_num_level_anchors_inside = ATSSHead.get_num_level_anchors_inside
