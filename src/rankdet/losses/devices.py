@@ -43,6 +43,11 @@ def running_sum(values: Tensor) -> Tensor:
     return values
 
 
+def running_sum_from_zero(values: Tensor) -> Tensor:
+    """Sums [.., n + 1] of the first 0, 1, .. n elements of ``values`` [.., n]."""
+    return torch.cat((values.new_zeros((*values.shape[:-1], 1)), running_sum(values)), -1)
+
+
 def running_sum_from_end(values: Tensor) -> Tensor:
     """Sum of each element and all after it, over the last dimension."""
     return running_sum(values.flip(-1)).flip(-1)

@@ -43,7 +43,7 @@ class Pool:
     def positives_above(self, *weights: Tensor) -> tuple[Tensor, ...]:
         """Sum_k w_k H(p_k - p_i), the own term k = i (H(0) = 1/2) included, per weights [P]."""
         windows = SortedWindows(self.logits, self.logits, self.delta)
-        return windows.sums(torch.stack(weights)).unbind()
+        return windows.sums(torch.stack(weights).flip(-1)).unbind()
 
 
 @dataclass

@@ -14,12 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankdet.losses.devices import running_sum_from_end
-
-
-def with_zero(sums: Tensor) -> Tensor:
-    """Append the empty sum, so that index n means nothing is left."""
-    return torch.cat((sums, sums.new_zeros((*sums.shape[:-1], 1))), -1)
+from rankdet.losses.devices import running_sum_from_zero
 
 
 class Cells:
@@ -48,29 +43,37 @@ class SortedWindows:
     """Windows [q - delta, q + delta] of queries [m] over ascending points [n]; delta may be 0."""
 
     def __init__(self, points: Tensor, queries: Tensor, delta: float) -> None:
-        self.delta = delta
+        self.delta, count = delta, points.numel()
         if delta == 0:
-            self.last = torch.searchsorted(points, queries)
+            self.above = count - torch.searchsorted(points, queries)
             return
-        self.lowest = queries - delta
-        first = torch.searchsorted(points, self.lowest, right=True)
-        self.last = torch.searchsorted(points, queries + delta)
-        self.cells = Cells(points, 2 * delta)
-        self.runs = self.cells.runs(first, torch.maximum(first, self.last), self.lowest)
+        lowest = queries - delta
+        first = torch.searchsorted(points, lowest, right=True)
+        last = torch.maximum(first, torch.searchsorted(points, queries + delta))
+        cells = Cells(points, 2 * delta)
+        self.inner = (points - cells.floors).flip(0)
+        runs = cells.runs(first, last, lowest)
+        # Running sums go down from the highest point: n - k of them are at or above point k.
+        self.runs = [(count - start, count - end, floor - lowest) for start, end, floor in runs]
+        self.above = count - last
 
     def sums(self, weights: Tensor, row: Tensor | None = None) -> Tensor:
-        """Sum_k w_k H(x_k - q) for weights [n] or [rows, n]; with ``row`` [m], of that row only."""
-        above = with_zero(running_sum_from_end(weights))
+        """Sum_k w_k H(x_k - q) [.., m]; with ``row`` [m], of that row of the weights only.
+
+        Args:
+            weights: [n] or [rows, n], beginning with that of the HIGHEST point.
+            row: [m] or None.
+        """
+        mass = running_sum_from_zero(weights)
+        above = _pick(mass, self.above, row)
         if self.delta == 0:
-            return _pick(above, self.last, row)
-        inner = weights * (self.cells.points - self.cells.floors)
-        inner = with_zero(running_sum_from_end(inner))
+            return above
+        reach = running_sum_from_zero(weights * self.inner)
         inside = 0.0
-        for first, last, floor in self.runs:
-            mass = _pick(above, first, row) - _pick(above, last, row)
-            reach = _pick(inner, first, row) - _pick(inner, last, row)
-            inside = inside + reach + mass * (floor - self.lowest)
-        return _pick(above, self.last, row) + inside / (2 * self.delta)
+        for start, end, floor in self.runs:
+            own = _pick(mass, start, row) - _pick(mass, end, row)
+            inside = inside + own * floor + (_pick(reach, start, row) - _pick(reach, end, row))
+        return above + inside / (2 * self.delta)
 
 
 def _pick(sums: Tensor, index: Tensor, row: Tensor | None) -> Tensor:
