@@ -12,6 +12,7 @@ shell.prefix(f"export RANKDET_CONFIGS={shlex.quote(os.path.abspath('configs'))};
 for settings in config["presets"].values():
     for entry in settings.get("entries", []):
         CATALOGUE[entry]
+FIGURES = ["ap", "olrp", "training", "precision_recall", "lrp"]
 
 
 wildcard_constraints:
@@ -73,12 +74,17 @@ def iou_options(wildcards):
     return "--iou-type bbox --iou-type segm" if masks else "--iou-type bbox"
 
 
+def artefacts(wildcards, name, entries=None):
+    """Return the file ``name`` of each entry, by default of all that the preset runs."""
+    entries = entries_of(wildcards) if entries is None else entries
+    return [f"results/{wildcards.preset}/{entry}/{name}" for entry in entries]
+
+
 def everything(preset):
     """Return a preset's report and all its metrics files.
 
     The metrics stand here beside the report, because Snakemake does not look for a missing
     intermediate file behind a report that exists.
     """
-    entries = entries_of(SimpleNamespace(preset=preset))
-    metrics = expand("results/{preset}/{entry}/metrics.json", preset=preset, entry=entries)
+    metrics = artefacts(SimpleNamespace(preset=preset), "metrics.json")
     return [f"results/{preset}/report.html", *metrics]

@@ -1,10 +1,6 @@
 rule table:
     input:
-        metrics=lambda wildcards: expand(
-            "results/{preset}/{entry}/metrics.json",
-            preset=wildcards.preset,
-            entry=table_entries(wildcards),
-        ),
+        metrics=lambda wildcards: artefacts(wildcards, "metrics.json", table_entries(wildcards)),
         published="configs/published.csv",
     output:
         report(
@@ -27,25 +23,15 @@ rule table:
 
 rule figures:
     input:
-        lambda wildcards: expand(
-            "results/{preset}/{entry}/curves.json",
-            preset=wildcards.preset,
-            entry=entries_of(wildcards),
-        ),
+        lambda wildcards: artefacts(wildcards, "curves.json"),
     output:
         report(
-            expand(
-                "results/{{preset}}/figures/{figure}.svg",
-                figure=["ap", "olrp", "training", "precision_recall", "lrp"],
-            ),
+            expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
             caption="../report/figures.rst",
             category="Figures",
             labels={"preset": "{preset}"},
         ),
-        expand(
-            "results/{{preset}}/figures/{figure}.png",
-            figure=["ap", "olrp", "training", "precision_recall", "lrp"],
-        ),
+        expand("results/{{preset}}/figures/{figure}.png", figure=FIGURES),
     log:
         "logs/{preset}/figures.log",
     benchmark:
@@ -61,9 +47,7 @@ rule figures:
 rule page:
     input:
         tables=lambda wildcards: expand(
-            "results/{preset}/tables/{table}.html",
-            preset=wildcards.preset,
-            table=tables_of(wildcards),
+            "results/{{preset}}/tables/{table}.html", table=tables_of(wildcards)
         ),
         figures="results/{preset}/figures/ap.svg",
     output:
