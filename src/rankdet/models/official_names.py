@@ -1,0 +1,27 @@
+"""Names of tensors here and in the official repositories, where they differ.
+
+RS-SOLOv2 was trained with mmdetection 1.0, where SOLOv2 was two heads with names of its own. All
+other tensors, those of RS-YOLACT included, have the official names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# (start of a name here, start of the official name); the first that fits is taken.
+SOLOV2 = (
+    ("mask_head.mask_feature_head.conv_pred.", "mask_feat_head.conv_pred.0."),
+    ("mask_head.mask_feature_head.", "mask_feat_head."),
+    ("mask_head.cls_convs.", "bbox_head.cate_convs."),
+    ("mask_head.kernel_convs.", "bbox_head.kernel_convs."),
+    ("mask_head.conv_cls.", "bbox_head.solo_cate."),
+    ("mask_head.conv_kernel.", "bbox_head.solo_kernel."),
+)
+
+
+def official_name(name: str, renaming: Sequence[tuple[str, str]] = SOLOV2) -> str:
+    """Return the official name of a tensor of our model."""
+    for ours, official in renaming:
+        if name.startswith(ours):
+            return official + name.removeprefix(ours)
+    return name
