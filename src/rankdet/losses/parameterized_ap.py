@@ -191,9 +191,7 @@ def parameterized_ap_loss(
     check_flat("qualities", qualities, logits)
     if not qualities.is_floating_point():
         raise InputError("floating-point qualities", str(qualities.dtype), "use .float()")
-    if not isinstance(top_k, int) or top_k < 1:
-        raise InputError("top_k >= 1", repr(top_k), "the published value is 100 000")
-    functions = _functions(form, control_points)
+    functions = chosen_functions(form, control_points, top_k)
     quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
     positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
     return _ParameterizedAP.apply(
@@ -201,7 +199,12 @@ def parameterized_ap_loss(
     )
 
 
-def _functions(form: str, control_points) -> Functions:
+def chosen_functions(
+    form: str, control_points: Sequence[Sequence[float]] | None, top_k: int
+) -> Functions:
+    """The five functions that the settings ask for; InputError if they make no sense."""
+    if not isinstance(top_k, int) or top_k < 1:
+        raise InputError("top_k >= 1", repr(top_k), "the published value is 100 000")
     if form not in FORMS:
         raise InputError(f"form as one of {', '.join(FORMS)}", repr(form), "choose one of them")
     if form != "searched":

@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 from mmdet.registry import MODELS
-from torch import Tensor, nn
 
 from rankdet import losses
+from rankdet.errors import InputError
 from rankdet.models.sigmoid_scores import SigmoidScores
 
 
-class _Registered(SigmoidScores, nn.Module):
-    """A function of `rankdet.losses` with its settings; ``use_sigmoid`` is mmdet's switch."""
+class _Registered(SigmoidScores):
+    """A module of `rankdet.losses` as mmdet configs build it; ``use_sigmoid`` is their switch."""
 
     def __init__(self, use_sigmoid: bool = True, **settings) -> None:
-        super().__init__()
-        self.settings = settings
+        if not use_sigmoid:
+            raise InputError(
+                "use_sigmoid=True", "False", "ranking losses work on independent class scores"
+            )
+        super().__init__(**settings)
 
 
 @MODELS.register_module()
-class ApLoss(_Registered):
+class ApLoss(_Registered, losses.ApLoss):
     """`rankdet.losses.ap_loss`."""
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of flat logits (N) and targets (N)."""
-        return losses.ap_loss(logits, targets, **self.settings)
-
 
 @MODELS.register_module()
-class AlrpLoss(_Registered):
+class AlrpLoss(_Registered, losses.AlrpLoss):
     """`rankdet.losses.alrp_loss`."""
 
-    def forward(self, logits: Tensor, targets: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return classification and localization part; errors (P) in flat order."""
-        return losses.alrp_loss(logits, targets, errors, **self.settings)
+
+@MODELS.register_module()
+class RankSortLoss(_Registered, losses.RankSortLoss):
+    """`rankdet.losses.rank_sort_loss`."""
 
 
 @MODELS.register_module()
-class RankSortLoss(_Registered):
-    """`rankdet.losses.rank_sort_loss`."""
+class ParameterizedApLoss(_Registered, losses.ParameterizedApLoss):
+    """`rankdet.losses.parameterized_ap_loss`."""
 
-    def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ranking and sorting part."""
-        return losses.rank_sort_loss(logits, targets, **self.settings)
+
+@MODELS.register_module()
+class BucketedApLoss(_Registered, losses.BucketedApLoss):
+    """`rankdet.losses.bucketed_ap_loss`."""
+
+
+@MODELS.register_module()
+class BucketedRankSortLoss(_Registered, losses.BucketedRankSortLoss):
+    """`rankdet.losses.bucketed_rank_sort_loss`."""
