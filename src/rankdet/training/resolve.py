@@ -33,6 +33,8 @@ def resolve(entry_id: str, preset: Preset, data: Manifest | None) -> Config:
     apply_preset(config, preset)
     if data is not None:
         connect_data(config, data)
+        if preset.iterations is not None:
+            _set_balance_period(config, data)
     return config
 
 
@@ -52,6 +54,14 @@ def connect_data(config: Config, data: Manifest) -> None:
         type="RankdetMetric", ann_file=str(data.annotations("val")), iou_types=_iou_types(config)
     )
     shrink.set_classes(config.model, len(data.classes))
+
+
+def _set_balance_period(config: Config, data: Manifest) -> None:
+    """Renew aLRP's balance once per epoch of this run; the published period is of COCO at 32."""
+    period = max(1, data.train.image_count // config.train_dataloader.batch_size)
+    for node in shrink.nodes(config.model):
+        if "self_balance" in node:
+            node.self_balance.period = period
 
 
 def _iou_types(config: Config) -> list[str]:

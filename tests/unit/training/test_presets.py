@@ -62,6 +62,15 @@ def test_a_pool_is_the_batch_of_the_short_presets_and_the_official_one_on_paper(
         assert config.model.bbox_head.pool_images == images
 
 
+def test_the_balance_is_renewed_once_per_epoch_of_the_run(digits):
+    entry = "alrp_mmdet_alrp_retinanet_r50_500"
+    periods = {
+        name: resolve(entry, get_preset(name), digits).model.bbox_head.self_balance.period
+        for name in ("paper", "smoke")
+    }
+    assert periods == {"paper": 3665, "smoke": 4 // PRESETS["smoke"].batch_size}
+
+
 def test_only_paper_may_stand_beside_published_figures():
     assert [preset.name for preset in PRESETS.values() if preset.comparable] == ["paper"]
 
