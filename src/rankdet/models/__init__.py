@@ -1,22 +1,10 @@
 """mmdet plug-ins; importing this registers them (configs do, through `custom_imports`)."""
 
-from rankdet.models import losses, metric
-from rankdet.models.dense_heads import rank_sort as dense_rank_sort
-from rankdet.models.dense_heads import (
-    rank_sort_protonet,
-    rank_sort_solov2,
-    rank_sort_yolact,
-    retina,
-)
-from rankdet.models.roi_heads import rank_sort as roi_rank_sort
+from __future__ import annotations
 
-__all__ = [
-    "dense_rank_sort",
-    "losses",
-    "metric",
-    "rank_sort_protonet",
-    "rank_sort_solov2",
-    "rank_sort_yolact",
-    "retina",
-    "roi_rank_sort",
-]
+import importlib
+import pkgutil
+
+# Every module is imported, so that a new head is one new file and a line in no list.
+for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)

@@ -16,8 +16,26 @@ def aligned_iou(boxes: Tensor, targets: Tensor) -> Tensor:
 
 
 def giou_errors(boxes: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 - GIoU of box i with target i, with gradient: (P, 4), (P, 4) -> (P) in 0..2."""
-    return 1 - bbox_overlaps(boxes, targets, mode="giou", is_aligned=True, eps=1e-7)
+    """Return 1 - GIoU of box i with target i, with gradient: (P, 4), (P, 4) -> (P) in 0..2.
+
+    Areas below 1e-6 count as 1e-6, as in mmdet (and in the Rank & Sort code).
+    """
+    return 1 - bbox_overlaps(boxes, targets, mode="giou", is_aligned=True, eps=1e-6)
+
+
+def giou_errors_with_added_eps(boxes: Tensor, targets: Tensor, eps: float = 1e-6) -> Tensor:
+    """Return 1 - GIoU with ``eps`` added to both areas: (P, 4), (P, 4) -> (P).
+
+    The convention of mmdet 2.0 (the aLRP and Parameterized AP code). On a unit anchor a small box
+    has an area of 3e-4, and the two conventions then differ by what float32 can tell.
+    """
+    inner = (torch.min(boxes, targets)[:, 2:] - torch.max(boxes, targets)[:, :2]).clamp(min=0)
+    outer = (torch.max(boxes, targets)[:, 2:] - torch.min(boxes, targets)[:, :2]).clamp(min=0)
+    sizes = boxes[:, 2:] - boxes[:, :2], targets[:, 2:] - targets[:, :2]
+    overlap = inner.prod(1)
+    union = sizes[0].prod(1) + sizes[1].prod(1) - overlap + eps
+    enclosing = outer.prod(1) + eps
+    return 1 - overlap / union + (enclosing - union) / enclosing
 
 
 def decode_on_unit_anchor(coder, deltas: Tensor) -> Tensor:

@@ -69,3 +69,55 @@ def ap_retina(case: Case) -> nn.Module:
         loss_cls=dict(type="ApLoss", use_sigmoid=True, delta=1.0),
         loss_bbox=dict(type="SmoothL1Loss", beta=1.0),
     )
+
+
+@builds("aLRPLossRPNHead", foreground=1, background=0)
+def alrp_rpn(case: Case) -> nn.Module:
+    """RPN with aLRP Loss."""
+    return anchor_head(
+        case,
+        type="AlrpRPNHead",
+        loss_cls=ALRP,
+        loss_bbox=dict(type="GIoULoss", reduction="none"),
+        self_balance=self_balance(case),
+        head_weight=case.settings["head_weight"],
+    )
+
+
+def fovea_head(case: Case, **settings) -> nn.Module:
+    """Build a FoveaBox head with the case's levels, 8 channels."""
+    names = ("base_edge_list", "scale_ranges", "sigma", "strides", "with_deform")
+    settings = dict(
+        num_classes=case.classes,
+        in_channels=8,
+        feat_channels=8,
+        stacked_convs=1,
+        train_cfg=dict(),
+        test_cfg=dict(),
+        **{name: case.settings[name] for name in names},
+        **settings,
+    )
+    return MODELS.build(ConfigDict(settings)).train()
+
+
+@builds("aLRPLossFoveaHead")
+def alrp_fovea(case: Case) -> nn.Module:
+    """FoveaBox with aLRP Loss."""
+    return fovea_head(
+        case,
+        type="AlrpFoveaHead",
+        loss_cls=ALRP,
+        loss_bbox=dict(type="GIoULoss", reduction="none"),
+        self_balance=self_balance(case),
+    )
+
+
+@builds("APLossFoveaHead")
+def ap_fovea(case: Case) -> nn.Module:
+    """FoveaBox with AP Loss."""
+    return fovea_head(
+        case,
+        type="ApFoveaHead",
+        loss_cls=dict(type="ApLoss", use_sigmoid=True, delta=1.0),
+        loss_bbox=case.settings["loss_bbox"],
+    )

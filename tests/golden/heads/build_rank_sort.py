@@ -36,3 +36,20 @@ def atss(case: Case) -> nn.Module:
     return anchor_head(
         case, type="RankSortATSSHead", loss_cls=RANK_SORT, loss_bbox=GIOU, **towers()
     )
+
+
+@builds("RankBasedPAAHead", image_major=True)
+def paa(case: Case) -> nn.Module:
+    """PAA with Rank & Sort Loss."""
+    told = case.settings
+    return anchor_head(
+        case,
+        type="RankSortPAAHead",
+        loss_cls=RANK_SORT,
+        loss_bbox=GIOU,
+        loss_candidate=told["loss_cls"],
+        reg_decoded_bbox=True,
+        score_voting=told["score_voting"],
+        topk=told["topk"],
+        **towers(),
+    )

@@ -24,12 +24,14 @@ class Builder:
         loss_names: our name of a loss term -> the recorded one, where they differ.
         foreground: recorded label of the first class.
         background: recorded label of the background; None means the number of classes.
+        image_major: whether the recorded ranking is ordered by image, then level; else by level.
     """
 
     build: Callable[[Case], nn.Module]
     loss_names: dict[str, str] = field(default_factory=dict)
     foreground: int = 0
     background: int | None = None
+    image_major: bool = False
 
 
 KINDS: dict[str, Callable[[Case, Builder], Check]] = {}

@@ -1,0 +1,135 @@
+"""PAA without IoU prediction, with Rank & Sort Loss and with AP Loss."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.dense_heads import PAAHead
+from mmdet.models.layers import multiclass_nms
+from mmdet.models.utils import images_to_levels, levels_to_images
+from mmdet.registry import MODELS
+from mmdet.utils import ConfigType
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from rankdet.models.box_terms import giou_errors
+from rankdet.models.dense_heads.ap import WeightedApTerms
+from rankdet.models.dense_heads.atss import ScoresOnly
+from rankdet.models.dense_heads.preselection import best_anchors
+from rankdet.models.dense_heads.rank_sort import RankSortTerms
+from rankdet.models.dense_heads.ranked import RankedDenseHead
+
+
+class PaaTargets:
+    """Mixin in front of mmdet's PAA head: its reassignment, as targets of a ranking loss.
+
+    Candidates (IoU >= 0.1) are scored by focal loss + (1 - GIoU), only for this; per object a
+    mixture of two Gaussians over the best nine of each level separates the positives (Kim and Lee,
+    ECCV 2020). The mixture is computed in float64: in float32 recent versions of scikit-learn
+    stop at losses that are all but equal.
+
+    Args:
+        loss_candidate: the classification loss that scores candidates.
+    """
+
+    def __init__(self, *args, loss_candidate: ConfigType, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.loss_candidate = MODELS.build(loss_candidate)
+
+    @torch.no_grad()
+    def level_targets(self, cls_scores, bbox_preds, gt_instances, metas, ignored) -> tuple:
+        """Return anchors, labels, label weights and box targets, each per level (B, hwA, ...)."""
+        sizes = [scores.shape[-2:] for scores in cls_scores]
+        anchors, valid = self.get_anchors(sizes, metas, device=cls_scores[0].device)
+        counts = [len(level) for level in anchors[0]]
+        labels, weights, box_targets, box_weights, candidates, objects = self.get_targets(
+            anchors, valid, gt_instances, metas, batch_gt_instances_ignore=ignored
+        )
+        logits = levels_to_images(cls_scores)
+        deltas = levels_to_images(bbox_preds)
+        for image, found in enumerate(candidates):
+            scores = self.candidate_losses(
+                logits[image].reshape(-1, self.cls_out_channels)[found],
+                deltas[image].reshape(-1, 4)[found],
+                torch.cat(anchors[image])[found],
+                labels[image][found],
+                box_targets[image][found],
+            )
+            labels[image], weights[image], *_ = self.paa_reassign(
+                scores.double(),
+                *(labels[image], weights[image], box_weights[image]),
+                *(found, objects[image], anchors[image]),
+            )
+        joined = [torch.cat(levels) for levels in anchors]
+        return tuple(
+            images_to_levels(each, counts) for each in (joined, labels, weights, box_targets)
+        )
+
+    def candidate_losses(
+        self, logits: Tensor, deltas: Tensor, anchors: Tensor, labels: Tensor, targets: Tensor
+    ) -> Tensor:
+        """Return what each candidate would cost: (K, C), (K, 4), (K, 4), (K), (K, 4) -> (K)."""
+        classification = self.loss_candidate(logits, labels, reduction_override="none").sum(1)
+        return classification + giou_errors(self.decode(anchors, deltas), targets)
+
+
+class PaaPrediction:
+    """Mixin in front of mmdet's PAA head: sigmoid scores, NMS, score voting, no predicted IoU.
+
+    Per level the best ``nms_pre`` anchors are kept with all classes, as in `AnchorPreselection`.
+    Boxes that are clipped to an area of zero are dropped before the voting, which would turn them
+    into NaN (official code).
+    """
+
+    def _predict_by_feat_single(
+        self,
+        cls_score_list: list[Tensor],
+        bbox_pred_list: list[Tensor],
+        score_factor_list: list[Tensor | None],
+        mlvl_priors: list[Tensor],
+        img_meta: dict,
+        cfg: ConfigType | None = None,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> InstanceData:
+        cfg = self.test_cfg if cfg is None else cfg
+        limit = cfg.get("nms_pre", -1)
+        boxes, scores = [], []
+        for logits, deltas, priors in zip(cls_score_list, bbox_pred_list, mlvl_priors, strict=True):
+            rows = logits.permute(1, 2, 0).reshape(-1, self.cls_out_channels)
+            kept = best_anchors(rows, limit if limit > 0 else len(rows))
+            chosen = deltas.permute(1, 2, 0).reshape(-1, 4)[kept]
+            boxes.append(
+                self.bbox_coder.decode(priors[kept], chosen, max_shape=img_meta["img_shape"])
+            )
+            scores.append(rows[kept].sigmoid())
+        return self._voted(torch.cat(boxes), torch.cat(scores), cfg, rescale, img_meta)
+
+    def _voted(
+        self, boxes: Tensor, scores: Tensor, cfg: ConfigType, rescale: bool, img_meta: dict
+    ) -> InstanceData:
+        """Return detections of boxes (K, 4) and scores (K, C) after NMS and score voting."""
+        sizes = boxes[:, 2:] - boxes[:, :2]
+        solid = (sizes > max(cfg.get("min_bbox_size", 0), 0)).all(1)
+        boxes, scores = boxes[solid], scores[solid]
+        if rescale:
+            boxes = boxes / boxes.new_tensor(img_meta["scale_factor"]).repeat(1, 2)
+        # multiclass_nms leaves out the last column, the background.
+        scores = torch.cat([scores, scores.new_zeros(len(scores), 1)], 1)
+        found, labels = multiclass_nms(boxes, scores, cfg.score_thr, cfg.nms, cfg.max_per_img)
+        if self.with_score_voting and len(found):
+            found, labels = self.score_voting(found, labels, boxes, scores, cfg.score_thr)
+        return InstanceData(bboxes=found[:, :4], scores=found[:, 4], labels=labels)
+
+
+class _RankedPAAHead(PaaTargets, PaaPrediction, ScoresOnly, RankedDenseHead, PAAHead):
+    """What both losses share."""
+
+
+@MODELS.register_module()
+class RankSortPAAHead(RankSortTerms, _RankedPAAHead):
+    """PAA head with Rank & Sort Loss, exact or bucketed (``loss_cls``)."""
+
+
+@MODELS.register_module()
+class ApPAAHead(WeightedApTerms, _RankedPAAHead):
+    """PAA head with AP Loss, exact or bucketed (``loss_cls``)."""
