@@ -10,7 +10,7 @@ from rankdet.errors import InputError, nearest
 CATALOGUE = load_catalogue("configs")
 shell.prefix(f"export RANKDET_CONFIGS={shlex.quote(os.path.abspath('configs'))}; ")
 for settings in config["presets"].values():
-    for entry in settings.get("entries", []):
+    for entry in settings.get("entries", []) + settings.get("more_entries", []):
         CATALOGUE[entry]
 FIGURES = ["ap", "olrp", "training", "precision_recall", "lrp"]
 
@@ -49,6 +49,11 @@ def runnable(entries):
 def entries_of(wildcards):
     """Return the entries that a preset runs: those it lists, else all that have a config."""
     return preset_of(wildcards).get("entries") or runnable(CATALOGUE)
+
+
+def all_rows_of(wildcards):
+    """Return the entries of a preset's long target: its own and those listed as more."""
+    return [*entries_of(wildcards), *preset_of(wildcards).get("more_entries", [])]
 
 
 def table_entries(wildcards):

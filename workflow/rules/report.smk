@@ -67,3 +67,28 @@ rule page:
     shell:
         "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out {output} > {log} 2>&1"
+
+
+rule all_rows:
+    input:
+        metrics=lambda wildcards: artefacts(wildcards, "metrics.json", all_rows_of(wildcards)),
+        curves=lambda wildcards: artefacts(wildcards, "curves.json", all_rows_of(wildcards)),
+    output:
+        page=report(
+            "results/{preset}/all/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"preset": "{preset}, all rows"},
+        ),
+        tables=directory("results/{preset}/all/tables"),
+    log:
+        "logs/{preset}/all.log",
+    benchmark:
+        "logs/{preset}/all.benchmark.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
+        " --out {output.page} > {log} 2>&1 && rankdet report tables --preset {wildcards.preset}"
+        " --results results/{wildcards.preset} --out {output.tables} >> {log} 2>&1"
