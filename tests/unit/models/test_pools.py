@@ -7,7 +7,6 @@ from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401
 from rankdet.models.dense_heads.pools import DensePool
-from rankdet.models.roi_heads.rank_sort import RankSortShared2FCBBoxHead
 from rankdet.training.resolve import load_config
 
 SIDES = (8, 4, 2, 1, 1)
@@ -105,67 +104,3 @@ def test_ignored_anchors_take_no_part():
     expected = torch.tensor([[0.0, 1.0], [0.0, 0.0], [-1.0, -1.0], [-1.0, -1.0]])
     torch.testing.assert_close(pool.ranking_targets(), expected)
     assert pool.positives().tolist() == [0]
-
-
-def roi_head(pool_images):
-    loss = dict(type="RankSortLoss", use_sigmoid=True)
-    torch.manual_seed(0)
-    return RankSortShared2FCBBoxHead(
-        in_channels=2,
-        fc_out_channels=8,
-        roi_feat_size=2,
-        num_classes=3,
-        reg_decoded_bbox=True,
-        loss_cls=loss,
-        loss_bbox=dict(type="GIoULoss"),
-        pool_images=pool_images,
-    )
-
-
-def roi_batch(images=4, per_image=6):
-    generator = torch.Generator().manual_seed(1)
-    count = images * per_image
-    index = torch.arange(images).repeat_interleave(per_image).float()
-    corner = 30 * torch.rand(count, 2, generator=generator)
-    boxes = torch.cat([corner, corner + 10 + 10 * torch.rand(count, 2, generator=generator)], 1)
-    labels = torch.randint(4, (count,), generator=generator)
-    scores = torch.randn(count, 3, generator=generator)
-    deltas = 0.2 * torch.randn(count, 12, generator=generator)
-    return scores, deltas, torch.cat([index[:, None], boxes], 1), labels, boxes + 1.5
-
-
-def roi_losses(head, scores, deltas, rois, labels, targets):
-    scores, deltas = scores.clone().requires_grad_(), deltas.clone().requires_grad_()
-    weights = torch.ones(len(labels))
-    found = head.loss(scores, deltas, rois, labels, weights, targets, weights[:, None])
-    sum(found.values()).backward()
-    return found, scores.grad, deltas.grad
-
-
-def test_roi_pools_equal_the_mean_of_small_batches():
-    data = roi_batch()
-    together, *gradients = roi_losses(roi_head(2), *data)
-    halves = [roi_losses(roi_head(None), *(part[r] for part in data)) for r in
-              (slice(0, 12), slice(12, 24))]  # fmt: skip
-    for name, value in together.items():
-        torch.testing.assert_close(value, (halves[0][0][name] + halves[1][0][name]) / 2)
-    for index, gradient in enumerate(gradients):
-        expected = torch.cat([half[1 + index] for half in halves]) / 2
-        torch.testing.assert_close(gradient, expected)
-
-
-def test_roi_head_without_positives_or_without_rois():
-    scores, deltas, rois, labels, targets = roi_batch()
-    background = torch.full_like(labels, 3)
-    found, of_scores, of_deltas = roi_losses(roi_head(2), scores, deltas, rois, background, targets)
-    assert all(value == 0 for value in found.values())
-    assert (of_scores == 0).all() and (of_deltas == 0).all()
-    nothing = [part[:0] for part in (scores, deltas, rois, labels, targets)]
-    assert all(value == 0 for value in roi_losses(roi_head(2), *nothing)[0].values())
-
-
-def test_roi_scores_have_an_empty_background_column_for_mmdets_nms():
-    head = roi_head(None)
-    assert head.fc_cls.out_features == 3
-    scores = head.loss_cls.get_activation(torch.zeros(5, 3))
-    assert scores.shape == (5, 4) and (scores[:, 3] == 0).all() and (scores[:, :3] == 0.5).all()
