@@ -1,15 +1,7 @@
 _base_ = [
-    'mmdet::_base_/models/retinanet_r50_fpn.py', '../_base_/coco500.py',
-    '../_base_/schedule_100e.py', '../_base_/runtime.py'
+    "../_base_/retinanet_alrp.py",
+    "../_base_/coco500.py",
+    "../_base_/schedule_100e.py",
+    "../_base_/runtime.py",
 ]
-model = dict(
-    bbox_head=dict(
-        type='AlrpRetinaHead',
-        pool_images=8,
-        anchor_generator=dict(scales_per_octave=2),
-        bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),
-        loss_cls=dict(_delete_=True, type='AlrpLoss', use_sigmoid=True, delta=1.0, eps=1e-5),
-        loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none'),
-        # 3665 = iterations of one epoch of COCO train at 32 images, the published setup's value.
-        self_balance=dict(period=3665, initial=50.0)))
 optim_wrapper = dict(optimizer=dict(lr=0.008))

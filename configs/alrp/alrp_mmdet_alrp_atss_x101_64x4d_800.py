@@ -1,0 +1,9 @@
+_base_ = ["alrp_mmdet_alrp_atss_r101_800.py"]
+model = dict(
+    backbone=dict(
+        type="ResNeXt",
+        groups=64,
+        base_width=4,
+        init_cfg=dict(checkpoint="open-mmlab://resnext101_64x4d"),
+    )
+)

@@ -1,0 +1,2 @@
+_base_ = ["ext_br_ap_paa_r50.py"]
+model = dict(bbox_head=dict(loss_cls=dict(type="BucketedApLoss")))
