@@ -1,0 +1,1 @@
+"""Necks that mmdet's own lack something for."""
