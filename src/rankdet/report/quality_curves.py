@@ -116,7 +116,7 @@ def lrp_curves(results: Sequence[Result], note: PresetNote) -> Figure:
                 best = int(np.argmin(errors))
                 axes.plot(scores[best], 100 * errors[best], "o", color=line["color"], markersize=4)
         axes.set_title(group)
-        axes.legend(fontsize=7, loc="upper center")
+        axes.legend(fontsize=7)
         axes.set_xlabel("score threshold")
         axes.tick_params(labelbottom=True)  # the panel below it may be missing
     for axes in panels[len(groups) :]:
