@@ -124,3 +124,77 @@ def rank_sort_loss(
     of_ranking[negative] = of_negatives / count
     of_sorting[positive] = sorting_part / count
     return ranking_errors.mean(), sorting_errors.mean(), of_ranking, of_sorting
+
+
+def _line(row: list[float], x: Tensor) -> Tensor:
+    """The piecewise linear function through (x0, y0, x1, y1, ...), all points at once."""
+    xs, ys = row[::2], row[1::2]
+    value = ys[0] + 0 * x
+    for k in range(len(xs) - 1):
+        if xs[k + 1] > xs[k]:
+            slope = (ys[k + 1] - ys[k]) / (xs[k + 1] - xs[k])
+            own = (x > xs[k]) & (x <= xs[k + 1]) if k else x <= xs[1]
+            value = torch.where(own, ys[k] + slope * (x - xs[k]), value)
+    return value
+
+
+def parameterized_ap_loss(
+    logits: Tensor,
+    qualities: Tensor,
+    targets: Tensor,
+    rows: list[list[float]] | None,
+    form: str = "searched",
+    top_k: int = 100_000,
+) -> Tensor:
+    """Parameterized AP Loss from all pairs, by autograd."""
+    if not (targets > 0).any():
+        return 0 * logits.sum()
+    candidate = torch.nonzero(targets >= 0).squeeze(1)
+    if candidate.numel() > top_k:
+        candidate = candidate[torch.topk(logits[candidate], top_k).indices]
+    positive = torch.nonzero(targets > 0).squeeze(1)
+    u = qualities[positive]
+    u_candidate = torch.where(targets[candidate] > 0, qualities[candidate], 0.0)
+    d = logits[candidate][None, :] - logits[positive][:, None]
+    z = (d / 2 + 0.5).clamp(0, 1)
+    if form == "sigmoid":
+        h1 = h2 = torch.sigmoid(d)
+        i1 = i3 = torch.sigmoid(2 * u - 1)
+        i2 = torch.sigmoid(2 * u_candidate - 1)
+    elif form in ("linear", "square"):
+        power = 1 if form == "linear" else 2
+        h1 = h2 = z**power
+        i1 = i3 = u**power
+        i2 = u_candidate**power
+    else:
+        h2, i2, i3, i1 = (
+            _line(row, x) for row, x in zip(rows[:4], (z, u_candidate, u, u), strict=True)
+        )
+        h1 = _line(rows[4], z) if len(rows) == 5 else (torch.sign(d) + 1) / 2
+    ratio = (h2 * (1 - i2)).sum(1) / h1.detach().sum(1)
+    return (1 - i1 + i3 * ratio).sum() / (positive.numel() + 1e-8)
+
+
+def bucketed_rank_loss(
+    logits: Tensor, targets: Tensor, delta: float = 1.0, eps: float = 1e-10
+) -> tuple[Tensor, Tensor]:
+    """The bucketed ranking error and its gradient, bucket by bucket; logits without ties."""
+    gradient = torch.zeros_like(logits)
+    if not (targets > 0).any():
+        return logits.new_zeros(()), gradient
+    positive, positives, negative, negatives = split(logits, targets, delta)
+    count, errors = positives.numel(), torch.zeros_like(positives)
+    above = (positives[None, :] > negatives[:, None]).sum(1)
+    buckets = [torch.nonzero(above == k).squeeze(1) for k in range(count + 1)]
+    buckets = [bucket for bucket in buckets if bucket.numel()]
+    for i in range(count):
+        share = [window(negatives[bucket].mean() - positives[i], delta) for bucket in buckets]
+        pairs = list(zip(share, buckets, strict=True))
+        false_positives = sum((h * bucket.numel() for h, bucket in pairs), logits.new_zeros(()))
+        rank = window(positives - positives[i], delta).sum() + false_positives
+        errors[i] = false_positives / rank
+        if false_positives > eps:
+            gradient[positive[i]] = -errors[i] / count
+            for h, bucket in pairs:
+                gradient[negative[bucket]] += h / rank / count
+    return errors.mean(), gradient

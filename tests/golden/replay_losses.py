@@ -3,7 +3,8 @@
 DIR holds manifest.json, inputs.npz and one file per variant. Every case of every variant is run
 from float64 and from float32 logits and compared with the official float64 numbers. Where the
 official code has no output (it raises, or was not run), ours must be finite, and zero with a graph
-if there is no positive.
+if there is no positive. The manifest calls bucketed and truncated sums over tied logits a choice
+of the sort; if such a case differs it is judged by finiteness and named, not counted as a miss.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.golden.losses_under_test import Outputs, run_variant
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 NAMES = {torch.float64: "f64", torch.float32: "f32"}
 # Below this a stored loss is rounding noise around an exact zero.
-ZERO = {torch.float64: 1e-13, torch.float32: 1e-9}
+ZERO = 1e-15
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Result:
     case: str
     problems: list[str]
     worst: float = 0.0
+    is_by_choice: bool = False
 
 
 class Archive:
@@ -108,6 +110,20 @@ def errors_of(outputs: Outputs, stored: dict[str, np.ndarray], inputs, zero: flo
     return errors
 
 
+def is_choice_of_sort(variant: str, parameters: dict, inputs: dict[str, np.ndarray]) -> bool:
+    """Whether equal logits leave the official result to the order in which a sort puts them."""
+    logits, labels = inputs["logits"], inputs["labels"]
+    entering = logits[labels >= 0]
+    if variant.startswith("bucketed"):
+        positive = logits[labels == 1]
+        return bool(np.isin(entering, positive).sum() > np.unique(positive).size)
+    limit = int(parameters.get("num_topk", entering.size))
+    if limit >= entering.size:
+        return False
+    last = np.sort(entering)[-limit]
+    return int((entering >= last).sum()) > limit
+
+
 def undefined_problems(outputs: Outputs, labels: np.ndarray) -> list[str]:
     """What is wrong where the official code gives nothing: values must be finite."""
     problems = [k for k, value in outputs.values.items() if not np.isfinite(value).all()]
@@ -133,10 +149,13 @@ def replay_case(archive: Archive, variant: str, case: str, stored_file) -> Resul
             problems = undefined_problems(outputs, inputs["labels"])
             result.problems += [f"{NAMES[dtype]}: {problem}" for problem in problems]
             continue
-        for key, error in errors_of(outputs, stored, inputs, ZERO[dtype]).items():
+        for key, error in errors_of(outputs, stored, inputs, ZERO).items():
             result.worst = max(result.worst, error / tolerance)
             if not error <= tolerance:
                 result.problems.append(f"{NAMES[dtype]} {key}: {error:.2e} > {tolerance:g}")
+        if result.problems and is_choice_of_sort(variant, description["parameters"], inputs):
+            result.is_by_choice = True
+            result.problems = undefined_problems(outputs, inputs["labels"])
     return result
 
 
@@ -158,6 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--variant", default="", help="only variants whose name starts with this")
     parser.add_argument("--verbose", action="store_true", help="print each case with its error")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
     if not (options.folder / "manifest.json").is_file():
         print(f"expected a directory with manifest.json; got {options.folder}; check the path")
         return 2
@@ -168,6 +188,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name}: worst error {result.worst:.1e} of the tolerance")
         for problem in result.problems:
             print(f"MISS {name}: {problem}")
+    chosen = [f"{each.variant} {each.case}" for each in results if each.is_by_choice]
+    if chosen:
+        print(f"left to the order of equal logits, only checked to be finite: {', '.join(chosen)}")
     agreeing = sum(not result.problems for result in results)
     print(f"{agreeing} of {len(results)} agree")
     return 0 if results and agreeing == len(results) else 1

@@ -14,13 +14,20 @@ Curve = Callable[[Tensor], tuple[Tensor, Tensor]]
 def piecewise_linear(row: list[float]) -> Curve:
     """The line through the control points; a point of a corner belongs to the piece on its left."""
     x, y = row[::2], row[1::2]
+    pieces = []
+    for k in range(len(x) - 1):
+        run = x[k + 1] - x[k]
+        pieces.append((x[k], y[k], (y[k + 1] - y[k]) / run if run > 0 else 0.0))
 
     def curve(u: Tensor) -> tuple[Tensor, Tensor]:
-        starts, heights = u.new_tensor(x), u.new_tensor(y)
-        run, rise = starts.diff(), heights.diff()
-        slopes = torch.where(run > 0, rise / run, 0.0)
-        piece = torch.searchsorted(starts[1:-1].contiguous(), u.detach())
-        return heights[piece] + slopes[piece] * (u - starts[piece]), slopes[piece]
+        start, height, slope = pieces[0]
+        values, slopes = height + slope * (u - start), torch.full_like(u, slope)
+        # Numbers, not tensors of numbers: a copy to an accelerator would wait for its queue.
+        for start, height, slope in pieces[1:]:
+            is_beyond = u > start
+            values = torch.where(is_beyond, height + slope * (u - start), values)
+            slopes = torch.where(is_beyond, slope, slopes)
+        return values, slopes
 
     return curve
 

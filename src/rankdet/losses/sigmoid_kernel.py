@@ -63,11 +63,13 @@ class _Intervals:
         for polynomial in self.polynomials():
             sums = running_sum_from_zero(weights * polynomial)[self.ends]
             moments.append(sums.diff(prepend=sums.new_zeros(1)))
-        return torch.einsum("kb,km->bm", torch.stack(moments), self.scale * self.at_nodes)
+        transform = self.scale * self.at_nodes
+        return (torch.stack(moments)[:, :, None] * transform[:, None, :]).sum(0)
 
     def interpolate(self, at_nodes: Tensor) -> Tensor:
         """Values at the points [n] of the function with values [B, m] at the nodes."""
-        series = torch.einsum("bm,km->kb", at_nodes, self.scale * self.at_nodes)
+        transform = self.scale * self.at_nodes
+        series = (at_nodes[None, :, :] * transform[:, None, :]).sum(2)
         return sum(
             row[self.own] * polynomial
             for row, polynomial in zip(series, self.polynomials(), strict=True)

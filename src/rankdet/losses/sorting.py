@@ -119,7 +119,7 @@ def sorting_errors(
             sums[1].index_add_(0, group.place, above.mul_(1 - group.qualities).sum(1))
         else:
             sums.index_add_(1, group.place, _sums_between(group, delta))
-    errors = current - sums[1] / sums[0]
+    errors = (current - sums[1] / sums[0]).clamp_(min=0)  # below 0 by rounding only
     is_wrong = sums[2] > eps
     share = torch.where(is_wrong, errors / sums[2], 0.0)
     gradient = torch.where(is_wrong, -errors, 0.0)
@@ -168,7 +168,7 @@ def _by_rows(
         wrong = above * is_worse
         above.masked_fill_(is_worse, 0)
         target = (above * (1 - qualities)).sum(1) / above.sum(1)
-        errors[own] = current[own] - target
+        errors[own] = (current[own] - target).clamp_(min=0)
         mass = wrong.sum(1)
         is_wrong = mass > eps
         gradient[own] -= torch.where(is_wrong, errors[own], 0.0)

@@ -1,54 +1,37 @@
-"""The exact losses equal the plain O(P N) loop, for any input."""
+"""The losses equal the plain O(P N) loops of tests/reference_losses.py, for any input."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
-from rankdet.losses import alrp_loss, ap_loss, rank_sort_loss
+from rankdet.losses import (
+    SEARCHED_CONTROL_POINTS,
+    alrp_loss,
+    ap_loss,
+    bucketed_ap_loss,
+    bucketed_rank_sort_loss,
+    parameterized_ap_loss,
+    rank_sort_loss,
+    sorting,
+)
 from tests import reference_losses as plain
+from tests.unit.losses.problems import close, gradient_of, problems, trained_like
+
+DELTAS = st.sampled_from([0.1, 0.5, 1.0, 3.0])
+MANY = settings(max_examples=100, deadline=None)
+FORMS = ("retina", "rpn", "roi", "sign", "sigmoid", "linear", "square")
 
 
-@st.composite
-def problems(draw, size=40):
-    """Logits [n], targets in {-1, 0, (0, 1]} and one error per positive; ties are likely."""
-    count = draw(st.integers(1, size))
-    step = draw(st.sampled_from([0.25, 0.01, 1e-4]))
-    spread = draw(st.sampled_from([1, 5, 40]))
-    whole = st.integers(-int(spread / step), int(spread / step))
-    logits = torch.tensor(draw(st.lists(whole, min_size=count, max_size=count))) * step
-    targets = draw(
-        st.lists(
-            st.sampled_from([-1.0, 0.0, 0.0, 0.3, 0.5, 0.77, 1.0]), min_size=count, max_size=count
-        )
-    )
-    targets = torch.tensor(targets, dtype=torch.float64)
-    positives = int((targets > 0).sum())
-    errors = draw(arrays.arrays("float64", positives, elements=st.floats(0, 2)))
-    return logits.double(), targets, torch.from_numpy(errors)
-
-
-def close(ours, expected):
-    torch.testing.assert_close(ours, expected.to(ours.dtype), rtol=1e-9, atol=1e-12)
-
-
-@settings(max_examples=200, deadline=None)
-@given(problems(), st.sampled_from([0.1, 0.5, 1.0, 3.0]))
-def test_ap(problem, delta):
-    logits, targets, _ = problem
+def compare_ap(logits, targets, delta):
     value, gradient = plain.ap_loss(logits, targets, delta)
     logits.requires_grad_()
     ours = ap_loss(logits, targets, delta=delta)
     close(ours, value)
-    close(*torch.autograd.grad(ours, logits), gradient)
+    close(gradient_of(ours, logits)[0], gradient)
 
 
-@settings(max_examples=200, deadline=None)
-@given(problems(), st.sampled_from([0.1, 0.5, 1.0, 3.0]))
-def test_alrp(problem, delta):
-    logits, targets, errors = problem
-    order = torch.argsort(logits[targets > 0], stable=True)
-    tied = logits[targets > 0][order].diff() == 0
+def compare_alrp(logits, targets, errors, delta):
     classification, localization, gradient, of_errors = plain.alrp_loss(
         logits, targets, errors, delta
     )
@@ -56,20 +39,125 @@ def test_alrp(problem, delta):
     errors.requires_grad_()
     ours = alrp_loss(logits, targets, errors, delta=delta)
     close(ours[0], classification)
-    close(*torch.autograd.grad(ours[0], logits), gradient)
-    if not tied.any():  # the hard order of tied positives is a free choice
-        close(ours[1], localization)
-        close(*torch.autograd.grad(ours[1], errors), of_errors)
+    close(gradient_of(ours[0], logits)[0], gradient)
+    close(ours[1], localization)
+    close(gradient_of(ours[1], errors)[0], of_errors)
+    assert not gradient_of(ours[1], logits)[0].any()
 
 
-@settings(max_examples=200, deadline=None)
-@given(problems(), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-def test_rank_sort(problem, delta):
-    logits, targets, _ = problem
-    ranking, sorting, of_ranking, of_sorting = plain.rank_sort_loss(logits, targets, delta)
+def compare_rank_sort(logits, targets, delta):
+    ranking, sorting_value, of_ranking, of_sorting = plain.rank_sort_loss(logits, targets, delta)
     logits.requires_grad_()
     ours = rank_sort_loss(logits, targets, delta=delta)
     close(ours[0], ranking)
-    close(ours[1], sorting)
-    close(*torch.autograd.grad(ours[0], logits, retain_graph=True), of_ranking)
-    close(*torch.autograd.grad(ours[1], logits), of_sorting)
+    close(ours[1], sorting_value)
+    close(gradient_of(ours[0], logits)[0], of_ranking)
+    # Sorting errors are differences of numbers near 1.
+    torch.testing.assert_close(gradient_of(ours[1], logits)[0], of_sorting, rtol=1e-9, atol=1e-14)
+
+
+@MANY
+@given(problems(), DELTAS)
+def test_ap(problem, delta):
+    compare_ap(*problem[:2], delta)
+
+
+@MANY
+@given(problems(), DELTAS)
+def test_alrp(problem, delta):
+    compare_alrp(*problem, delta)
+
+
+@MANY
+@given(problems(), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_rank_sort(problem, delta):
+    compare_rank_sort(*problem[:2], delta)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from([0.0, 0.5]), st.integers(1, 4), st.integers(2, 5))
+def test_sorting_by_parts(problem, delta, leaf, parts):
+    """Small leaves force the split of the sorting part on small problems."""
+    saved = sorting.LEAF, sorting.SMALLEST, sorting.PARTS
+    sorting.LEAF, sorting.SMALLEST, sorting.PARTS = leaf, 1, parts
+    try:
+        compare_rank_sort(*problem[:2], delta)
+    finally:
+        sorting.LEAF, sorting.SMALLEST, sorting.PARTS = saved
+
+
+def test_many_entries():
+    """Several chunks of negatives, several parts of positives."""
+    logits, targets, errors = trained_like(600, 300_000)
+    compare_ap(logits.clone(), targets, 1.0)
+    compare_alrp(logits.clone(), targets, errors, 1.0)
+    compare_rank_sort(logits.clone(), targets, 0.5)
+
+
+def test_one_quality_for_many_positives():
+    """More positives of one quality than a leaf holds, and a few others."""
+    logits, targets, _ = trained_like(700, 100)
+    targets[targets > 0] = 0.5
+    compare_rank_sort(logits.clone(), targets, 0.5)
+    targets[torch.nonzero(targets > 0)[:3]] = 0.25
+    compare_rank_sort(logits.clone(), targets, 0.5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=25, deadline=None)
+@given(problem=problems(size=30), top_k=st.sampled_from([100_000, 5]))
+def test_parameterized_ap(form, problem, top_k):
+    logits, targets, errors = problem
+    if top_k == 5 and logits.unique().numel() < logits.numel():
+        top_k = 100_000  # which of equal logits are among the five is a free choice
+    rows = None
+    if form in ("retina", "rpn", "roi", "sign"):
+        rows = SEARCHED_CONTROL_POINTS["retina" if form == "sign" else form]
+        rows = [list(row) for row in rows[: 4 if form == "sign" else 5]]
+    qualities = torch.zeros_like(logits)
+    qualities[targets > 0] = errors / 2
+    qualities.requires_grad_()
+    logits.requires_grad_()
+    kind = "searched" if rows else form
+    expected = plain.parameterized_ap_loss(logits, qualities, targets, rows, kind, top_k)
+    ours = parameterized_ap_loss(logits, qualities, targets, rows, top_k=top_k, form=kind)
+    close(ours, expected)
+    for own, other in zip(
+        gradient_of(ours, logits, qualities), gradient_of(expected, logits, qualities), strict=True
+    ):
+        close(own, other, 1e-8)
+
+
+@pytest.mark.parametrize("form", ["sigmoid", "square", "retina"])
+def test_parameterized_ap_with_many_candidates(form):
+    """Enough of them for the intervals of the sigmoid's sum."""
+    logits, targets, errors = trained_like(60, 4_000)
+    qualities = torch.zeros_like(logits).masked_scatter(targets > 0, errors).requires_grad_()
+    logits.requires_grad_()
+    rows = SEARCHED_CONTROL_POINTS.get(form)
+    kind = "searched" if rows else form
+    expected = plain.parameterized_ap_loss(logits, qualities, targets, rows, kind)
+    ours = parameterized_ap_loss(logits, qualities, targets, rows, form=kind)
+    close(ours, expected)
+    for own, other in zip(
+        gradient_of(ours, logits, qualities), gradient_of(expected, logits, qualities), strict=True
+    ):
+        close(own, other)
+
+
+@MANY
+@given(problems(tied=False), DELTAS)
+def test_bucketed(problem, delta):
+    logits, targets, _ = problem
+    value, gradient = plain.bucketed_rank_loss(logits, targets, delta)
+    _, sorting_value, _, of_sorting = plain.rank_sort_loss(logits, targets, delta)
+    logits.requires_grad_()
+    for ours in (
+        bucketed_ap_loss(logits, targets, delta=delta),
+        bucketed_rank_sort_loss(logits, targets, delta=delta)[0],
+    ):
+        close(ours, value)
+        close(gradient_of(ours, logits)[0], gradient)
+    _, ours = bucketed_rank_sort_loss(logits, targets, delta=delta)
+    close(ours, sorting_value)
+    torch.testing.assert_close(gradient_of(ours, logits)[0], of_sorting, rtol=1e-9, atol=1e-14)
