@@ -65,7 +65,11 @@ def train(
         "resumed": bool(config.resume),
         "seed": seed,
         "threads": threads,
-        "data": {"name": data.name, "train_sha256": data.train.sha256},
+        "data": {
+            "name": data.name,
+            "train_sha256": data.train.sha256,
+            "val_sha256": data.val.sha256,
+        },
         "machine": provenance.machine(),
         "versions": provenance.versions(),
         "git": provenance.code_state(),
