@@ -87,7 +87,9 @@ def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
     interval = 1
     if not by_epoch:
         interval = max(1, preset.iterations // max(1, preset.validations))
-        config.train_cfg.val_interval = interval if preset.validations else preset.iterations + 1
+        config.train_cfg.val_interval = interval
+        if not preset.validations:  # mmengine measures the last iteration whatever the interval
+            config.train_cfg.val_begin = preset.iterations + 1
     config.default_hooks = dict(
         timer=dict(type="IterTimerHook"),
         logger=dict(type="LoggerHook", interval=50),
