@@ -38,6 +38,15 @@ def giou_errors_with_added_eps(boxes: Tensor, targets: Tensor, eps: float = 1e-6
     return 1 - overlap / union + (enclosing - union) / enclosing
 
 
+def giou_qualities(boxes: Tensor, targets: Tensor) -> Tensor:
+    """Return (GIoU + 1) / 2, with gradient: (P, 4), (P, 4) -> (P) in 0..1.
+
+    The localization quality of Parameterized AP Loss (LOSSES.md 8.4).
+    """
+    # Rounding can put the GIoU of equal boxes a digit above 1.
+    return (1 - giou_errors_with_added_eps(boxes, targets) / 2).clamp(0, 1)
+
+
 def decode_on_unit_anchor(coder, deltas: Tensor) -> Tensor:
     """Decode deltas (P, 4) on a unit anchor at the origin, as the official anchor heads do.
 
