@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rankdet.errors import InputError
+from rankdet.losses.compilation import not_compiled
 from rankdet.losses.devices import running_sum
 from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss, value_dtype
 from rankdet.losses.validation import FINITE, check_delta, check_eps, check_inputs, read_values
@@ -34,6 +35,7 @@ def _rule(errors: Tensor, eps: float) -> Rule:
     return rule
 
 
+@not_compiled
 def alrp_loss(
     logits: Tensor,
     targets: Tensor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rankdet.losses.compilation import not_compiled
 from rankdet.losses.ranking import Pool, Update, error_driven_loss
 from rankdet.losses.validation import check_delta, check_inputs, read_values
 
@@ -23,6 +24,7 @@ def _rule(pool: Pool) -> Update:
     return Update((missed.sum(),), (-missed,), coefficients)
 
 
+@not_compiled
 def ap_loss(
     logits: Tensor, targets: Tensor, *, delta: float = 1.0, pools: Tensor | None = None
 ) -> Tensor:

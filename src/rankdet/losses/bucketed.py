@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rankdet.losses.compilation import not_compiled
 from rankdet.losses.devices import positions_of, read_on_host, running_sum_from_zero
 from rankdet.losses.pools import Pools
 from rankdet.losses.ranking import value_dtype
@@ -77,14 +78,15 @@ class _BucketedLoss(torch.autograd.Function):
             if with_sorting:
                 u = targets[buckets.flat].to(torch.float64)
                 values[1] = values[1] + _sort(buckets, u, delta, eps, share, gradients[1])
-        ctx.save_for_backward(*(each.to(logits.dtype) for each in gradients))
+        ctx.dtype = logits.dtype
+        ctx.save_for_backward(*(each.to(value_dtype(logits)) for each in gradients))
         return tuple(each.to(value_dtype(logits)) for each in values[: 1 + with_sorting])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *incoming):
         gradient = sum(a * b for a, b in zip(incoming, ctx.saved_tensors, strict=True))
-        return gradient.to(ctx.saved_tensors[0].dtype), *[None] * 6
+        return gradient.to(ctx.dtype), *[None] * 6
 
 
 def _positives_above(buckets: _Buckets, delta: float, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -124,7 +126,7 @@ def _sort(
     return errors.sum() * share
 
 
-@torch.compiler.disable
+@not_compiled
 def _bucketed(logits, targets, delta, eps, pools, with_sorting):
     check_inputs(logits, targets, pools)
     check_delta(delta)

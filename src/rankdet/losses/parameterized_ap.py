@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from rankdet.errors import InputError
 from rankdet.losses import curves
+from rankdet.losses.compilation import not_compiled
 from rankdet.losses.control_points import check_control_points
 from rankdet.losses.devices import positions_of, read_on_host
 from rankdet.losses.kernels import Kernel, PiecewisePolynomial, Step
@@ -153,7 +154,7 @@ class _ParameterizedAP(torch.autograd.Function):
         return to_logits.to(logits.dtype), to_qualities, *[None] * 5
 
 
-@torch.compiler.disable
+@not_compiled
 def parameterized_ap_loss(
     logits: Tensor,
     qualities: Tensor,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rankdet.losses.compilation import not_compiled
 from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss
 from rankdet.losses.sorting import sorting_errors
 from rankdet.losses.validation import check_delta, check_eps, check_inputs, read_values
@@ -31,6 +32,7 @@ def _rule(targets: Tensor, eps: float) -> Rule:
     return rule
 
 
+@not_compiled
 def rank_sort_loss(
     logits: Tensor,
     targets: Tensor,

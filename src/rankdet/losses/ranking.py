@@ -145,7 +145,6 @@ class _ErrorDriven(torch.autograd.Function):
         return gradient, *[None] * 6
 
 
-@torch.compiler.disable
 def error_driven_loss(
     rule: Rule,
     logits: Tensor,
@@ -155,10 +154,6 @@ def error_driven_loss(
     delta: float,
     outputs: int,
 ) -> tuple[Tensor, ...]:
-    """Values of ``rule`` averaged over the pools, tied to the logits, and the extra [P].
-
-    torch.compile leaves this function alone (a graph break): its shapes depend on the number of
-    positives, and its gradient is not the derivative of its value.
-    """
+    """Values of ``rule`` averaged over the pools, tied to the logits, and the extra [P]."""
     grouped = Pools.of(pools, positions)
     return _ErrorDriven.apply(logits, targets, positions, grouped, delta, rule, outputs)

@@ -19,7 +19,7 @@ from tests import reference_losses as plain
 from tests.unit.losses.problems import close, gradient_of, problems, trained_like
 
 DELTAS = st.sampled_from([0.1, 0.5, 1.0, 3.0])
-MANY = settings(max_examples=100, deadline=None)
+MANY = settings(max_examples=70, deadline=None)
 FORMS = ("retina", "rpn", "roi", "sign", "sigmoid", "linear", "square")
 
 
@@ -74,7 +74,7 @@ def test_rank_sort(problem, delta):
     compare_rank_sort(*problem[:2], delta)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(problems(), st.sampled_from([0.0, 0.5]), st.integers(1, 4), st.integers(2, 5))
 def test_sorting_by_parts(problem, delta, leaf, parts):
     """Small leaves force the split of the sorting part on small problems."""
@@ -88,7 +88,7 @@ def test_sorting_by_parts(problem, delta, leaf, parts):
 
 def test_many_entries():
     """Several chunks of negatives, several parts of positives."""
-    logits, targets, errors = trained_like(600, 300_000)
+    logits, targets, errors = trained_like(400, 280_000)
     compare_ap(logits.clone(), targets, 1.0)
     compare_alrp(logits.clone(), targets, errors, 1.0)
     compare_rank_sort(logits.clone(), targets, 0.5)
@@ -104,7 +104,7 @@ def test_one_quality_for_many_positives():
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(problem=problems(size=30), top_k=st.sampled_from([100_000, 5]))
 def test_parameterized_ap(form, problem, top_k):
     logits, targets, errors = problem

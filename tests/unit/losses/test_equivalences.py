@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rankdet.losses import alrp_loss, ap_loss, parameterized_ap_loss, rank_sort_loss
 from tests.unit.losses.problems import close, gradient_of, problems
 
-MANY = settings(max_examples=60, deadline=None)
+MANY = settings(max_examples=40, deadline=None)
 
 
 def ap(logits, targets, errors):

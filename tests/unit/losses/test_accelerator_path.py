@@ -1,0 +1,118 @@
+"""The path of an accelerator, run on the CPU: the same numbers, one host read, no unordered sums.
+
+There is no accelerator in these tests: what is shown is which operations are asked for, not that a
+device's kernels keep their order.
+"""
+
+import pytest
+import torch
+
+from rankdet.losses import (
+    SEARCHED_CONTROL_POINTS,
+    alrp_loss,
+    ap_loss,
+    bucketed_rank_sort_loss,
+    devices,
+    parameterized_ap_loss,
+    rank_sort_loss,
+)
+from tests.unit.losses.conftest import HostReads
+from tests.unit.losses.problems import close, gradient_of, trained_like
+
+ROWS = SEARCHED_CONTROL_POINTS["roi"]
+
+
+def searched(logits, targets, errors, pools):
+    qualities = torch.zeros_like(logits)
+    qualities.index_put_((targets.detach().nonzero().squeeze(1),), errors)
+    return (parameterized_ap_loss(logits, qualities, targets, ROWS, top_k=900, pools=pools),)
+
+
+LOSSES = {
+    "ap": lambda s, t, e, pools: (ap_loss(s, t, pools=pools),),
+    "alrp": lambda s, t, e, pools: alrp_loss(s, t, e, pools=pools),
+    "rank_sort": lambda s, t, e, pools: rank_sort_loss(s, t, pools=pools),
+    "rank_sort_step": lambda s, t, e, pools: rank_sort_loss(s, t, delta=0.0, pools=pools),
+    "bucketed": lambda s, t, e, pools: bucketed_rank_sort_loss(s, t, pools=pools),
+    "searched": searched,
+}
+# Without pools, with pools. More than one where a number of candidates or members is a shape.
+READS = {"ap": (1, 3), "alrp": (1, 3), "rank_sort": (1, 3), "rank_sort_step": (1, 3)}
+
+
+def problem(tied):
+    logits, targets, errors = trained_like(50, 3_000)
+    if tied:
+        logits = (logits * 4).round() / 4
+    return logits.requires_grad_(), targets, errors, torch.arange(3_050) % 3
+
+
+def run(loss, logits, targets, errors, pools):
+    values = loss(logits, targets, errors, pools)
+    return [each for value in values for each in (value, gradient_of(value, logits)[0])]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_same_numbers(name, tied, pooled, request):
+    logits, targets, errors, pools = problem(tied)
+    pools = pools if pooled else None
+    expected = run(LOSSES[name], logits, targets, errors, pools)
+    request.getfixturevalue("as_accelerator")
+    for ours, other in zip(
+        run(LOSSES[name], logits, targets, errors, pools), expected, strict=True
+    ):
+        close(ours, other)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("name", READS)
+def test_host_reads(name, pooled, as_accelerator):
+    """One read for the number of positives and all checks; two more for pools: ids and sizes."""
+    logits, targets, errors, pools = problem(False)
+    with HostReads() as mode:
+        run(LOSSES[name], logits, targets, errors, pools if pooled else None)
+    assert mode.refused == []
+    assert len(as_accelerator) == READS[name][pooled]
+
+
+def test_running_sums_are_sums(as_accelerator):
+    values = torch.randn(3, 1000, dtype=torch.float64)
+    close(devices.running_sum(values), values.cumsum(-1), 1e-13)
+    close(devices.running_sum_from_end(values), values.flip(-1).cumsum(-1).flip(-1), 1e-13)
+
+
+def test_integer_totals_do_not_depend_on_the_order(as_accelerator):
+    """Sums of the same numbers in another order are bit-equal, and true to 1e-15."""
+    generator = torch.Generator().manual_seed(0)
+    segments = torch.randint(0, 7, (100_000,), generator=generator, dtype=torch.int32)
+    values = torch.rand(100_000, generator=generator, dtype=torch.float64) ** 8
+    order = torch.randperm(100_000, generator=generator)
+    found = []
+    for place in (slice(None), order):
+        totals = devices.SegmentTotals(values, 7, 1.0)
+        totals.add(segments[place], values[place])
+        found.append(totals.totals())
+    assert torch.equal(*found)
+    close(found[0], torch.zeros(7).double().index_add_(0, segments, values), 1e-14)
+
+
+def test_the_smallest_overlap_keeps_its_digits(as_accelerator):
+    """One negative that just reaches into the window: FP is 1e-9, and its share is all of it."""
+    logits = torch.tensor([0.0, -1.0 + 2e-9], dtype=torch.float64, requires_grad=True)
+    value = ap_loss(logits, torch.tensor([1, 0]))
+    assert value.item() == pytest.approx(1e-9, rel=1e-6)
+    assert gradient_of(value, logits)[0][1].item() == pytest.approx(1e-9, rel=1e-6)
+
+
+def test_the_watch_sees_what_the_cpu_path_does():
+    """Without it the tests above would show nothing."""
+    logits, targets, errors, _ = problem(False)
+    with HostReads() as mode:
+        run(LOSSES["rank_sort"], logits, targets, errors, None)
+    seen = " ".join(mode.refused)
+    assert "nonzero." in seen
+    assert "bincount" in seen
+    assert "cumsum.default of floats" in seen
+    assert "index_add_.default of floats" in seen

@@ -1,0 +1,111 @@
+"""The weight of aLRP's localization part: period, start, what counts, saved and restored."""
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from rankdet.errors import InputError
+from rankdet.losses import SelfBalance, scale_to_value
+
+
+def values(classification, localization):
+    return torch.tensor(classification), torch.tensor(localization)
+
+
+def test_the_weight_is_renewed_before_it_is_used():
+    balance = SelfBalance(period=3, initial=50.0)
+    assert balance.update(*values(0.8, 0.4)) == 50
+    assert balance.update(*values(0.6, 0.2)) == 50
+    # The third step completes the period: (mean 0.7 + mean 0.3) / mean 0.3.
+    assert balance.update(*values(0.7, 0.3)).item() == pytest.approx(1 / 0.3)
+    assert balance.steps == 0
+    assert balance.update(*values(0.1, 0.9)).item() == pytest.approx(1 / 0.3)
+
+
+def test_steps_without_positives_do_not_count():
+    balance = SelfBalance(period=2)
+    balance.update(*values(0.5, 0.5))
+    assert balance.update(*values(0.0, 0.0)) == 50
+    assert balance.steps == 1
+    assert balance.update(*values(0.5, 0.5)) == 2
+
+
+def test_a_perfect_step_counts_if_the_caller_says_so():
+    balance = SelfBalance(period=2)
+    balance.update(*values(0.0, 0.0), has_positives=True)
+    assert balance.steps == 1
+    balance.update(*values(0.5, 0.5), has_positives=torch.tensor(False))
+    assert balance.steps == 1
+
+
+def test_perfect_boxes_leave_the_weight():
+    assert SelfBalance(period=1).update(*values(0.3, 0.0)) == 50
+
+
+def test_it_is_saved_and_restored():
+    balance = SelfBalance(period=5)
+    for step in range(7):
+        balance.update(*values(0.1 * step, 0.3))
+    other = SelfBalance(period=5)
+    other.load_state_dict(balance.state_dict())
+    for step in range(5):
+        assert balance.update(*values(0.2, 0.1 * step)) == other.update(*values(0.2, 0.1 * step))
+
+
+def test_the_weight_carries_no_graph():
+    localization = torch.tensor(0.4, requires_grad=True)
+    weight = SelfBalance(period=1).update(torch.tensor(0.6, requires_grad=True), localization)
+    assert not weight.requires_grad
+    assert weight.dtype == torch.float32
+    (weight * localization).backward()
+    assert localization.grad == weight
+
+
+def test_alone_in_a_group_reduces_to_itself(tmp_path):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        shared, own = SelfBalance(period=2, reduce=True), SelfBalance(period=2)
+        for step in (values(0.5, 0.1), values(0.0, 0.0), values(0.3, 0.4)):
+            assert shared.update(*step) == own.update(*step)
+    finally:
+        dist.destroy_process_group()
+
+
+def _rank(rank, folder, queue):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
+    balance = SelfBalance(period=2, reduce=True)
+    steps = [[(0.4, 0.2), (0.2, 0.1)], [(0.8, 0.4), (0.0, 0.0)]][rank]
+    weights = [balance.update(*values(*step)).item() for step in steps]
+    queue.put((rank, weights))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_ranks_agree(tmp_path):
+    """Step 1 averages both ranks; in step 2 only rank 0 has positives."""
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    processes = [context.Process(target=_rank, args=(rank, tmp_path, queue)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    weights = dict(queue.get() for _ in processes)
+    expected = (0.3 + 0.1 + 0.6 + 0.2) / (0.3 + 0.1)
+    assert weights[0] == weights[1] == [50, pytest.approx(expected)]
+
+
+@pytest.mark.parametrize("period", [0, -1, 2.5, None])
+def test_period(period):
+    with pytest.raises(InputError, match="period of >= 1 steps"):
+        SelfBalance(period)
+
+
+def test_scale_to_value():
+    loss = torch.tensor(0.25, requires_grad=True)
+    scaled = scale_to_value(loss, torch.tensor(0.75))
+    assert scaled == 0.75
+    scaled.backward()
+    assert loss.grad == 3
+    assert scale_to_value(torch.tensor(0.0), torch.tensor(0.75)) == 0
