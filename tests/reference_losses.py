@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 def window(x: Tensor, delta: float) -> Tensor:
-    """H(x)."""
+    """H(x), written over x: the loops call it with a fresh difference."""
     if delta == 0:
         return (x >= 0).to(x.dtype)
-    return (x / (2 * delta) + 0.5).clamp(0, 1)
+    return x.mul_(1 / (2 * delta)).add_(0.5).clamp_(0, 1)
 
 
 def split(logits: Tensor, targets: Tensor, delta: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -46,9 +46,10 @@ def ap_loss(logits: Tensor, targets: Tensor, delta: float = 1.0) -> tuple[Tensor
         precision = rank_positives / rank
         if precision >= best:
             best = precision
-            of_negatives += above / rank
+            share = 1 / rank
         else:
-            of_negatives += above * ((1 - best) / ((1 - precision) * rank))
+            share = (1 - best) / ((1 - precision) * rank)
+        of_negatives.add_(above, alpha=float(share))
         precisions[i] = best
     gradient[positive] = -(1 - precisions) / count
     gradient[negative] = of_negatives / count
@@ -78,7 +79,7 @@ def alrp_loss(
         if false_positives > eps:
             share = (false_positives + (beside * errors).sum()) / ranks[i]
             of_positives[i] = -share
-            of_negatives += above * (share / false_positives)
+            of_negatives.add_(above, alpha=float(share / false_positives))
     gradient[positive] = of_positives / count
     gradient[negative] = of_negatives / count
     order = torch.argsort(positives, stable=True).flip(0)
@@ -114,7 +115,7 @@ def rank_sort_loss(
         sorting_errors[i] = current - target
         if false_positives > eps:
             ranking_part[i] -= ranking_errors[i]
-            of_negatives += above / rank
+            of_negatives.add_(above, alpha=float(1 / rank))
         wrong = beside * (quality < quality[i])
         mass = wrong.sum()
         if mass > eps:

@@ -21,6 +21,8 @@ def is_accelerator(tensor: Tensor) -> bool:
 
 def read_on_host(values: list[Tensor]) -> list[float]:
     """Read scalars with one synchronisation."""
+    if not is_accelerator(values[0]):
+        return [float(value) for value in values]
     return torch.stack([value.to(torch.float64) for value in values]).tolist()
 
 
