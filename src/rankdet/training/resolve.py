@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
+import mmengine.config.utils
 from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
@@ -11,6 +13,9 @@ from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training import shrink
 from rankdet.training.presets import Preset, apply_preset
+
+# mmengine reads all metafiles of mmdet for each `mmdet::` base, 0.4 s each; they do not change.
+mmengine.config.utils.load = cache(mmengine.config.utils.load)
 
 
 def load_config(entry_id: str) -> Config:

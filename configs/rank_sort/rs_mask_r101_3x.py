@@ -1,0 +1,12 @@
+_base_ = [
+    "../_base_/mask_rcnn_rank_sort.py",
+    "mmdet::_base_/datasets/coco_instance.py",
+    "../_base_/schedule_3x.py",
+    "mmdet::_base_/default_runtime.py",
+    "../_base_/runtime.py",
+]
+model = dict(backbone=_base_.resnet101)
+train_pipeline = _base_.train_pipeline
+train_pipeline[2] = _base_.short_800_to_640
+train_dataloader = dict(batch_size=4, num_workers=4, dataset=dict(pipeline=train_pipeline))
+optim_wrapper = dict(optimizer=dict(lr=_base_.rank_sort_lr))
