@@ -1,10 +1,12 @@
-_base_ = ['mmdet::atss/atss_r50_fpn_1x_coco.py', '../_base_/runtime.py']
+_base_ = ["mmdet::atss/atss_r50_fpn_1x_coco.py", "../_base_/runtime.py"]
 model = dict(
     bbox_head=dict(
-        type='RankSortATSSHead',
+        type="RankSortATSSHead",
         pool_images=4,
         anchor_generator=dict(octave_base_scale=4, scales_per_octave=3),
-        loss_cls=dict(_delete_=True, type='RankSortLoss', use_sigmoid=True, delta=0.5),
-        loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none')))
+        loss_cls=dict(_delete_=True, type="RankSortLoss", use_sigmoid=True, delta=0.5, eps=1e-10),
+        loss_bbox=dict(_delete_=True, type="GIoULoss", reduction="none"),
+    )
+)
 train_dataloader = dict(batch_size=4, num_workers=4)
 optim_wrapper = dict(optimizer=dict(lr=0.008))

@@ -4,7 +4,7 @@ model = dict(
         type="RankSortPAAHead",
         pool_images=4,
         anchor_generator=dict(octave_base_scale=4, scales_per_octave=3),
-        loss_cls=dict(_delete_=True, type="RankSortLoss", use_sigmoid=True, delta=0.5),
+        loss_cls=dict(_delete_=True, type="RankSortLoss", use_sigmoid=True, delta=0.5, eps=1e-10),
         loss_bbox=dict(_delete_=True, type="GIoULoss", reduction="none"),
         # It only ranks candidates of the assignment; nothing is trained by it.
         loss_candidate=dict(

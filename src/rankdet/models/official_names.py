@@ -1,7 +1,8 @@
 """Names of tensors here and in the official repositories, where they differ.
 
-RS-SOLOv2 was trained with mmdetection 1.0, where SOLOv2 was two heads with names of its own. All
-other tensors, those of RS-YOLACT included, have the official names.
+RS-SOLOv2 was trained with mmdetection 1.0, where SOLOv2 was two heads with names of its own;
+FoveaBox's last layers were renamed in mmdetection 2.1. All other tensors, those of RS-YOLACT
+included, have the official names. aLRP's self-balance is in the state dict here only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ SOLOV2 = (
     ("mask_head.conv_cls.", "bbox_head.solo_cate."),
     ("mask_head.conv_kernel.", "bbox_head.solo_kernel."),
 )
+FOVEABOX = (
+    ("bbox_head.conv_cls.", "bbox_head.fovea_cls."),
+    ("bbox_head.conv_reg.", "bbox_head.fovea_reg."),
+)
+
+# Type of the detector -> renaming.
+RENAMING = {"FOVEA": FOVEABOX, "SOLOv2": SOLOV2}
+
+# Tensors that no official model has.
+OWN_STATE = ".self_balance."
 
 
 def official_name(name: str, renaming: Sequence[tuple[str, str]] = SOLOV2) -> str:
