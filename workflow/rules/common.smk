@@ -74,9 +74,8 @@ def tables_of(wildcards):
 
 
 def iou_options(wildcards):
-    """Return which evaluations an entry's table has: boxes, and masks where it trains them."""
-    masks = bool(CATALOGUE[wildcards.entry].loss_mask)
-    return "--iou-type bbox --iou-type segm" if masks else "--iou-type bbox"
+    """Return which evaluations an entry's table has: boxes and masks, as far as it trains them."""
+    return " ".join(f"--iou-type {kind}" for kind in CATALOGUE[wildcards.entry].iou_types)
 
 
 def artefacts(wildcards, name, entries=None):

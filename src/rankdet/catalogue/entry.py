@@ -97,6 +97,13 @@ class Entry(BaseModel):
         return self.samples_per_gpu
 
     @property
+    def iou_types(self) -> tuple[str, ...]:
+        """What its detections are measured by: boxes, masks or both; SOLOv2 has masks only."""
+        if not self.loss_mask:
+            return ("bbox",)
+        return ("bbox", "segm") if self.loss_bbox else ("segm",)
+
+    @property
     def official_batch(self) -> int | None:
         """Images per optimizer step of the official run, or None if no source states it."""
         return int(self.total_batch) if self.total_batch not in (None, "unknown") else None

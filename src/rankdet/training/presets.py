@@ -13,6 +13,8 @@ from mmengine.config import Config
 from rankdet.errors import InputError, nearest
 from rankdet.training import shrink
 
+CANDIDATES = 1000  # masks that SOLOv2 draws of an image where its thresholds are lowered
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -106,6 +108,7 @@ def apply_preset(config: Config, preset: Preset) -> None:
     """Change ``config`` in place as ``preset`` says; the data are connected separately."""
     if preset.side is not None:
         _resize_pipelines(config, preset.side)
+        shrink.fit_grids(config.model, preset.side)
     if preset.batch_size is not None:
         config.train_dataloader.batch_size = preset.batch_size
         # A pool is what one GPU of the official run ranks together; here that is the batch.
@@ -118,13 +121,20 @@ def apply_preset(config: Config, preset: Preset) -> None:
     if preset.iterations is not None:
         _set_schedule(config, preset)
     if preset.score_threshold is not None:
-        for node in shrink.nodes(config.model.get("test_cfg", {})):
-            if "score_thr" in node:
-                node.score_thr = preset.score_threshold
+        _lower_thresholds(config, preset.score_threshold)
     if preset.name != "paper":
         shrink.drop_pretrained(config.model)
     if preset.small_network:
         shrink.small_network(config.model)
+
+
+def _lower_thresholds(config: Config, threshold: float) -> None:
+    for node in shrink.nodes(config.model.get("test_cfg", {})):
+        if "score_thr" in node:
+            node.score_thr = threshold
+        if "filter_thr" in node:  # SOLOv2's, after its NMS has lowered the scores
+            # It draws a mask for every cell and class above the threshold: nearly all of them now.
+            node.update(filter_thr=threshold, max_candidates=CANDIDATES)
 
 
 def _set_schedule(config: Config, preset: Preset) -> None:

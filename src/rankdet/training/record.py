@@ -70,11 +70,13 @@ class TrainingRecord(Hook):
             )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Write one line with the validation figures."""
+        """Write one line with the validation figures: of boxes, or of masks if there are none."""
+        metrics = metrics or {}
+        kind = "bbox" if any("bbox/" in name for name in metrics) else "segm"
         found = {}
-        for name, value in (metrics or {}).items():
+        for name, value in metrics.items():
             key = name.rsplit("/", 1)[-1]
-            if key in VALIDATION_KEYS and "segm" not in name and value is not None:
+            if key in VALIDATION_KEYS and f"{kind}/" in name and value is not None:
                 found[key] = float(value)
         self._append({"iteration": runner.iter, **found})
         self._last = time.perf_counter()  # the next iteration's time excludes validation

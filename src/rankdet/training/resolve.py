@@ -70,5 +70,8 @@ def _set_balance_period(config: Config, data: Manifest) -> None:
 
 
 def _iou_types(config: Config) -> list[str]:
-    has_masks = "mask_head" in config.model or "mask_head" in config.model.get("roi_head", {})
-    return ["bbox", "segm"] if has_masks else ["bbox"]
+    """Return what the model's detections hold: SOLOv2's are masks without boxes."""
+    model = config.model
+    has_boxes = "bbox_head" in model or "roi_head" in model
+    has_masks = "mask_head" in model or "mask_head" in model.get("roi_head", {})
+    return ["bbox"] * has_boxes + ["segm"] * has_masks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from mmengine.config import ConfigDict
@@ -11,6 +12,7 @@ WIDTH = 64  # channels of the neck and of every head
 FC_WIDTH = 256  # width of the fully connected layers of an RoI head
 PROPOSALS = 60  # per image, from the RPN to the RoI head
 CONVOLUTIONS = 2  # convolutions in each tower of a dense head
+GRID_SIDE = 512  # pixels of the images that SOLO's grids were made for, at the least
 
 
 def nodes(config: ConfigDict) -> Iterator[ConfigDict]:
@@ -73,6 +75,10 @@ def _narrow(node: ConfigDict) -> None:
     for key in ("in_channels", "feat_channels", "conv_out_channels", "out_channels"):
         if isinstance(node.get(key), int) and node[key] >= 128:
             node[key] = WIDTH
+    if "proto_channels" in node:
+        node.proto_channels = [
+            WIDTH if width is not None and width >= 128 else width for width in node.proto_channels
+        ]
     if node.get("type") == "SingleRoIExtractor":
         # RoIs up to twice this size are pooled from the finest level: half of mmdet's 56 pixels.
         node.finest_scale = 28
@@ -86,6 +92,16 @@ def _narrow(node: ConfigDict) -> None:
         node.norm_cfg = ConfigDict(type="GN", num_groups=16, requires_grad=True)
     if node.get("num_convs", 1) > 2:
         node.num_convs = CONVOLUTIONS
+
+
+def fit_grids(model: ConfigDict, side: int) -> None:
+    """Give SOLO's grids as many cells as images of ``side`` pixels hold at the usual cell size.
+
+    Objects keep their level: the scale ranges are in pixels, and so are the strides.
+    """
+    for node in nodes(model):
+        if "num_grids" in node and side < GRID_SIDE:
+            node.num_grids = [math.ceil(cells * side / GRID_SIDE) for cells in node.num_grids]
 
 
 def set_classes(model: ConfigDict, count: int) -> None:

@@ -50,6 +50,7 @@ def yolact(case: Case) -> nn.Module:
         num_protos=told["num_protos"],
         proto_channels=channels,
         proto_kernel_sizes=told["proto_kernel_sizes"],
+        loss_mask=dict(type="DiceLoss", activate=False, reduction="none", eps=5e-6),
         train_cfg=training,
         test_cfg=testing,
     )

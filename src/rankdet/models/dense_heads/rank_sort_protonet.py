@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rankdet.losses import scale_to_value
 from rankdet.models.box_terms import score_weighted_mean
-from rankdet.models.mask_terms import dice_errors, resized
+from rankdet.models.mask_terms import resized
 
 
 @MODELS.register_module()
@@ -22,10 +22,15 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
     Predicted masks are cropped by the ground-truth box, their targets are not.
 
     Expects the positives of `RankSortYOLACTHead`.
+
+    Args:
+        loss_mask: gives one error per mask: mmdet's DiceLoss without activation and reduction. The
+            official one adds 1e-5 to the denominator, DiceLoss its ``eps`` to both sums in it.
     """
 
-    def __init__(self, *args, with_seg_branch: bool = False, **kwargs) -> None:
+    def __init__(self, *args, loss_mask: dict, with_seg_branch: bool = False, **kwargs) -> None:
         super().__init__(*args, with_seg_branch=with_seg_branch, **kwargs)
+        self.loss_mask = MODELS.build(loss_mask)
 
     def loss_by_feat(
         self,
@@ -57,7 +62,8 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
             members = pools.setdefault(positives.pool, [])
             if len(positives):
                 targets = (resized(instances, masks.shape[-2:]) > 0.5).float()
-                errors = dice_errors(masks, targets[positives.pos_assigned_gt_inds])
+                targets = targets[positives.pos_assigned_gt_inds]
+                errors = self.loss_mask(masks, targets, reduction_override="none")
                 members.append((errors, positives.weights, positives.value))
         # Attached to prototypes and coefficients also where the batch has no positives at all.
         attached = sum(masks.sum() for masks in mask_preds) * 0

@@ -101,6 +101,17 @@ class RankSortSOLOV2Head(SOLOV2Head):
         losses["loss_mask"] = losses["loss_mask"] + attached.float() * 0
         return losses
 
+    def _predict_by_feat_single(self, kernel_preds, cls_scores, mask_feats, img_meta, cfg=None):
+        """Predict one image as mmdet does, from its ``max_candidates`` highest scores (N, C).
+
+        Without that key in the test config there is no limit, as in the official code.
+        """
+        limit = (cfg or self.test_cfg).get("max_candidates", cls_scores.numel())
+        if limit < cls_scores.numel():
+            lowest = cls_scores.flatten().topk(limit).values[-1]
+            cls_scores = cls_scores * (cls_scores >= lowest)
+        return super()._predict_by_feat_single(kernel_preds, cls_scores, mask_feats, img_meta, cfg)
+
     def targets(self, instances, size: tuple[int, int]) -> list[GridCells]:
         """Return the positive cells of one image per level; ``size`` is that of the mask map."""
         masks = instances.masks.to_tensor(dtype=torch.bool, device=instances.bboxes.device)
