@@ -1,0 +1,179 @@
+"""`rankdet search start|sample|update|finish|train`: the steps of a search of functions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankdet.cli.app import app
+from rankdet.cli.log import logged
+from rankdet.cli.prepare import prepare
+
+search = typer.Typer(
+    help="Search the functions of Parameterized AP Loss, a job for each proxy training.",
+    no_args_is_help=True,
+)
+app.add_typer(search, name="search")
+
+StatePath = Annotated[Path, typer.Option(help="state.json of the round.")]
+DataPath = Annotated[Path, typer.Option(help="dataset.json of the search's own split.")]
+WorkDir = Annotated[Path, typer.Option(help="For logs and the training record.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
+LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goes to the screen.")]
+
+
+@prepare.command("search-split")
+def search_split(
+    data: Annotated[Path, typer.Option(help="dataset.json whose train split is divided.")],
+    out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
+    val_images: Annotated[int, typer.Option(min=1, help="Images held out.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Same seed, same split.")] = 42,
+) -> None:
+    """Hold out a part of the train images for a search; the val images stay unseen."""
+    from rankdet.data.manifest import load_manifest
+    from rankdet.data.search_split import prepare_search_split
+
+    manifest = prepare_search_split(load_manifest(data), out, val_images, seed)
+    for split in ("train", "val"):
+        part = getattr(manifest, split)
+        typer.echo(f"{split}: {part.image_count} images, {part.annotation_count} annotations")
+
+
+@search.command("start")
+def start_command(
+    name: Annotated[str, typer.Argument(help="A search of configs/searches.yaml.")],
+    out: Annotated[Path, typer.Option(help="state.json of round 0.")],
+) -> None:
+    """Write the state before the first round."""
+    from rankdet.search.plan import load_plan
+    from rankdet.search.rounds import start
+
+    state = start(load_plan(name))
+    state.write(out)
+    total = state.plan.rounds * state.plan.samples
+    typer.echo(f"{name}: {state.plan.rounds} rounds of {state.plan.samples} samples, {total} jobs")
+
+
+@search.command("sample")
+def sample_command(
+    state: StatePath,
+    index: Annotated[int, typer.Option(min=0, help="Which sample of the round, from 0.")],
+    data: DataPath,
+    work_dir: WorkDir,
+    out: Annotated[Path, typer.Option(help="The sample with its reward.")],
+    threads: Threads = None,
+    log: LogFile = None,
+) -> None:
+    """Draw a sample, train a proxy with it and write its reward; a finished one is kept."""
+    from rankdet.data.manifest import load_manifest
+    from rankdet.search.rounds import finished, heads_of, read_state, write_sample
+
+    current = read_state(state)
+    plan, label = current.plan, f"round {current.turn} sample {index}"
+    kept = finished(out, current, index)
+    if kept is not None:
+        typer.echo(f"{plan.name} {label}: reward {kept['reward']:.4f}, finished before")
+        return
+    manifest = load_manifest(data)
+    with logged(log):
+        from rankdet.training.proxy import proxy_config, set_heads, train_proxy
+        from rankdet.training.resolve import load_config
+
+        config = load_config(plan.entry)
+        set_heads(config.model, heads_of(current, index))
+        config = proxy_config(
+            config, plan.preset, manifest, plan.batch_size, plan.iterations, plan.epochs
+        )
+        outcome = train_proxy(config, work_dir, f"{plan.name} {label}", plan.seed, threads)
+        if int(os.environ.get("RANK", 0)) > 0:
+            return
+        write_sample(out, current, index, outcome)
+    typer.echo(f"{plan.name} {label}: reward {outcome['reward']:.4f}, {outcome['seconds']} s")
+
+
+@search.command("update")
+def update_command(
+    state: StatePath,
+    sample: Annotated[list[Path], typer.Option(help="A sample of the round; repeat it.")],
+    out: Annotated[Path, typer.Option(help="state.json of the next round.")],
+) -> None:
+    """Change the policy by a round's rewards."""
+    from rankdet.search.rounds import after, read_samples, read_state
+
+    current = read_state(state)
+    samples = read_samples(sample, current)
+    following = after(current, samples)
+    following.write(out)
+    rewards = [each["reward"] for each in samples]
+    mean = sum(rewards) / len(rewards)
+    typer.echo(
+        f"{current.plan.name} round {current.turn}: reward {mean:.4f}, best {max(rewards):.4f}, "
+        f"sigma {following.policy.sigma:.3f}"
+    )
+
+
+@search.command("finish")
+def finish_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of the search, with round-*/.")],
+    out: Annotated[Path, typer.Option(help="found.json; the config goes beside it, found.py.")],
+    use: Annotated[str, typer.Option(help="best: the best sample; mean: the final mean.")] = "best",
+) -> None:
+    """Say what the search found and write a config with it."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.files import write_json, write_text
+    from rankdet.search.choice import conclude, config_text
+    from rankdet.search.rounds import read_samples, read_state
+    from rankdet.training.proxy import head_settings
+
+    plan = read_state(folder / "round-000" / "state.json").plan
+    turns = [folder / f"round-{turn:03d}" for turn in range(plan.rounds + 1)]
+    states = [read_state(turn / "state.json") for turn in turns]
+    rounds = [
+        read_samples(sorted(turn.glob("sample-*.json")), state)
+        for turn, state in zip(turns[:-1], states[:-1], strict=True)
+    ]
+    found = conclude(states, rounds, head_settings(plan.entry), use)
+    base = os.path.relpath(load_catalogue()[plan.entry].config_path, out.resolve().parent)
+    write_text(out.with_suffix(".py"), config_text(found, base))
+    write_json(out, found)
+    best = found["best"]
+    chosen = "its best sample" if use == "best" else "its final mean"
+    typer.echo(
+        f"{plan.name}: {out.with_suffix('.py')} has {chosen}; best: round {best['round']} sample "
+        f"{best['sample']}, reward {best['reward']:.4f}"
+    )
+
+
+@search.command("train")
+def train_command(
+    config: Annotated[Path, typer.Option(help="Written by `rankdet search finish`.")],
+    preset: Annotated[str, typer.Option(help="paper, mini, demo or smoke.")],
+    data: Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")],
+    work_dir: WorkDir,
+    out: Annotated[Path, typer.Option(help="The outcome as JSON.")],
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    iterations: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: int = 0,
+    threads: Threads = None,
+    log: LogFile = None,
+) -> None:
+    """Train a found config as a proxy, on whole splits: it runs, and what it reaches."""
+    from rankdet.data.manifest import load_manifest
+    from rankdet.errors import InputError
+    from rankdet.files import write_json
+
+    if not config.is_file():
+        raise InputError("a found.py", f"no file {config}", "run `rankdet search finish`")
+    manifest = load_manifest(data)
+    with logged(log):
+        from mmengine.config import Config
+
+        from rankdet.training.proxy import proxy_config, train_proxy
+
+        short = proxy_config(Config.fromfile(config), preset, manifest, batch_size, iterations)
+        outcome = train_proxy(short, work_dir, f"found {preset}", seed, threads)
+        write_json(out, {"preset": preset, "data": manifest.name, **outcome})
+    typer.echo(f"found config: box AP {outcome['reward']:.4f}, {outcome['seconds']} s, {out}")

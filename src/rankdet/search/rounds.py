@@ -1,0 +1,140 @@
+"""The files of a search: what each job reads and writes.
+
+``round-000/state.json`` is the policy of a round, ``round-000/sample-0.json`` a sample with its
+reward, and a state and the samples of its round give the state of the next. Everything is written
+in one step, and depends on the seed and the rewards alone, not on the order of the jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankdet.errors import InputError
+from rankdet.files import read_json, write_json
+from rankdet.search.functions import START, meaning
+from rankdet.search.plan import Plan
+from rankdet.search.policy import Policy, next_sigma, update
+
+
+@dataclass(frozen=True)
+class State:
+    """The policy of a round.
+
+    Attributes:
+        plan: the search it belongs to.
+        turn: the round, from 0; ``plan.rounds`` is the end.
+        policy: its samples are drawn from.
+    """
+
+    plan: Plan
+    turn: int
+    policy: Policy
+
+    def theta(self, index: int) -> list[float]:
+        """Return the numbers of a sample of this round."""
+        if self.turn >= self.plan.rounds or not 0 <= index < self.plan.samples:
+            raise InputError(
+                f"one of {self.plan.samples} samples of one of {self.plan.rounds} rounds",
+                f"sample {index} of round {self.turn}",
+                "both count from 0",
+            )
+        return self.policy.sample(self.plan.seed, self.turn, index)
+
+    def write(self, path: str | Path) -> None:
+        """Write the state to ``path``."""
+        content = {
+            "plan": self.plan.as_json(),
+            "round": self.turn,
+            "sigma": self.policy.sigma,
+            "logits": list(self.policy.logits),
+            "mean": self.policy.mean,
+        }
+        write_json(path, content)
+
+
+def start(plan: Plan) -> State:
+    """Return the state before the first round: identity lines, gradient scale 1."""
+    return State(plan, 0, Policy.around(START * len(plan.heads)))
+
+
+def read_state(path: str | Path) -> State:
+    """Read a state; what is no state is an `InputError`."""
+    content = read_json(path, "the state of a search")
+    try:
+        plan = dict(content["plan"])
+        policy = Policy(tuple(content["logits"]), content["sigma"])
+        return State(Plan.of(plan.pop("name"), plan), content["round"], policy)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            "a state.json written by `rankdet search`", f"{path} ({error})", "write it again"
+        ) from None
+
+
+def heads_of(state: State, index: int) -> dict[str, dict]:
+    """Return control points and gradient scale by head, as the proxy is to train with them.
+
+    With the published behaviour (``apply_gradient_scale`` off) the scale is 1 whatever was drawn.
+    """
+    heads = meaning(state.theta(index), state.plan.heads)
+    if not state.plan.apply_gradient_scale:
+        heads = {name: {**head, "box_gradient_scale": 1.0} for name, head in heads.items()}
+    return heads
+
+
+def finished(path: Path, state: State, index: int) -> dict | None:
+    """Return the sample at ``path`` if it is this very one, with its reward; else None."""
+    if not path.exists():
+        return None
+    content = read_json(path, "a sample of a search")
+    same = (
+        content.get("theta") == state.theta(index) and content.get("plan") == state.plan.as_json()
+    )
+    return content if same else None
+
+
+def write_sample(path: Path, state: State, index: int, outcome: dict) -> dict:
+    """Write a sample with the outcome of its proxy: ``reward``, ``failed``, ..."""
+    content = {
+        "plan": state.plan.as_json(),
+        "round": state.turn,
+        "sample": index,
+        "theta": state.theta(index),
+        **outcome,
+    }
+    write_json(path, content)
+    return content
+
+
+def read_samples(paths: Sequence[str | Path], state: State) -> list[dict]:
+    """Read all samples of a round, in any order; return them by index.
+
+    Raises:
+        InputError: unless every sample of the round is there, once, drawn from this state.
+    """
+    samples = [read_json(path, "a sample of a search") for path in paths]
+    found = sorted(samples, key=lambda sample: sample.get("sample", -1))
+    indices = [sample.get("sample") for sample in found]
+    if indices != list(range(state.plan.samples)):
+        raise InputError(
+            f"the {state.plan.samples} samples of round {state.turn}",
+            f"samples {indices}",
+            "run the missing ones",
+        )
+    for sample in found:
+        if sample["round"] != state.turn or sample["theta"] != state.theta(sample["sample"]):
+            raise InputError(
+                f"samples drawn from the state of round {state.turn}",
+                f"sample {sample['sample']} of round {sample['round']}, from another one",
+                "delete it and run it again",
+            )
+    return found
+
+
+def after(state: State, samples: Sequence[dict]) -> State:
+    """Return the state after a round, given all its samples."""
+    sigma = next_sigma(state.policy.sigma, state.turn, state.plan.rounds)
+    thetas = [sample["theta"] for sample in samples]
+    rewards = [sample["reward"] for sample in samples]
+    return State(state.plan, state.turn + 1, update(state.policy, thetas, rewards, sigma))

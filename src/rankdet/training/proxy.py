@@ -1,0 +1,177 @@
+"""A proxy training of the search: short, from scratch, one reward at its end.
+
+Source: specification of the published search (DETECTORS.md 5.1).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from rankdet.data.manifest import Manifest
+from rankdet.errors import InputError
+from rankdet.training.presets import apply_preset, get_preset
+from rankdet.training.resolve import connect_data, load_config
+from rankdet.training.runner import prepare_runner, use_threads
+
+PATIENCE = 50  # iterations of a loss that tells nothing, before a proxy is given up
+DIVERGED = ("NaN or infinity", "diverged", " nan")  # in what our losses say of such values
+NMS_IOU = 0.5  # of every proxy, whatever the entry's
+
+
+class ProxyFailed(RuntimeError):
+    """A training that learns nothing: its reward is 0."""
+
+
+@HOOKS.register_module()
+class FailRule(Hook):
+    """Stop a proxy after more than 50 iterations in which a loss was NaN or within 1e-6 of 1.
+
+    A loss of exactly 1 is that of scores so far apart that no pair has a gradient. The rule looks
+    at each term: beside an RPN's, the published total of Faster R-CNN would be 2.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Count the iteration if a term is dead."""
+        terms = [
+            float(torch.as_tensor(value).detach())
+            for name, value in (outputs or {}).items()
+            if "loss_" in name
+        ]
+        self.count += any(math.isnan(value) or abs(value - 1) <= 1e-6 for value in terms)
+        if self.count > PATIENCE:
+            raise ProxyFailed(f"{self.count} iterations with a loss of NaN or 1")
+
+
+@HOOKS.register_module()
+class Reward(Hook):
+    """Keep the validation figures that the run ends with."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Keep the last ones."""
+        self.metrics = dict(metrics or {})
+
+
+def searched_heads(model: ConfigDict) -> dict[str, ConfigDict]:
+    """Return the heads of a model that have Parameterized AP Loss: retina, or rpn and roi."""
+    places = {
+        "retina": model.get("bbox_head"),
+        "rpn": model.get("rpn_head"),
+        "roi": model.get("roi_head", {}).get("bbox_head"),
+    }
+    return {
+        name: head
+        for name, head in places.items()
+        if head and head.get("loss_cls", {}).get("type") == "ParameterizedApLoss"
+    }
+
+
+def head_settings(entry_id: str) -> dict[str, dict]:
+    """Return control points and gradient scale by head, as the entry's config has them."""
+    return {
+        name: {
+            "control_points": [list(map(float, row)) for row in head.loss_cls.control_points],
+            "box_gradient_scale": float(head.box_gradient_scale),
+        }
+        for name, head in searched_heads(load_config(entry_id).model).items()
+    }
+
+
+def set_heads(model: ConfigDict, heads: dict[str, dict]) -> None:
+    """Set control points and gradient scales.
+
+    Raises:
+        InputError: if the model has other heads than these.
+    """
+    own = searched_heads(model)
+    if set(own) != set(heads):
+        raise InputError(
+            f"the heads with Parameterized AP Loss, {', '.join(own) or 'none'}",
+            ", ".join(heads),
+            "correct `heads` of the search, or its entry",
+        )
+    for name, head in own.items():
+        head.loss_cls.control_points = heads[name]["control_points"]
+        head.box_gradient_scale = heads[name]["box_gradient_scale"]
+
+
+def proxy_config(
+    config: Config,
+    preset_name: str,
+    data: Manifest,
+    batch_size: int,
+    iterations: int | None = None,
+    epochs: int | None = None,
+) -> Config:
+    """Return ``config`` shortened to a proxy training on ``data``.
+
+    With preset paper: ``epochs`` epochs at the entry's learning rate after its warm-up, then
+    constant; other presets: ``iterations`` of the preset's own schedule. Pools stay as large as
+    the preset has them, so that one device ranks what each of eight did.
+    """
+    preset = get_preset(preset_name)
+    if preset.iterations is not None:
+        preset = replace(preset, iterations=iterations or preset.iterations)
+    apply_preset(config, preset)
+    connect_data(config, data)
+    config.train_dataloader.batch_size = batch_size
+    for part in (config.model.test_cfg, config.model.test_cfg.get("rcnn", {})):
+        if "score_thr" in part:
+            part.nms.iou_threshold = NMS_IOU
+    if preset.iterations is None:
+        config.train_cfg = ConfigDict(
+            type="EpochBasedTrainLoop", max_epochs=epochs or 1, val_interval=epochs or 1
+        )
+        config.param_scheduler = config.param_scheduler[:1]
+    else:
+        config.train_cfg.val_interval = preset.iterations
+    config.default_hooks = dict(
+        logger=dict(type="LoggerHook", interval=50),
+        checkpoint=None,  # a proxy is as short as the way to its first checkpoint
+    )
+    return config
+
+
+def train_proxy(
+    config: Config, work_dir: Path, label: str, seed: int = 0, threads: int | None = None
+) -> dict:
+    """Train and return ``reward`` (box AP, 0-1), ``failed`` and, if so, ``reason``, ``seconds``."""
+    use_threads(threads)
+    begin = time.time()
+    path = str(work_dir / "training.jsonl")
+    Path(path).unlink(missing_ok=True)
+    reward = Reward()
+    config.custom_hooks = [
+        dict(type="TrainingRecord", path=path, label=label),
+        dict(type="FailRule"),
+    ]
+    runner = prepare_runner(config, work_dir, seed, None)
+    runner.register_hook(reward)
+    outcome = {"reward": 0.0, "failed": True}
+    try:
+        runner.train()
+        value = reward.metrics.get("rankdet/bbox/AP")
+        if value is None:
+            raise InputError("a box AP at the end", "none", "use a validation set with objects")
+        outcome = {"reward": float(value), "failed": False}
+    except ProxyFailed as error:
+        outcome["reason"] = str(error)
+    except InputError as error:
+        # Our losses refuse values that are not finite; the published ones went on with NaN.
+        if not any(word in str(error) for word in DIVERGED):
+            raise
+        outcome["reason"] = "values that are not finite"
+    return outcome | {"seconds": round(time.time() - begin, 1)}
