@@ -17,6 +17,7 @@ class InputError(ValueError):
 
     def __init__(self, expected: str, got: str, todo: str) -> None:
         super().__init__(f"expected {expected}; got {got}; {todo}")
+        self.expected, self.got, self.todo = expected, got, todo
 
 
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:

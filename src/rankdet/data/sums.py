@@ -1,0 +1,63 @@
+"""Lists of hashes as `sha256sum` writes them: what a data set must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from rankdet.data.fetch.journal import replace_text
+from rankdet.data.fetch.verify import hashes
+from rankdet.errors import InputError
+
+LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$")
+
+
+def write_sums(target: Path, root: Path, sums: Mapping[Path, str]) -> None:
+    """Write ``<hash>  <path below root>`` lines."""
+    lines = [f"{sha256}  {path.relative_to(root).as_posix()}\n" for path, sha256 in sums.items()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(target, "".join(lines))
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """Return {path below the data set's root: sha256}.
+
+    Raises:
+        InputError: if a line is not as `sha256sum` writes it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(
+            "a list of hashes", f"{path}: {error.strerror}", "check the path"
+        ) from None
+    found = {}
+    for number, line in enumerate(lines, start=1):
+        match = LINE.match(line)
+        if line.strip() and match is None:
+            raise InputError(
+                f"{path}, line {number}: a sha256 and a path", repr(line), "use `sha256sum`"
+            )
+        if match:
+            found[match[2]] = match[1]
+    return found
+
+
+def check_sums(root: Path, sums: Mapping[str, str], origin: str) -> None:
+    """Check every listed file.
+
+    Raises:
+        InputError: naming the first file that is missing or has changed.
+    """
+    for name, wanted in sums.items():
+        path = root / name
+        if not path.is_file():
+            raise InputError(f"the files of {origin}", f"no {path}", "complete the data set")
+        found = hashes(path)[0]
+        if found != wanted:
+            raise InputError(
+                f"{path} with sha256 {wanted}, as in {origin}",
+                f"{found}: the file has changed",
+                "restore it, or write the list anew if the change is meant",
+            )

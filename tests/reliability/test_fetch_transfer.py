@@ -1,0 +1,212 @@
+"""A transfer against a server with faults: resumed or refused, never a wrong file in place."""
+
+import hashlib
+import random
+
+import pytest
+
+from rankdet.data.fetch.obtain import ByHand, Place, Unreachable, obtain
+from rankdet.data.fetch.patience import Gone
+from rankdet.data.fetch.progress import Progress
+from rankdet.data.fetch.table import Download
+from rankdet.data.fetch.transfer import Settings
+from rankdet.data.fetch.verify import Damaged
+from rankdet.errors import InputError
+from tests.reliability.server import Behaviour, FileServer
+
+CONTENT = b"PK\x03\x04" + random.Random(0).randbytes(300_000)
+BLOCK = 32 << 10
+SETTINGS = Settings(connections=3, block=BLOCK, timeout=1.0, attempts=3, pause=0.001)
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = FileServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def forget(server):
+    server.files.clear()
+    server.requests.clear()
+    server.sent = server.most_at_once = 0
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path / "inbox", settings=SETTINGS, progress=Progress(None))
+
+
+def row(server, name="archive.zip", content=CONTENT, **known):
+    """A file of the table: its hash and size are known unless said otherwise."""
+    facts = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    urls = server.url(name)
+    return Download(kind="data", name="a", file=name, **{"urls": urls, **facts, **known})
+
+
+def leftovers(target):
+    """Files beside ``target`` that are neither it nor its hash nor the lock."""
+    own = {target.name, f"{target.name}.sha256", f".{target.name}.part.lock"}
+    return sorted(path.name for path in target.parent.iterdir() if path.name not in own)
+
+
+def test_by_ranges_in_parallel(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT, delay=0.0005)
+    target = tmp_path / "out" / "archive.zip"
+    sha256 = obtain(row(server), target, place)
+    assert target.read_bytes() == CONTENT
+    assert sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert (target.parent / "archive.zip.sha256").read_text() == f"{sha256}  archive.zip\n"
+    assert server.most_at_once > 1 and leftovers(target) == []
+
+
+def test_a_second_time_nothing_is_asked(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT)
+    target = tmp_path / "archive.zip"
+    obtain(row(server), target, place)
+    server.requests.clear()
+    obtain(row(server), target, place)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_without_ranges(server, place, tmp_path, length):
+    server.files["archive.zip"] = Behaviour(CONTENT, ranges=False, length=length)
+    target = tmp_path / "archive.zip"
+    obtain(row(server), target, place)
+    assert target.read_bytes() == CONTENT and server.most_at_once == 1
+
+
+def test_cut_without_ranges_begins_anew(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT, ranges=False, cut_after=[9000, 50_000, 70_000])
+    target = tmp_path / "archive.zip"
+    obtain(row(server), target, place)
+    assert target.read_bytes() == CONTENT
+
+
+def test_slow_and_silent_connections(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT, delay=0.001, stall_at=100_000)
+    target = tmp_path / "archive.zip"
+    obtain(row(server), target, place)
+    assert target.read_bytes() == CONTENT
+    assert server.sent < 1.2 * len(CONTENT)
+
+
+def test_cut_connections_go_on_at_the_byte(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT, cut_after=[5000, 100, 20_000, 1, 30_000])
+    target = tmp_path / "archive.zip"
+    obtain(row(server), target, place)
+    assert target.read_bytes() == CONTENT
+    assert server.sent <= len(CONTENT) + 4096  # the probe of the beginning; nothing twice
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+def test_busy_then_good(server, place, tmp_path, status):
+    server.files["archive.zip"] = Behaviour(
+        CONTENT, statuses=[status, status], headers={"Retry-After": "0"}
+    )
+    target = tmp_path / "archive.zip"
+    obtain(row(server), target, place)
+    assert target.read_bytes() == CONTENT
+
+
+def test_busy_for_ever_keeps_what_came(server, place, tmp_path):
+    behaviour = server.files["archive.zip"] = Behaviour(CONTENT)
+    target = tmp_path / "archive.zip"
+    behaviour.statuses = []
+    one = Place(place.inbox, settings=Settings(1, BLOCK, 1.0, 2, 0.001), progress=Progress(None))
+    behaviour.cut_after = [BLOCK, BLOCK, BLOCK] + [0] * 50
+    with pytest.raises(Unreachable, match=r"archive\.zip.*goes on where this one stopped"):
+        obtain(row(server), target, one)
+    assert not target.exists()
+    behaviour.cut_after = []
+    server.sent = 0
+    obtain(row(server), target, one)
+    assert target.read_bytes() == CONTENT
+    assert server.sent <= len(CONTENT) - 3 * BLOCK + 4096
+
+
+def test_nobody_answers(place, tmp_path):
+    lonely = Download(kind="data", name="a", file="a.zip", urls="http://127.0.0.1:9/a.zip")
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1.*refused"):
+        obtain(lonely, tmp_path / "a.zip", place)
+    assert not (tmp_path / "a.zip").exists()
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_no_such_file(server, place, tmp_path, status):
+    server.files["archive.zip"] = Behaviour(CONTENT, statuses=[status] * 9)
+    with pytest.raises(Gone, match=f"status {status}"):
+        obtain(row(server), tmp_path / "archive.zip", place)
+    assert len(server.requests) == 1 and leftovers(tmp_path / "archive.zip") == []
+
+
+def test_the_next_mirror_is_taken(server, place, tmp_path):
+    server.files["good.zip"] = Behaviour(CONTENT)
+    server.files["wrong.zip"] = Behaviour(CONTENT[:-1] + b"x")
+    urls = " ".join(server.url(name) for name in ("gone.zip", "wrong.zip", "good.zip"))
+    target = tmp_path / "archive.zip"
+    obtain(row(server, urls=urls), target, place)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_mirror_of_ones_own_comes_first(server, place, tmp_path):
+    server.files["mine/archive.zip"] = Behaviour(CONTENT)
+    own = Place(place.inbox, (server.url("mine/"),), SETTINGS, Progress(None))
+    obtain(row(server), tmp_path / "archive.zip", own)
+    assert {path for path, _ in server.requests} == {"/mine/archive.zip"}
+
+
+PAGE = "<!DOCTYPE html><html><head><title>Quota &amp; limit exceeded</title></head></html>"
+
+
+@pytest.mark.parametrize("page", [PAGE, "  <html><body>log in</body></html>"])
+def test_a_page_instead_of_the_file(server, place, tmp_path, page):
+    server.files["archive.zip"] = Behaviour(CONTENT, page=page)
+    with pytest.raises(ByHand, match="an HTML page") as raised:
+        obtain(row(server), tmp_path / "archive.zip", place)
+    if page is PAGE:
+        assert "Quota & limit exceeded" in str(raised.value)
+    assert str(place.inbox / "archive.zip") in str(raised.value)
+    assert leftovers(tmp_path / "archive.zip") == []
+
+
+def test_a_wrong_size_is_told_before_the_transfer(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT + b"!" * 5000)
+    with pytest.raises(Damaged, match=f"{len(CONTENT)} bytes; got .* {len(CONTENT) + 5000}"):
+        obtain(row(server), tmp_path / "archive.zip", place)
+    assert server.sent <= 4096
+
+
+def test_other_bytes_than_an_archive(server, place, tmp_path):
+    server.files["archive.zip"] = Behaviour(b"just text " * 1000)
+    unknown = row(server, sha256="", size_bytes=None)
+    with pytest.raises(Damaged, match=r"a zip archive .* begin b'just tex'"):
+        obtain(unknown, tmp_path / "archive.zip", place)
+
+
+def test_content_that_changes_between_two_attempts(server, place, tmp_path):
+    """Without a published hash blocks of two versions must not be mixed."""
+    first = server.files["archive.zip"] = Behaviour(CONTENT, cut_after=[BLOCK] + [0] * 50)
+    unknown = row(server, sha256="", size_bytes=None)
+    target = tmp_path / "archive.zip"
+    with pytest.raises(Unreachable):
+        obtain(unknown, target, place)
+    other = b"PK\x03\x04" + random.Random(1).randbytes(len(CONTENT) - 4)
+    server.files["archive.zip"] = Behaviour(other, etag='"two"')
+    assert first.etag != server.files["archive.zip"].etag
+    obtain(unknown, target, place)
+    assert target.read_bytes() == other
+
+
+def test_a_full_disk_is_no_reason_to_repeat(server, place, tmp_path, monkeypatch):
+    server.files["archive.zip"] = Behaviour(CONTENT)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        obtain(row(server), tmp_path / "archive.zip", place)
+    assert not (tmp_path / "archive.zip").exists()
