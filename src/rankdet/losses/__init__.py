@@ -1,4 +1,35 @@
-"""Ranking-based losses for object detection: exact, log-linear, on any device."""
+"""Ranking-based losses for object detection: exact, log-linear, on any device; needs torch only.
+
+    from rankdet.losses import rank_sort_loss
+    ranking, sorting = rank_sort_loss(logits.flatten(), targets.flatten())
+
+All take flat raw logits [n] and targets [n]: > 0 positive, 0 negative, -1 ignored. P positives, N
+negatives. The published loops cost O(P N); these cost O((P + N) log P) and O(N) memory:
+
+    1. the window edges p_i - delta, p_i + delta of the positives cut the line into 2P + 1 segments;
+    2. every negative is assigned to its segment (a look-up, no sort): segment_search.py;
+    3. count and sum per segment give all FP_i by running sums: window_sums.py, with the formulas;
+    4. from these each loss has its value and a coefficient c_i per positive: ap.py, alrp.py,
+       rank_sort.py (its sorting part: sorting.py);
+    5. Sum_i c_i H(s_j - p_i), the gradient of negative j, is a line per segment: a second look-up.
+
+Sums among positives: sorted_points.py. Parameterized AP: the same with several pieces per window,
+kernels.py; its sigmoid form: sigmoid_kernel.py. The bucketed forms are the published approximation.
+
+Numbers. Sums are made in float64 from the high-score end whatever comes in, also under autocast;
+values are float32 (float64 for float64 logits), the gradient has the dtype of the logits.
+
+On a GPU. A call waits for the device once, to read the number of positives, a shape, together with
+the checks of all values; with pools twice more (their ids, their sizes). Parameterized AP reads the
+number of candidates of each pool too, its sigmoid form the occupied intervals; the bucketed forms
+read the size of each pool's buckets. The backward pass reads nothing.
+
+The same bits on every run: no floating-point atomics and no running sum in an open order, on a GPU
+sums per segment are integers. Equal logits need no rule, except where a sort decides, as published:
+aLRP's localization part, the bucketed forms, and which of equal logits are among the top_k.
+
+torch.compile leaves the losses out (a graph break): compilation.py. float64 is needed: not on MPS.
+"""
 
 from rankdet.losses.alrp import alrp_loss
 from rankdet.losses.ap import ap_loss

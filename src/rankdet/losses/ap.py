@@ -39,8 +39,8 @@ def ap_loss(
 
     Returns:
         Scalar in [0, 1]; float64 for float64 logits, else float32. Its gradient is the paper's
-        error-driven update: +x in all for the negatives, -x for the positives. Without
-        positives: 0, with a gradient of zeros.
+        error-driven update, not the derivative of the value: what the positives are pulled up in
+        all, the negatives are pushed down. Without positives: 0, with a gradient of zeros.
 
     Raises:
         InputError: (a ValueError) wrong shape, dtype or device, NaN or infinite logits, targets

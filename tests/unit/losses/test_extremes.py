@@ -195,3 +195,14 @@ def test_ten_million_negatives():
     close(value, expected, 1e-6)
     close(gradient[kept], gradient_of(expected, few)[0], 1e-6)
     assert gradient.count_nonzero() <= kept.numel()
+
+
+def test_every_second_logit(loss):
+    """Views with gaps are lists like any other."""
+    logits, targets, _ = trained_like(20, 300, dtype=torch.float32)
+    wide = torch.stack((logits, torch.full_like(logits, 99.0)), 1).requires_grad_()
+    values = loss(wide[:, 0], torch.stack((targets, targets + 9), 1)[:, 0])
+    total = sum(values) if isinstance(values, tuple) else values
+    expected, gradient = run(loss, logits, targets)
+    assert total == expected
+    assert torch.equal(gradient_of(total, wide)[0][:, 0], gradient)
