@@ -1,14 +1,9 @@
 """SOLOv2's cells: each belongs to the first object that claims it."""
 
-import mmcv
-import numpy as np
 import pytest
 import torch
-from mmdet.structures.mask import BitmapMasks
-from mmengine.structures import InstanceData
 
 from rankdet.models.dense_heads.grid_cells import GridCells, assign_cells, centers_of_mass
-from rankdet.models.mask_terms import resized
 
 SIDE = 64
 
@@ -85,12 +80,3 @@ def test_object_order_lists_cells_object_by_object():
 def test_centres_of_mass():
     masks = filled((2, 4, 6, 5), (10, 0, 11, 64))
     assert centers_of_mass(masks).tolist() == [[3.5, 4.0], [10.0, 31.5]]
-
-
-def test_masks_at_a_quarter_are_those_of_mmcv():
-    rng = np.random.default_rng(0)
-    masks = (rng.random((5, 32, 48)) < 0.5).astype(np.uint8)
-    truth = InstanceData(bboxes=torch.zeros(5, 4), masks=BitmapMasks(masks, 32, 48))
-    ours = (resized(truth, (8, 12)) >= 0.5).numpy()
-    theirs = np.stack([mmcv.imrescale(mask, 0.25) for mask in masks])
-    assert 0.2 < ours.mean() < 0.95 and (ours == theirs).all()

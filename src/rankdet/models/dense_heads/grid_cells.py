@@ -26,13 +26,15 @@ class GridCells:
 
 
 def centers_of_mass(masks: Tensor) -> Tensor:
-    """Return x, y of the centre of each mask in pixels: (n, H, W) -> (n, 2), float64."""
-    masks = masks.to(torch.float64)
-    height, width = masks.shape[-2:]
-    mass = masks.sum((1, 2)).clamp(min=1e-6)
-    columns = torch.arange(width, dtype=masks.dtype, device=masks.device)
-    rows = torch.arange(height, dtype=masks.dtype, device=masks.device)
-    return torch.stack((masks.sum(1) @ columns, masks.sum(2) @ rows), 1) / mass[:, None]
+    """Return x, y of the centre of each mask in pixels: (n, H, W) bool -> (n, 2), float64."""
+    # Sums of integers: full masks in float64 would take gigabytes.
+    in_columns, in_rows = masks.sum(1).double(), masks.sum(2).double()
+    columns, rows = (
+        torch.arange(sums.shape[1], dtype=sums.dtype, device=sums.device)
+        for sums in (in_columns, in_rows)
+    )
+    mass = in_rows.sum(1).clamp(min=1e-6)
+    return torch.stack((in_columns @ columns, in_rows @ rows), 1) / mass[:, None]
 
 
 def assign_cells(

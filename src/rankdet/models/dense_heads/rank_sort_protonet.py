@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads import YOLACTProtonet
 from mmdet.registry import MODELS
 from torch import Tensor
 
 from rankdet.losses import scale_to_value
 from rankdet.models.box_terms import score_weighted_mean
-from rankdet.models.mask_terms import resized
 
 
 @MODELS.register_module()
@@ -61,7 +61,7 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
         ):
             members = pools.setdefault(positives.pool, [])
             if len(positives):
-                targets = (resized(instances, masks.shape[-2:]) > 0.5).float()
+                targets = (_resized(instances, masks.shape[-2:]) > 0.5).float()
                 targets = targets[positives.pos_assigned_gt_inds]
                 errors = self.loss_mask(masks, targets, reduction_override="none")
                 members.append((errors, positives.weights, positives.value))
@@ -69,6 +69,12 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
         attached = sum(masks.sum() for masks in mask_preds) * 0
         balanced = [_balanced(members) for members in pools.values() if members]
         return {"loss_mask": attached + sum(balanced) / len(pools)}
+
+
+def _resized(instances, size: tuple[int, int]) -> Tensor:
+    """Return the ground truth at the prototypes' resolution, bilinearly: (n, h, w) in 0..1."""
+    full = instances.masks.to_tensor(dtype=torch.float32, device=instances.bboxes.device)
+    return F.interpolate(full[None], size, mode="bilinear", align_corners=False)[0]
 
 
 def _balanced(members: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 from rankdet.losses import scale_to_value
 from rankdet.models.box_terms import score_weighted_mean
 from rankdet.models.dense_heads.grid_cells import GridCells, assign_cells
-from rankdet.models.mask_terms import resized
 
 
 @dataclass
@@ -123,8 +122,9 @@ class RankSortSOLOV2Head(SOLOV2Head):
 
     def _image_positives(self, image, instances, kernel_preds, mask_feat) -> list[_Positives]:
         size = tuple(mask_feat.shape[-2:])
-        # What cv2 gives for 8-bit masks at a quarter of the size: half of the middle is enough.
-        mask_targets = (resized(instances, size) >= 0.5).float()
+        # On the host, where the masks are: at full size they would fill a GPU.
+        small = instances.masks.resize(size, interpolation="bilinear")
+        mask_targets = small.to_tensor(dtype=torch.float32, device=mask_feat.device)
         found = []
         for level, positives in enumerate(self.targets(instances, size)):
             cells = positives.cells
