@@ -40,9 +40,7 @@ carafe_neck = dict(
         compressed_channels=64,
     ),
 )
-resnet101 = dict(
-    depth=101, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet101")
-)
+resnet101 = dict(depth=101, init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet101"))
 resnext101_64x4d = dict(
     type="ResNeXt",
     depth=101,
@@ -66,3 +64,5 @@ short_800_to_640 = dict(
     scales=[(1333, side) for side in (800, 768, 736, 704, 672, 640)],
     keep_ratio=True,
 )
+# Any short side in between.
+short_640_to_800 = dict(type="RandomResize", scale=[(1333, 640), (1333, 800)], keep_ratio=True)

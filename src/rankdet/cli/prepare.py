@@ -1,4 +1,4 @@
-"""`rankdet prepare digits|coco`: data sets that the later steps can rely on."""
+"""`rankdet prepare digits|coco|lvis`: data sets that the later steps can rely on."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def prepare_coco(
     from rankdet.data.coco import prepare_coco as take_over
 
     _tell(take_over(root, out, name), out)
+
+
+@prepare.command("lvis")
+def prepare_lvis(
+    root: Annotated[
+        Path, typer.Option(help="COCO's folder, with annotations/lvis_v1_{train,val}.json.")
+    ],
+    out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
+    name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "lvis",
+) -> None:
+    """Check LVIS v1 annotations beside COCO's images and point to them; nothing is copied."""
+    from rankdet.data.coco import prepare_coco as take_over
+
+    _tell(take_over(root, out, name, format="lvis"), out)
 
 
 def _tell(manifest, path: Path) -> None:

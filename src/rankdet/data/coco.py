@@ -1,4 +1,4 @@
-"""`rankdet prepare coco`: take over a folder in COCO layout without copying it."""
+"""`rankdet prepare coco|lvis`: take over a folder in COCO layout without copying it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,55 @@ from rankdet.data.manifest import Manifest, Split
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
 
-# Names under which the two splits are found, first match wins: COCO's own, then short ones.
-LAYOUTS = (
-    ("instances_{}2017.json", "{}2017"),
-    ("instances_{}.json", "{}"),
-    ("{}.json", "{}"),
-)
+# Names under which the two splits of each format are found, first match wins: COCO's own, short
+# ones, Cityscapes as mmdet converts it. LVIS v1 lies beside COCO 2017 and uses both its folders.
+LAYOUTS = {
+    "coco": (
+        ("instances_{}2017.json", "{}2017"),
+        ("instances_{}.json", "{}"),
+        ("{}.json", "{}"),
+        ("instancesonly_filtered_gtFine_{}.json", "leftImg8bit/{}"),
+    ),
+    "lvis": (("lvis_v1_{}.json", "."),),
+}
+# What every row has to hold.
+FIELDS = {
+    "coco": {
+        "images": ("id", "file_name", "width", "height"),
+        "annotations": ("id", "image_id", "category_id", "bbox"),
+        "categories": ("id", "name"),
+    },
+    "lvis": {
+        "images": (
+            *("id", "coco_url", "width", "height"),
+            *("neg_category_ids", "not_exhaustive_category_ids"),
+        ),
+        "annotations": ("id", "image_id", "category_id", "bbox", "area", "segmentation"),
+        "categories": ("id", "name", "frequency"),
+    },
+}
+TODO = {
+    "coco": "give the instances_*.json of the data set",
+    "lvis": "give lvis_v1_*.json, unpacked from the LVIS v1 download",
+}
 SAMPLE = 200  # images of each split whose presence is checked; all of them if fewer
 
 
-def prepare_coco(root: str | Path, out: str | Path, name: str = "coco") -> Manifest:
+def prepare_coco(
+    root: str | Path, out: str | Path, name: str = "coco", format: str = "coco"
+) -> Manifest:
     """Check a COCO folder and write the manifest that points to it.
 
     Args:
         root: folder with ``annotations/instances_{train,val}2017.json`` and ``{train,val}2017/``,
-            or the same without the year.
+            or the same without the year; for LVIS v1 ``annotations/lvis_v1_{train,val}.json`` and
+            the two folders of COCO 2017.
         out: the ``dataset.json`` to write.
         name: stands in every result made from it.
+        format: "coco" or "lvis"; the evaluation follows it.
 
     Raises:
-        InputError: if a file is missing, is not COCO instances, or its images are not there.
+        InputError: if a file is missing, is not of this format, or its images are not there.
     """
     root = Path(root).expanduser().resolve()
     if not root.is_dir():
@@ -38,9 +67,9 @@ def prepare_coco(root: str | Path, out: str | Path, name: str = "coco") -> Manif
         )
     splits, classes = {}, {}
     for split in ("train", "val"):
-        annotations, images = _find(root, split)
-        content = read_json(annotations, "a COCO instances file")
-        classes[split] = check_instances(content, annotations)
+        annotations, images = _find(root, split, format)
+        content = read_json(annotations, f"a {format.upper()} instances file")
+        classes[split] = check_instances(content, annotations, format)
         _check_images(content["images"], images)
         splits[split] = Split(
             annotations=str(annotations),
@@ -57,26 +86,22 @@ def prepare_coco(root: str | Path, out: str | Path, name: str = "coco") -> Manif
         )
     out = Path(out)
     manifest = Manifest(
-        name=name, format="coco", classes=classes["val"], folder=out.parent.resolve(), **splits
+        name=name, format=format, classes=classes["val"], folder=out.parent.resolve(), **splits
     )
     write_json(out, manifest.as_json())
     return manifest
 
 
-def check_instances(content: object, path: Path) -> list[str]:
-    """Check that ``content`` is a COCO instances file; return its class names by category id.
+def check_instances(content: object, path: Path, format: str = "coco") -> list[str]:
+    """Check that ``content`` is an instances file; return its class names by category id.
 
     Raises:
         InputError: naming the first thing that is not as COCO has it.
     """
-    what, todo = "a COCO instances file", "give the instances_*.json of the data set"
+    what, todo = f"a {format.upper()} instances file", TODO[format]
     if not isinstance(content, dict):
         raise InputError(what, f"{path} with a {type(content).__name__} at the top", todo)
-    for key, fields in (
-        ("images", ("id", "file_name", "width", "height")),
-        ("annotations", ("id", "image_id", "category_id", "bbox")),
-        ("categories", ("id", "name")),
-    ):
+    for key, fields in FIELDS[format].items():
         rows = content.get(key)
         if not isinstance(rows, list) or not rows:
             raise InputError(what, f"{path} without a list {key!r}", todo)
@@ -91,9 +116,9 @@ def check_instances(content: object, path: Path) -> list[str]:
     return [row["name"] for row in sorted(content["categories"], key=lambda row: row["id"])]
 
 
-def _find(root: Path, split: str) -> tuple[Path, Path]:
+def _find(root: Path, split: str, format: str) -> tuple[Path, Path]:
     tried = []
-    for annotation_name, folder in LAYOUTS:
+    for annotation_name, folder in LAYOUTS[format]:
         annotations = root / "annotations" / annotation_name.format(split)
         images = root / folder.format(split)
         if annotations.is_file() and images.is_dir():
@@ -108,7 +133,8 @@ def _find(root: Path, split: str) -> tuple[Path, Path]:
 
 def _check_images(rows: list[dict], folder: Path) -> None:
     """Look for the images; of a large split, for a fixed random sample of them."""
-    names = [row["file_name"] for row in rows]
+    # LVIS v1 names images by their address only, of which the last two parts are folder and file.
+    names = [row.get("file_name") or "/".join(row["coco_url"].split("/")[-2:]) for row in rows]
     if len(names) > SAMPLE:
         names = random.Random(0).sample(names, SAMPLE)
     missing = [name for name in names if not (folder / name).is_file()]

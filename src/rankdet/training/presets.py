@@ -123,6 +123,7 @@ def apply_preset(config: Config, preset: Preset) -> None:
     if preset.score_threshold is not None:
         _lower_thresholds(config, preset.score_threshold)
     if preset.name != "paper":
+        config.load_from = None
         shrink.drop_pretrained(config.model)
     if preset.small_network:
         shrink.small_network(config.model)
@@ -173,6 +174,11 @@ def _resize_pipelines(config: Config, side: int) -> None:
     config.train_pipeline = [load, annotations, resize, dict(type="PackDetInputs")]
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     config.test_pipeline = [load, resize, dict(type="PackDetInputs", meta_keys=keys)]
-    config.train_dataloader.dataset.pipeline = config.train_pipeline
-    for loader in (config.val_dataloader, config.test_dataloader):
-        loader.dataset.pipeline = config.test_pipeline
+    for loader, pipeline in (
+        (config.train_dataloader, config.train_pipeline),
+        (config.val_dataloader, config.test_pipeline),
+        (config.test_dataloader, config.test_pipeline),
+    ):
+        for node in shrink.nodes(loader.dataset):
+            if "ann_file" in node:  # the data set itself, whatever wraps it
+                node.pipeline = pipeline

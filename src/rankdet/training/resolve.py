@@ -55,8 +55,13 @@ def connect_data(config: Config, data: Manifest) -> None:
                     data_prefix=dict(img=str(data.images(split)) + "/"),
                     metainfo=metainfo,
                 )
+                if data.format == "lvis":
+                    node.type = "LvisDataset"
     config.val_evaluator = config.test_evaluator = ConfigDict(
-        type="RankdetMetric", ann_file=str(data.annotations("val")), iou_types=_iou_types(config)
+        type="RankdetMetric",
+        ann_file=str(data.annotations("val")),
+        iou_types=_iou_types(config),
+        protocol=data.format,
     )
     shrink.set_classes(config.model, len(data.classes))
 

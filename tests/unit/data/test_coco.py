@@ -40,6 +40,49 @@ def test_finds_the_layout_without_the_year(folder, tmp_path):
     assert prepare_coco(folder, tmp_path / "d.json").val.image_count == 3
 
 
+def test_finds_cityscapes_as_mmdet_converts_it(folder, tmp_path):
+    (folder / "leftImg8bit").mkdir()
+    for split in ("train", "val"):
+        (folder / f"{split}2017").rename(folder / "leftImg8bit" / split)
+        name = folder / f"annotations/instances_{split}2017.json"
+        name.rename(folder / f"annotations/instancesonly_filtered_gtFine_{split}.json")
+    manifest = prepare_coco(folder, tmp_path / "d.json", "cityscapes")
+    assert manifest.images("val") == folder / "leftImg8bit" / "val"
+
+
+@pytest.fixture
+def lvis(tmp_path):
+    """A small set as LVIS v1 lies beside COCO 2017: images are named by address only."""
+    made = prepare_digits(tmp_path / "made", 0, 6, 3, long_tail=True)
+    root = tmp_path / "lvis"
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        content = json.loads(made.annotations(split).read_text())
+        for row in content["images"]:
+            del row["file_name"]
+        (root / f"annotations/lvis_v1_{split}.json").write_text(json.dumps(content))
+        shutil.copytree(made.images(split), root / split)
+    return root
+
+
+def test_takes_over_lvis(lvis, tmp_path):
+    manifest = prepare_coco(lvis, tmp_path / "d.json", "lvis", format="lvis")
+    assert manifest.format == "lvis" and manifest.images("train") == lvis
+    assert load_manifest(tmp_path / "d.json") == manifest
+
+
+def test_lvis_needs_its_own_fields_and_images(lvis, tmp_path):
+    next((lvis / "train").glob("*.jpg")).unlink()
+    with pytest.raises(InputError, match=r"1 of 6 looked for are missing, first train/"):
+        prepare_coco(lvis, tmp_path / "d.json", format="lvis")
+    path = lvis / "annotations" / "lvis_v1_train.json"
+    content = json.loads(path.read_text())
+    del content["categories"][2]["frequency"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"a LVIS instances .*categories\[2\] lacks 'frequency'"):
+        prepare_coco(lvis, tmp_path / "d.json", format="lvis")
+
+
 def change(folder, edit):
     path = folder / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())

@@ -1,0 +1,3 @@
+_base_ = ["ext_br_rs_frcnn_r101_3x.py"]
+bucketed = dict(loss_cls=dict(type="BucketedRankSortLoss"))
+model = dict(rpn_head=bucketed, roi_head=dict(bbox_head=bucketed))

@@ -1,0 +1,3 @@
+_base_ = ["ext_br_rs_mask_r50_city.py"]
+bucketed = dict(loss_cls=dict(type="BucketedRankSortLoss"))
+model = dict(rpn_head=bucketed, roi_head=dict(bbox_head=bucketed))

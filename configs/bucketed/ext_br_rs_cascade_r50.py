@@ -1,0 +1,2 @@
+# As the row of the Rank & Sort paper, on another code base.
+_base_ = ["../rank_sort/rs_cascade_r50.py"]
