@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.golden.heads.cases import Case
 from tests.golden.heads.check import Check
 from tests.golden.heads.registry import Builder, replays
-from tests.golden.heads.ties import Ties
+from tests.golden.heads.ties import settle, tied_anchors
 
 FAR = 300.0  # deltas that move a box by thirty anchors
 
@@ -35,12 +35,14 @@ def replay_dense(case: Case, builder: Builder) -> Check:
     ranking = Recorded(head)
     scores, boxes = predictions(case, head)
     truth, metas, ignored = case.ground_truth(), case.metas(), case.ignored()
-    ties = Ties(head) if "reassigned_labels_img0" in case.outputs else None
-    labels, weights = assigned(head, scores, boxes, truth, metas, ignored)
-    if ties and (count := ties.settle(case, labels)):
-        check.notes.append(f"{count} anchors of ties taken as recorded")
-        labels, weights = assigned(head, scores, boxes, truth, metas, ignored)
-    losses = head.loss_by_feat(scores, boxes, truth, metas, ignored)
+    batch = (scores, boxes, truth, metas, ignored)
+    labels, weights = assigned(head, *batch)
+    if "reassigned_labels_img0" in case.outputs:
+        count = settle(head, case, labels, tied_anchors(head, *batch))
+        if count:
+            check.notes.append(f"{count} anchors of ties taken as recorded")
+            labels, weights = assigned(head, *batch)
+    losses = head.loss_by_feat(*batch)
     losses = {builder.loss_names.get(name, name): value for name, value in losses.items()}
     if case.raises:
         check.zero_with_graph(losses, [*scores, *boxes])

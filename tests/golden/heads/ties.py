@@ -7,56 +7,77 @@ assignment. Any other difference stays a miss.
 
 from __future__ import annotations
 
+from unittest import mock
+
 import torch
 from torch import Tensor, nn
 
+from rankdet.models.dense_heads import paa
+from rankdet.models.dense_heads.candidates import Mixtures, fit_mixtures
 from tests.golden.heads.cases import Case
 
 TIE = 1e-4  # difference of two log-likelihoods that float32 losses cannot tell apart
 
 
-class Ties:
-    """Listens to a PAA head: the anchors on which an object's two candidates tie, per image."""
+def tied_anchors(head: nn.Module, *inputs) -> list[set[int]]:
+    """Return the anchors of each image that belong to an object whose two candidates tie.
 
-    def __init__(self, head: nn.Module) -> None:
-        self.anchors: list[set[int]] = []
-        self._head = head
-        self._separate = head.gmm_separation_scheme
-        self._reassign = head.paa_reassign
-        self._targets = head.level_targets
-        head.gmm_separation_scheme = self._listen
-        head.paa_reassign = self._next_image
+    Args:
+        head: a PAA head.
+        inputs: of its ``level_targets``.
+    """
+    candidates: list[Tensor] = []
+    fits: list[Mixtures] = []
+    compute = head.get_targets
 
-    def _next_image(self, *arguments):
-        self.anchors.append(set())
-        return self._reassign(*arguments)
+    def get_targets(*arguments, **settings):
+        result = compute(*arguments, **settings)
+        candidates.extend(result[4])
+        return result
 
-    def _listen(self, assignment: Tensor, scores: Tensor, candidates: Tensor):
-        owned = assignment == 0
-        pair = scores[owned]
-        if len(pair) == 2 and abs(pair[0] - pair[1]) < TIE:
-            self.anchors[-1].update(candidates[owned].tolist())
-        return self._separate(assignment, scores, candidates)
+    def fit(*arguments):
+        fits.append(fit_mixtures(*arguments))
+        return fits[-1]
 
-    def settle(self, case: Case, labels: list[Tensor]) -> int:
-        """Take the recorded labels where they differ from ``labels`` on tied anchors only.
-
-        Returns:
-            How many anchors were settled; 0 if nothing differs, or something else does.
-        """
-        names = [f"reassigned_labels_img{image}" for image in range(len(labels[0]))]
-        recorded = [torch.from_numpy(case.outputs[name]).long() for name in names]
-        ours = torch.cat(labels, 1)
-        differ = ours != torch.stack(recorded)
-        for image, tied in zip(differ, self.anchors, strict=True):
-            if not set(image.nonzero().flatten().tolist()) <= tied:
-                return 0
-        if differ.any():
-            forced = list(torch.stack(recorded).split([level.shape[1] for level in labels], 1))
-            self._head.level_targets = lambda *inputs: _replaced(self._targets(*inputs), forced)
-        return int(differ.sum())
+    with (
+        mock.patch.object(head, "get_targets", get_targets),
+        mock.patch.object(paa, "fit_mixtures", fit),
+    ):
+        head.level_targets(*inputs)
+    tied = torch.zeros(sum(map(len, candidates)), dtype=torch.bool)
+    tied[torch.cat([in_ties(each) for each in fits])] = True
+    parts = tied.split([len(each) for each in candidates])
+    return [set(each[part].tolist()) for each, part in zip(candidates, parts, strict=True)]
 
 
-def _replaced(targets: tuple, labels: list[Tensor]) -> tuple:
-    anchors, _, weights, box_targets = targets
-    return anchors, labels, weights, box_targets
+def in_ties(fit: Mixtures) -> Tensor:
+    """Return the indices of candidates that share the better Gaussian with one equally likely."""
+    owned = fit.is_better & fit.is_candidate
+    highest = fit.log_likelihood.masked_fill(~owned, -torch.inf).amax(1)
+    lowest = fit.log_likelihood.masked_fill(~owned, torch.inf).amin(1)
+    ties = (owned.sum(1) == 2) & (highest - lowest < TIE)
+    return fit.index[owned & ties[:, None]]
+
+
+def settle(head: nn.Module, case: Case, labels: list[Tensor], tied: list[set[int]]) -> int:
+    """Let ``head`` take the recorded labels if they differ from ``labels`` on tied anchors only.
+
+    Returns:
+        How many anchors were settled; 0 if nothing differs, or something else does.
+    """
+    names = [f"reassigned_labels_img{image}" for image in range(len(labels[0]))]
+    recorded = torch.stack([torch.from_numpy(case.outputs[name]).long() for name in names])
+    differ = torch.cat(labels, 1) != recorded
+    for image, allowed in zip(differ, tied, strict=True):
+        if not set(image.nonzero().flatten().tolist()) <= allowed:
+            return 0
+    if differ.any():
+        forced = list(recorded.split([level.shape[1] for level in labels], 1))
+        compute = head.level_targets
+
+        def level_targets(*inputs):
+            anchors, _, weights, box_targets = compute(*inputs)
+            return anchors, forced, weights, box_targets
+
+        head.level_targets = level_targets
+    return int(differ.sum())

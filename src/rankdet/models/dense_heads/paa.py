@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmdet.models.dense_heads import PAAHead
 from mmdet.models.layers import multiclass_nms
-from mmdet.models.utils import images_to_levels, levels_to_images
+from mmdet.models.utils import levels_to_images
 from mmdet.registry import MODELS
 from mmdet.utils import ConfigType
 from mmengine.structures import InstanceData
@@ -14,6 +14,7 @@ from torch import Tensor
 from rankdet.models.box_terms import giou_errors
 from rankdet.models.dense_heads.ap import WeightedApTerms
 from rankdet.models.dense_heads.atss import ScoresOnly
+from rankdet.models.dense_heads.candidates import fit_mixtures
 from rankdet.models.dense_heads.preselection import best_anchors
 from rankdet.models.dense_heads.rank_sort import RankSortTerms
 from rankdet.models.dense_heads.ranked import RankedDenseHead
@@ -23,9 +24,8 @@ class PaaTargets:
     """Mixin in front of mmdet's PAA head: its reassignment, as targets of a ranking loss.
 
     Candidates (IoU >= 0.1) are scored by focal loss + (1 - GIoU), only for this; per object a
-    mixture of two Gaussians over the best nine of each level separates the positives (Kim and Lee,
-    ECCV 2020). The mixture is computed in float64: in float32 recent versions of scikit-learn
-    stop at losses that are all but equal.
+    mixture of two Gaussians over the best nine of each level separates the positives
+    (`candidates`). All other candidates are negatives.
 
     Args:
         loss_candidate: the classification loss that scores candidates.
@@ -41,35 +41,47 @@ class PaaTargets:
         sizes = [scores.shape[-2:] for scores in cls_scores]
         anchors, valid = self.get_anchors(sizes, metas, device=cls_scores[0].device)
         counts = [len(level) for level in anchors[0]]
-        labels, weights, box_targets, box_weights, candidates, objects = self.get_targets(
+        labels, weights, box_targets, _, found, objects = self.get_targets(
             anchors, valid, gt_instances, metas, batch_gt_instances_ignore=ignored
         )
-        logits = levels_to_images(cls_scores)
-        deltas = levels_to_images(bbox_preds)
-        for image, found in enumerate(candidates):
-            scores = self.candidate_losses(
-                logits[image].reshape(-1, self.cls_out_channels)[found],
-                deltas[image].reshape(-1, 4)[found],
-                torch.cat(anchors[image])[found],
-                labels[image][found],
-                box_targets[image][found],
-            )
-            labels[image], weights[image], *_ = self.paa_reassign(
-                scores.double(),
-                *(labels[image], weights[image], box_weights[image]),
-                *(found, objects[image], anchors[image]),
-            )
-        joined = [torch.cat(levels) for levels in anchors]
+        labels, box_targets = torch.stack(labels), torch.stack(box_targets)
+        anchors = torch.stack([torch.cat(levels) for levels in anchors])
+        logits = torch.stack(levels_to_images(cls_scores)).view(*labels.shape, -1)
+        deltas = torch.stack(levels_to_images(bbox_preds)).view(*labels.shape, 4)
+        chosen = _of_batch(found), torch.cat(found)
+        costs = self.candidate_costs(
+            *(x[chosen] for x in (logits, deltas, anchors)), labels[chosen], box_targets[chosen]
+        )
+        level = torch.bucketize(chosen[1], torch.tensor(counts).cumsum(0).to(labels), right=True)
+        mixtures = fit_mixtures(costs, _distinct(objects, gt_instances), level, self.topk)
+        is_negative = ~mixtures.positives(len(costs))
+        labels[chosen[0][is_negative], chosen[1][is_negative]] = self.num_classes
         return tuple(
-            images_to_levels(each, counts) for each in (joined, labels, weights, box_targets)
+            [each.contiguous() for each in tensor.split(counts, 1)]
+            for tensor in (anchors, labels, torch.stack(weights), box_targets)
         )
 
-    def candidate_losses(
+    def candidate_costs(
         self, logits: Tensor, deltas: Tensor, anchors: Tensor, labels: Tensor, targets: Tensor
     ) -> Tensor:
-        """Return what each candidate would cost: (K, C), (K, 4), (K, 4), (K), (K, 4) -> (K)."""
+        """Return what each candidate would cost: (N, C), (N, 4), (N, 4), (N), (N, 4) -> (N)."""
         classification = self.loss_candidate(logits, labels, reduction_override="none").sum(1)
         return classification + giou_errors(self.decode(anchors, deltas), targets)
+
+
+def _of_batch(found: list[Tensor]) -> Tensor:
+    """Return the image of each entry of a list of per-image tensors."""
+    return torch.cat([torch.full_like(each, image) for image, each in enumerate(found)])
+
+
+def _distinct(objects: list[Tensor], gt_instances: list[InstanceData]) -> Tensor:
+    """Return the objects of all images, counted through the batch."""
+    first = 0
+    counted = []
+    for of_image, truth in zip(objects, gt_instances, strict=True):
+        counted.append(of_image + first)
+        first += len(truth)
+    return torch.cat(counted)
 
 
 class PaaPrediction:
