@@ -19,6 +19,8 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/search_plan.smk"
+include: "workflow/rules/search.smk"
 
 
 # What can be asked for by name; besides, one experiment: results/<preset>/<entry>/metrics.json,
@@ -47,3 +49,16 @@ rule demo_all:
 rule smoke:
     input:
         everything("smoke"),
+
+
+# A whole search of the functions of Parameterized AP Loss, its proxies minutes on two cores.
+rule demo_search:
+    input:
+        multiext("results/search/demo/search", ".svg", ".md"),
+        "results/search/demo/training.json",
+
+
+# The paper's two: `rankdet plan` says what they cost.
+rule search:
+    input:
+        expand("results/search/{search}/search.md", search=["retinanet", "faster_rcnn"]),

@@ -8,6 +8,8 @@ from pathlib import Path
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
 
+NOT_OF_RESULTS = ("use", "threads", "gpu")  # what no sample and no state depends on
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -28,6 +30,7 @@ class Plan:
         apply_gradient_scale: whether the sampled gradient scale acts in the proxies. In the
             released code it does not: the search sets an attribute that no head reads. False
             restores that.
+        use: "best" takes the best sample, "mean" the final mean. The published code does neither.
         threads, gpu: of one proxy.
     """
 
@@ -44,13 +47,20 @@ class Plan:
     epochs: int | None = None
     iterations: int | None = None
     apply_gradient_scale: bool = True
+    use: str = "best"
     threads: int = 1
     gpu: int = 0
 
     def as_json(self) -> dict:
-        """Return what stands in the files of the search: all that its results depend on."""
+        """Return what stands in the files of the search: all that its rewards depend on."""
         content = asdict(self) | {"heads": list(self.heads)}
-        return {key: value for key, value in content.items() if key not in ("threads", "gpu")}
+        return {key: value for key, value in content.items() if key not in NOT_OF_RESULTS}
+
+    @property
+    def training_options(self) -> str:
+        """Options of `rankdet search train` for a training as short as a proxy, whole splits."""
+        options = f"--preset {self.preset} --batch-size {self.batch_size} --seed {self.seed}"
+        return options if self.iterations is None else f"{options} --iterations {self.iterations}"
 
     @classmethod
     def of(cls, name: str, content: object) -> Plan:
@@ -75,6 +85,8 @@ class Plan:
             value = getattr(plan, key)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InputError(f"{where}: {key} >= 1", repr(value), "correct that line")
+        if plan.use not in ("best", "mean"):
+            raise InputError(f"{where}: use, best or mean", repr(plan.use), "correct that line")
         if not plan.heads:
             raise InputError(f"{where}: heads", "none", "[retina] or [rpn, roi]")
         return plan

@@ -1,0 +1,33 @@
+"""`rankdet report search`: the figure and the table of a finished search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankdet.cli.report import report
+
+
+@report.command("search")
+def search_report(
+    found: Annotated[Path, typer.Argument(help="found.json written by `rankdet search finish`.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default beside it.")] = None,
+) -> None:
+    """Write search.{svg,png,csv,md,html}: rewards, functions, points beside the published ones."""
+    from rankdet.errors import InputError
+    from rankdet.files import read_json
+    from rankdet.report.canvas import write_figure
+    from rankdet.report.search_figure import search_figure
+    from rankdet.report.search_table import write_table
+
+    content = read_json(found, "the found.json of a search")
+    if not isinstance(content, dict) or "published" not in content:
+        raise InputError(
+            "a found.json", f"{found} without `published`", "run `rankdet search finish`"
+        )
+    target = out or found.parent
+    write_table(content, target)
+    write_figure(search_figure(content), target, "search")
+    typer.echo(f"{target}/search.{{svg,png,csv,md,html}}")

@@ -1,0 +1,85 @@
+"""What a search found, as a table: control points and gradient scales beside the published ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html import escape
+from pathlib import Path
+
+from rankdet.files import write_text
+
+FUNCTIONS = ("H2", "I2", "I3", "I1", "H1")
+SOURCES = {"start": "before", "best": "best sample", "mean": "final mean", "published": "published"}
+HEADER = ("head", "function", "of", "point 1", "point 2", "point 3", "point 4")
+
+
+def heads_by_source(found: dict) -> dict[str, dict]:
+    """Return the heads of each source of `SOURCES` from the content of ``found.json``."""
+    return {
+        source: found[source]["heads"] if source in ("best", "mean") else found[source]
+        for source in SOURCES
+    }
+
+
+def table_rows(found: dict) -> list[tuple[str, ...]]:
+    """Return a row for each head, function and source; the gradient scales come last."""
+    sources = heads_by_source(found)
+    rows = []
+    for head in found["start"]:
+        for place, function in enumerate(FUNCTIONS):
+            for source, name in SOURCES.items():
+                points = sources[source][head]["control_points"]
+                if place < len(points):
+                    row = points[place][2:-2]
+                    pairs = zip(row[::2], row[1::2], strict=True)
+                    cells = (f"({x:.3f}, {y:.3f})" for x, y in pairs)
+                    rows.append((head, function, name, *cells))
+        for source, name in SOURCES.items():
+            scale = f"{sources[source][head]['box_gradient_scale']:.3f}"
+            rows.append((head, "gradient scale", name, scale, "", "", ""))
+    return rows
+
+
+def note(found: dict) -> str:
+    """Return what a reader has to know of the search."""
+    plan, best = found["plan"], found["best"]
+    used = "the best sample" if found["used"] == "best" else "the final mean"
+    failed = sum(turn["failed"] for turn in found["rounds"])
+    acts = "acts" if plan["apply_gradient_scale"] else "is sampled but does not act, as published"
+    text = (
+        f"Search {plan['name']}: {plan['rounds']} rounds of {plan['samples']} proxies of "
+        f"{plan['entry']}, preset {plan['preset']}, data {plan['data']}, seed {plan['seed']}. "
+        f"Best reward {100 * best['reward']:.1f} AP (round {best['round']}, sample "
+        f"{best['sample']}); {failed} proxies failed. The gradient scale {acts}. "
+        f"found.py has {used}."
+    )
+    if plan["preset"] != "paper":
+        text += " Not the paper's search: its points are not comparable to the published ones."
+    return text
+
+
+def write_table(found: dict, folder: str | Path) -> list[Path]:
+    """Write ``search.csv``, ``.md`` and ``.html``; return the paths."""
+    rows = table_rows(found)
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([HEADER, *rows])
+    lines = [HEADER, ["---"] * len(HEADER), *rows]
+    markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    cells = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
+    )
+    head = "".join(f"<th>{name}</th>" for name in HEADER)
+    page = (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Search</title>\n'
+        f"<p>{escape(note(found))}</p>\n<table>\n<tr>{head}</tr>\n{cells}</table></html>\n"
+    )
+    texts = {
+        "csv": stream.getvalue(),
+        "md": f"{note(found)}\n\n{markdown}",
+        "html": page,
+    }
+    paths = [Path(folder) / f"search.{form}" for form in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths

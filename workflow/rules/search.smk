@@ -1,0 +1,144 @@
+# The search of Parameterized AP's functions: every proxy training is a job of its own, and so is the
+# update of a round. A state and the rewards of its samples decide the next state, whatever the
+# order in which the jobs end.
+rule search_split:
+    input:
+        lambda wildcards: f"data/prepared/{search_of(wildcards).data}/dataset.json",
+    output:
+        "data/search/{search}/dataset.json",
+    log:
+        "logs/search/{search}/split.log",
+    benchmark:
+        "logs/search/{search}/split.benchmark.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=20,
+    params:
+        val_images=lambda wildcards: search_of(wildcards).val_images,
+        seed=lambda wildcards: search_of(wildcards).seed,
+    shell:
+        "rankdet prepare search-split --data {input} --out {output} --seed {params.seed}"
+        " --val-images {params.val_images} > {log} 2>&1"
+
+
+rule search_start:
+    output:
+        "results/search/{search}/round-000/state.json",
+    log:
+        "logs/search/{search}/start.log",
+    benchmark:
+        "logs/search/{search}/start.benchmark.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        plan=lambda wildcards: search_of(wildcards).as_json(),
+    shell:
+        "rankdet search start {wildcards.search} --out {output} > {log} 2>&1"
+
+
+rule search_sample:
+    input:
+        state="results/search/{search}/round-{round}/state.json",
+        data="data/search/{search}/dataset.json",
+    output:
+        "results/search/{search}/round-{round}/sample-{sample}.json",
+    log:
+        "logs/search/{search}/round-{round}/sample-{sample}.log",
+    benchmark:
+        "logs/search/{search}/round-{round}/sample-{sample}.benchmark.tsv"
+    threads: lambda wildcards: search_of(wildcards).threads
+    resources:
+        mem_mb=16000,
+        runtime=720,
+        gpu=lambda wildcards: search_of(wildcards).gpu,
+    shell:
+        "rankdet search sample --state {input.state} --index {wildcards.sample} --data {input.data}"
+        " --work-dir work/search/{wildcards.search}/{wildcards.round}-{wildcards.sample}"
+        " --out {output} --threads {threads} --log {log}"
+
+
+rule search_update:
+    input:
+        state=lambda wildcards: f"{previous_round(wildcards)}/state.json",
+        samples=lambda wildcards: samples_of(wildcards, previous_round(wildcards)),
+    output:
+        "results/search/{search}/round-{round}/state.json",
+    log:
+        "logs/search/{search}/round-{round}/update.log",
+    benchmark:
+        "logs/search/{search}/round-{round}/update.benchmark.tsv"
+    wildcard_constraints:
+        round=r"(?!000)\d{3}",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        samples=lambda wildcards, input: [f"--sample {path}" for path in input.samples],
+    shell:
+        "rankdet search update --state {input.state} {params.samples} --out {output} > {log} 2>&1"
+
+
+rule search_finish:
+    input:
+        rounds_of,
+    output:
+        found="results/search/{search}/found.json",
+        config="results/search/{search}/found.py",
+    log:
+        "logs/search/{search}/finish.log",
+    benchmark:
+        "logs/search/{search}/finish.benchmark.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        use=lambda wildcards: search_of(wildcards).use,
+    shell:
+        "rankdet search finish results/search/{wildcards.search} --use {params.use}"
+        " --out {output.found} > {log} 2>&1"
+
+
+rule search_report:
+    input:
+        "results/search/{search}/found.json",
+    output:
+        report(
+            multiext("results/search/{search}/search", ".svg", ".md", ".html"),
+            caption="../report/search.rst",
+            category="Search",
+            labels={"search": "{search}"},
+        ),
+        multiext("results/search/{search}/search", ".png", ".csv"),
+    log:
+        "logs/search/{search}/report.log",
+    benchmark:
+        "logs/search/{search}/report.benchmark.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "rankdet report search {input} --out results/search/{wildcards.search} > {log} 2>&1"
+
+
+rule search_train:
+    input:
+        config="results/search/{search}/found.py",
+        data=lambda wildcards: f"data/prepared/{search_of(wildcards).data}/dataset.json",
+    output:
+        "results/search/{search}/training.json",
+    log:
+        "logs/search/{search}/train.log",
+    benchmark:
+        "logs/search/{search}/train.benchmark.tsv"
+    threads: lambda wildcards: search_of(wildcards).threads
+    resources:
+        mem_mb=16000,
+        runtime=720,
+        gpu=lambda wildcards: search_of(wildcards).gpu,
+    params:
+        options=lambda wildcards: search_of(wildcards).training_options,
+    shell:
+        "rankdet search train --config {input.config} --data {input.data} {params.options}"
+        " --work-dir work/search/{wildcards.search}/found --out {output} --threads {threads}"
+        " --log {log}"
