@@ -22,6 +22,12 @@ def is_one_stage(entry) -> bool:
     return entry.has_official_config and bool(kind) and not any(word in kind for word in other)
 
 
+def is_multi_stage(entry) -> bool:
+    """Whether a row is a Faster, Cascade or Mask R-CNN with a public config, resolved or not."""
+    return entry.has_official_config and ("/ roi=" in entry.head_type or not entry.head_type)
+
+
+MULTI_STAGE = tuple(entry for entry in ENTRIES if is_multi_stage(entry))
 ONE_STAGE = tuple(entry for entry in ENTRIES if is_one_stage(entry))
 
 

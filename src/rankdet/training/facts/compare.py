@@ -65,7 +65,8 @@ def explanations() -> list[Explanation]:
 def differences(entry: Entry, config: Config, explained: list[Explanation]) -> list[Difference]:
     """Compare a config under preset paper with the official run, field by field.
 
-    A value that no source states ("unknown", or an entry without official config) cannot differ.
+    A value that no source states ("unknown", or empty where the official config cannot be resolved)
+    cannot differ.
     """
     found = []
     for field, here in resolved_facts(config).items():
@@ -76,7 +77,8 @@ def differences(entry: Entry, config: Config, explained: list[Explanation]) -> l
             same = not here
         else:
             same = canonical(field, official) == canonical(field, here)
-        if official == "unknown" or same:
+        unresolved = entry.verified.get("all_hyperparameters", "").startswith("unknown")
+        if official == "unknown" or same or (unresolved and not official):
             continue
         reasons = [each.reason for each in explained if each.fits(entry.entry_id, field, here)]
         found.append(Difference(field, official, here, reasons[0] if reasons else None))

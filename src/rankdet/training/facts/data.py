@@ -11,9 +11,14 @@ from rankdet.training.shrink import nodes
 
 LOADING = ("LoadImageFromFile", "LoadAnnotations", "PackDetInputs")
 RESIZING = ("Resize", "RandomChoiceResize", "RandomResize")
-# Said elsewhere: the fill of Expand is the mean, its order that of the image.
-UNSAID = ("type", "mean", "to_rgb")
-DATASETS = {"CocoDataset": "coco", "LVISV1Dataset": "lvis", "CityscapesDataset": "cityscapes"}
+# Said elsewhere: the fill of Expand is the mean, its order that of the image. _scope_ says nothing.
+UNSAID = ("type", "mean", "to_rgb", "_scope_")
+DATASETS = {
+    "CocoDataset": "coco",
+    "LvisDataset": "lvis",
+    "LVISV1Dataset": "lvis",
+    "CityscapesDataset": "cityscapes",
+}
 
 
 def dataset(config: Config) -> str:

@@ -69,8 +69,11 @@ def _numbers(config: Config) -> Iterator[tuple[str, float]]:
     loss = head.get("loss_bbox", ConfigDict())
     if loss.get("type") == "SmoothL1Loss":
         yield "beta", loss.get("beta", 1.0)
-    if loss.get("type") in BOX_LOSSES and loss_cls(config) in ("Focal", "CE"):
-        yield f"{BOX_LOSSES[loss.type]}_weight", loss.get("loss_weight", 1.0)
+    if loss_cls(config) in ("Focal", "CE"):
+        for _, each in heads(config):
+            kind = each.get("loss_bbox", {}).get("type")
+            if kind in BOX_LOSSES:
+                yield f"{BOX_LOSSES[kind]}_weight", each.loss_bbox.get("loss_weight", 1.0)
     for key in ("initial", "period"):
         values = {node.self_balance[key] for node in nodes(config.model) if "self_balance" in node}
         yield from ((key, value) for value in sorted(values))

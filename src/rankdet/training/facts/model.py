@@ -107,12 +107,16 @@ def _anchors(head: ConfigDict) -> str:
 
 def box_coder_stds(config: Config) -> str:
     """Return the divisors of box deltas, per head."""
-    said = [
-        f"{name}: {plain(head.bbox_coder.target_stds)}"
+    said = {
+        name: str(plain(head.bbox_coder.target_stds))
         for name, head in heads(config)
         if "target_stds" in head.get("bbox_coder", {})
-    ]
-    return " | ".join(said)
+    }
+    stages = {name: text for name, text in said.items() if name.startswith("bbox")}
+    if len(stages) > 1 and len(set(stages.values())) == 1:  # a cascade with one coder for all
+        said = {name: text for name, text in said.items() if name not in stages}
+        said["bbox"] = next(iter(stages.values()))
+    return " | ".join(f"{name}: {text}" for name, text in said.items())
 
 
 def head_type(config: Config) -> str:
