@@ -17,7 +17,7 @@ FLOORS = {
     "errors": -1, "files": 0, "paths": 0, "quiet": 0,
     "losses": 1, "evaluation": 1, "catalogue": 1,
     "models": 2, "data": 2, "report": 2,
-    "training": 3, "search": 3,
+    "training": 3, "search": 3, "planning": 3,
     "cli": 4,
 }  # fmt: skip
 NEVER = {
