@@ -32,8 +32,10 @@ def preset_of(wildcards):
 
 
 def dataset(wildcards):
-    """Return the prepared data set of the preset."""
-    return f"data/prepared/{preset_of(wildcards)['data']}/dataset.json"
+    """Return the prepared data set of the preset; LVIS and Cityscapes rows may have their own."""
+    preset = preset_of(wildcards)
+    own = preset.get("own_data", {}).get(CATALOGUE[wildcards.entry].dataset)
+    return f"data/prepared/{own or preset['data']}/dataset.json"
 
 
 def entry_config(wildcards):

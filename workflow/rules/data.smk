@@ -15,6 +15,23 @@ rule digits:
         " --train-images {params.train_images} --val-images {params.val_images} > {log} 2>&1"
 
 
+rule digits_long_tail:
+    output:
+        "data/prepared/digits-lvis/dataset.json",
+    log:
+        "logs/data/digits-lvis.log",
+    benchmark:
+        "logs/data/digits-lvis.benchmark.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        **config["digits"],
+    shell:
+        "rankdet prepare digits --long-tail --out data/prepared/digits-lvis --seed {params.seed}"
+        " --train-images {params.train_images} --val-images {params.val_images} > {log} 2>&1"
+
+
 rule digits_tiny:
     output:
         "data/prepared/digits-tiny/dataset.json",
@@ -38,7 +55,7 @@ rule coco_folder:
     benchmark:
         "logs/data/{name}.benchmark.tsv"
     wildcard_constraints:
-        name="coco|mini",
+        name="coco|mini|cityscapes",
     resources:
         mem_mb=4000,
         runtime=20,
@@ -47,3 +64,19 @@ rule coco_folder:
     shell:
         "rankdet prepare coco --root {params.root:q} --name {wildcards.name}"
         " --out {output:q} 2>&1 | tee {log}"
+
+
+rule lvis_folder:
+    output:
+        "data/prepared/lvis/dataset.json",
+    log:
+        "logs/data/lvis.log",
+    benchmark:
+        "logs/data/lvis.benchmark.tsv"
+    resources:
+        mem_mb=16000,
+        runtime=20,
+    params:
+        root=config["lvis"],
+    shell:
+        "rankdet prepare lvis --root {params.root:q} --out {output:q} 2>&1 | tee {log}"
