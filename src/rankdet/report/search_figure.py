@@ -44,7 +44,8 @@ def search_figure(found: dict) -> Figure:
             axes.set_title(f"{head} {function}" if len(heads) > 1 else function)
             axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
             axes.set_xlabel(_ARGUMENTS[function[0]])
-    figure.axes[-1].legend(fontsize=6.5, handlelength=2.2, loc="lower right")
+    lines, labels = figure.axes[-1].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=len(lines))
     return figure
 
 
@@ -66,4 +67,4 @@ def _rewards(axes: Axes, rounds: list[dict]) -> None:
     axes.set_xlabel("round")
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="lower right", ncols=2)
+    axes.legend(loc="best", ncols=2)
