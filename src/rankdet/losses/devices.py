@@ -29,7 +29,10 @@ def read_on_host(values: list[Tensor]) -> list[float]:
 def positions_of(mask: Tensor, count: int) -> Tensor:
     """Indices [count] where ``mask`` [n] is true; ``count`` is known, so nothing waits for it."""
     if is_accelerator(mask):
-        return torch.nonzero_static(mask, size=count).squeeze(1)
+        try:
+            return torch.nonzero_static(mask, size=count).squeeze(1)
+        except NotImplementedError:  # CUDA before torch 2.6: one more synchronisation
+            pass
     return torch.nonzero(mask).squeeze(1)
 
 

@@ -116,3 +116,12 @@ def test_the_watch_sees_what_the_cpu_path_does():
     assert "bincount" in seen
     assert "cumsum.default of floats" in seen
     assert "index_add_.default of floats" in seen
+
+
+def test_a_device_without_static_nonzero(as_accelerator, monkeypatch):
+    def missing(*args, **kwargs):
+        raise NotImplementedError
+
+    monkeypatch.setattr(torch, "nonzero_static", missing)
+    mask = torch.tensor([True, False, True])
+    assert devices.positions_of(mask, 2).tolist() == [0, 2]
