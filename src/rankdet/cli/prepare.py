@@ -13,6 +13,11 @@ prepare = typer.Typer(help="Prepare a data set and write its dataset.json.", no_
 app.add_typer(prepare, name="prepare")
 
 
+Sums = Annotated[
+    Path | None, typer.Option(help="Hashes of its files (`sha256sum`); default ROOT/SHA256SUMS.")
+]
+
+
 @prepare.command("digits")
 def prepare_digits(
     out: Annotated[Path, typer.Option(help="Folder to write the set into.")],
@@ -35,11 +40,12 @@ def prepare_coco(
     root: Annotated[Path, typer.Option(help="Folder with annotations/ and the image folders.")],
     out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
     name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "coco",
+    sums: Sums = None,
 ) -> None:
     """Check a folder in COCO layout and point to it; nothing is copied."""
     from rankdet.data.coco import prepare_coco as take_over
 
-    _tell(take_over(root, out, name), out)
+    _tell(take_over(root, out, name, sums=sums), out)
 
 
 @prepare.command("lvis")
@@ -49,11 +55,12 @@ def prepare_lvis(
     ],
     out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
     name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "lvis",
+    sums: Sums = None,
 ) -> None:
     """Check LVIS v1 annotations beside COCO's images and point to them; nothing is copied."""
     from rankdet.data.coco import prepare_coco as take_over
 
-    _tell(take_over(root, out, name, format="lvis"), out)
+    _tell(take_over(root, out, name, format="lvis", sums=sums), out)
 
 
 def _tell(manifest, path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from pathlib import Path
 
+from rankdet.data.folder_checks import check_annotations, check_images
 from rankdet.data.manifest import Manifest, Split
+from rankdet.data.sums import check_sums, read_sums
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
 
@@ -41,11 +42,15 @@ TODO = {
     "coco": "give the instances_*.json of the data set",
     "lvis": "give lvis_v1_*.json, unpacked from the LVIS v1 download",
 }
-SAMPLE = 200  # images of each split whose presence is checked; all of them if fewer
+SUMS = "SHA256SUMS"  # a list of hashes that a data set may bring along
 
 
 def prepare_coco(
-    root: str | Path, out: str | Path, name: str = "coco", format: str = "coco"
+    root: str | Path,
+    out: str | Path,
+    name: str = "coco",
+    format: str = "coco",
+    sums: str | Path | None = None,
 ) -> Manifest:
     """Check a COCO folder and write the manifest that points to it.
 
@@ -56,21 +61,27 @@ def prepare_coco(
         out: the ``dataset.json`` to write.
         name: stands in every result made from it.
         format: "coco" or "lvis"; the evaluation follows it.
+        sums: hashes that files of the folder must have, as `sha256sum` and `rankdet fetch` write
+            them; default ``SHA256SUMS`` of the folder, if there is one.
 
     Raises:
-        InputError: if a file is missing, is not of this format, or its images are not there.
+        InputError: if a file is missing, has changed, is not of this format, or is broken.
     """
     root = Path(root).expanduser().resolve()
     if not root.is_dir():
         raise InputError(
             "a folder in COCO layout", f"no folder {root}", "set its path in the config"
         )
+    known = root / SUMS if sums is None else Path(sums)
+    if sums is not None or known.is_file():
+        check_sums(root, read_sums(known), known.name)
     splits, classes = {}, {}
     for split in ("train", "val"):
         annotations, images = _find(root, split, format)
         content = read_json(annotations, f"a {format.upper()} instances file")
         classes[split] = check_instances(content, annotations, format)
-        _check_images(content["images"], images)
+        check_annotations(content, annotations)
+        check_images(content["images"], images)
         splits[split] = Split(
             annotations=str(annotations),
             images=str(images),
@@ -129,18 +140,3 @@ def _find(root: Path, split: str, format: str) -> tuple[Path, Path]:
         "none of them complete",
         "fetch the data set, or set its path in the config",
     )
-
-
-def _check_images(rows: list[dict], folder: Path) -> None:
-    """Look for the images; of a large split, for a fixed random sample of them."""
-    # LVIS v1 names images by their address only, of which the last two parts are folder and file.
-    names = [row.get("file_name") or "/".join(row["coco_url"].split("/")[-2:]) for row in rows]
-    if len(names) > SAMPLE:
-        names = random.Random(0).sample(names, SAMPLE)
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise InputError(
-            f"the images of the annotation file in {folder}",
-            f"{len(missing)} of {len(names)} looked for are missing, first {missing[0]}",
-            "complete the download, or correct the path",
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -64,6 +65,11 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
             f"{len(broken)} tensors with NaN or inf, first {broken[0]}",
             "lower the learning rate; the work directory keeps the earlier checkpoints",
         )
+    write_weights(state, target, meta)
+
+
+def write_weights(state: Mapping[str, torch.Tensor], target: str | Path, meta: dict) -> None:
+    """Write {"state_dict", "meta"} to ``target`` in one step, after reading it back."""
     with atomic_path(target) as part:
         torch.save({"state_dict": OrderedDict(state), "meta": meta}, part)
         torch.load(part, map_location="cpu", weights_only=True)

@@ -1,0 +1,191 @@
+"""`rankdet fetch`: data sets, backbones and published checkpoints, verified and resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankdet.cli.app import app
+from rankdet.errors import InputError
+
+if TYPE_CHECKING:
+    from rankdet.data.fetch.obtain import Place
+
+fetch = typer.Typer(
+    help="Fetch data, backbones and published checkpoints: verified, resumed after a break.",
+    no_args_is_help=True,
+)
+app.add_typer(fetch, name="fetch")
+
+Inbox = Annotated[Path, typer.Option(help="Where you put files that no program can get.")]
+Mirror = Annotated[
+    list[str] | None, typer.Option(help="Address of a folder to try first; repeatable.")
+]
+Connections = Annotated[int, typer.Option(min=1, max=16, help="Byte ranges at a time.")]
+Archives = Annotated[Path, typer.Option(help="Folder for the archives until they are unpacked.")]
+Keep = Annotated[bool, typer.Option(help="Keep the archives after they were unpacked.")]
+INBOX, ARCHIVES = Path("data/inbox"), Path("data/downloads")
+BACKBONES, CHECKPOINTS = Path("data/backbones"), Path("data/checkpoints")
+
+
+@fetch.command("coco")
+def coco(
+    into: Annotated[Path, typer.Option(help="Folder in COCO layout.")] = Path("data/coco"),
+    test: Annotated[bool, typer.Option(help="Also test2017, for the evaluation server.")] = False,
+    sums: Annotated[Path, typer.Option(help="Where the annotations' hashes are noted.")] = (
+        ARCHIVES / "coco.sha256"
+    ),
+    archives: Archives = ARCHIVES,
+    keep_archives: Keep = False,
+    inbox: Inbox = INBOX,
+    mirror: Mirror = None,
+    connections: Connections = 4,
+) -> None:
+    """Fetch COCO 2017: 118 287 + 5 000 images and their instances (19 GiB, unpacked 20)."""
+    from rankdet.data.fetch.data_sets import Folders, fetch_data_set
+    from rankdet.data.fetch.table import data_set
+
+    rows = [row for row in data_set("coco") if test or "test" not in row.name]
+    folders = Folders(into, archives, keep_archives)
+    fetch_data_set(rows, folders, _place(inbox, mirror, connections), sums)
+    typer.echo(f"{into} is complete: rankdet prepare coco --root {into} --sums {sums} --out ...")
+
+
+@fetch.command("lvis")
+def lvis(
+    into: Annotated[Path, typer.Option(help="COCO folder, whose images LVIS uses.")] = Path(
+        "data/coco"
+    ),
+    sums: Annotated[Path, typer.Option(help="Where the annotations' hashes are noted.")] = (
+        ARCHIVES / "lvis.sha256"
+    ),
+    archives: Archives = ARCHIVES,
+    keep_archives: Keep = False,
+    inbox: Inbox = INBOX,
+    mirror: Mirror = None,
+    connections: Connections = 4,
+) -> None:
+    """Fetch the LVIS v1 annotations; their images are those of COCO (`rankdet fetch coco`)."""
+    from rankdet.data.fetch.data_sets import Folders, fetch_data_set
+    from rankdet.data.fetch.table import data_set
+
+    folders = Folders(into, archives, keep_archives)
+    fetch_data_set(data_set("lvis"), folders, _place(inbox, mirror, connections), sums)
+    typer.echo(f"{into} is complete; its images are train2017 and val2017 of COCO")
+
+
+@fetch.command("cityscapes-help")
+def cityscapes_help(
+    into: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data/cityscapes"),
+    inbox: Inbox = INBOX,
+) -> None:
+    """Say how to get Cityscapes, which needs a login; verify and unpack what you got."""
+    from rankdet.data.fetch.cityscapes import take_over
+
+    typer.echo(take_over(into, _place(inbox, None, 1)))
+
+
+@fetch.command("backbone")
+def backbone(
+    names: Annotated[list[str], typer.Argument(help="Names or files of configs/downloads.csv.")],
+    into: Annotated[Path, typer.Option(help="Folder of the backbones.")] = BACKBONES,
+    inbox: Inbox = INBOX,
+    mirror: Mirror = None,
+    connections: Connections = 4,
+) -> None:
+    """Fetch ImageNet weights, e.g. `resnet50`; an unknown name lists the known ones."""
+    from rankdet.data.fetch.obtain import obtain
+    from rankdet.data.fetch.table import find_backbone
+    from rankdet.data.fetch.weights import check_backbone
+
+    place = _place(inbox, mirror, connections)
+    for row in [find_backbone(name) for name in names]:
+        sha256 = obtain(row, into / row.file, place, check_backbone)
+        typer.echo(f"{into / row.file}: sha256 {sha256}")
+
+
+@fetch.command("checkpoint")
+def checkpoint(
+    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
+    into: Annotated[Path, typer.Option(help="Folder of the official files.")] = CHECKPOINTS,
+    status: Annotated[
+        Path | None,
+        typer.Option(help="JSON to write: available, or missing and why; then missing is no error"),
+    ] = None,
+    inbox: Inbox = INBOX,
+    mirror: Mirror = None,
+    connections: Connections = 4,
+) -> None:
+    """Fetch the official trained model of an entry and check that it fits the entry here."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.data.fetch.obtain import Unreachable
+    from rankdet.files import write_json
+
+    row = load_catalogue()[entry]
+    try:
+        found = _checkpoint(row, into / f"{entry}.pth", _place(inbox, mirror, connections))
+    except Unreachable:
+        raise  # another run may get it: no answer yet
+    except InputError as error:
+        if status is None:
+            raise
+        found = {"entry": entry, "state": "missing", "reason": error.got, "todo": error.todo}
+    if status is not None:
+        write_json(status, found)
+    typer.echo(f"{entry}: {found['state']}, {found.get('reason') or found.get('file')}")
+
+
+@fetch.command("all")
+def everything(
+    inbox: Inbox = INBOX,
+    mirror: Mirror = None,
+    connections: Connections = 4,
+) -> None:
+    """Fetch COCO, LVIS, every backbone and every published checkpoint; say what did not come."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.data.fetch.table import backbone_of, published_model
+
+    common = {"inbox": inbox, "mirror": mirror, "connections": connections}
+    entries = list(load_catalogue())
+    files = sorted({row.file for entry in entries if (row := backbone_of(entry))})
+    models = [entry.entry_id for entry in entries if not isinstance(published_model(entry), str)]
+    steps = [("COCO", lambda: coco(**common)), ("LVIS", lambda: lvis(**common))]
+    steps += [(file, lambda file=file: backbone([file], **common)) for file in files]
+    steps += [(name, lambda name=name: checkpoint(name, **common)) for name in models]
+    failures = []
+    for name, step in steps:
+        try:
+            step()
+        except InputError as error:
+            failures.append(f"{name}: {error}")
+            typer.echo(failures[-1], err=True)
+    if failures:
+        first = f"{len(failures)} missing, first {failures[0]}"
+        raise InputError(f"all {len(steps)} parts", first, "repeat: what is here stays")
+
+
+def _place(inbox: Path, mirrors: list[str] | None, connections: int) -> Place:
+    from rankdet.data.fetch.obtain import Place
+    from rankdet.data.fetch.transfer import Settings
+
+    return Place(inbox, tuple(mirrors or ()), Settings(connections=connections))
+
+
+def _checkpoint(entry, target: Path, place: Place) -> dict:
+    from rankdet.data.fetch.obtain import obtain
+    from rankdet.data.fetch.table import published_model
+
+    row = published_model(entry)
+    if isinstance(row, str):
+        raise InputError(f"a published model of {entry.entry_id}", row, "train it: rankdet train")
+
+    def fits(path: Path) -> None:
+        from rankdet.training.convert import read_official
+
+        read_official(entry.entry_id, path)
+
+    sha256 = obtain(row, target, place, fits)
+    found = {"entry": entry.entry_id, "state": "available", "file": str(target), "sha256": sha256}
+    return {**found, "url": row.addresses[0], "repository": row.source}

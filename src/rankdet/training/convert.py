@@ -1,0 +1,120 @@
+"""Official trained models to ours: tensors under our names, checked against our model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+
+from rankdet.data.fetch.verify import hashes
+from rankdet.data.fetch.weights import load_tensors
+from rankdet.data.manifest import Manifest
+from rankdet.errors import InputError
+from rankdet.files import write_json
+from rankdet.losses import SelfBalance
+from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
+from rankdet.training import provenance
+from rankdet.training.build import build_model
+from rankdet.training.checkpoints import write_weights
+
+# Of torch.nn.DataParallel: the AP-Loss code base saved its models inside one.
+WRAPPER = "module."
+SHOWN = 3  # names in a message
+
+
+def convert(entry_id: str, source: Path, out: Path, data: Manifest | None = None) -> dict:
+    """Write the official model of an entry as a checkpoint of ours, and ``run.json`` beside it.
+
+    Args:
+        entry_id: an id of the catalogue.
+        source: the official file (mmdetection 1 or 2, or the AP-Loss code base).
+        out: the checkpoint, as `rankdet predict` reads it.
+        data: the data set it will be evaluated on; its name stands beside the result.
+
+    Returns:
+        The content of ``run.json``.
+
+    Raises:
+        InputError: if the file is not readable without running code, or is of another model.
+    """
+    state = read_official(entry_id, source)
+    sha256 = hashes(source)[0]
+    record = {
+        "entry": entry_id,
+        "preset": "published",
+        "weights": {"file": source.name, "sha256": sha256, "tensors": len(state)},
+        "machine": provenance.machine(),
+        "versions": provenance.versions(),
+        "git": provenance.code_state(),
+    }
+    if data is not None:
+        record["data"] = {"name": data.name, "val_sha256": data.val.sha256}
+    write_weights(state, out, {"entry": entry_id, "preset": "published", "source_sha256": sha256})
+    write_json(out.parent / "run.json", record)
+    return record
+
+
+def read_official(entry_id: str, source: Path) -> dict[str, torch.Tensor]:
+    """Return the official tensors under our names: none missing, none left over, same shapes.
+
+    Raises:
+        InputError: naming the file and the first tensors that do not fit.
+    """
+    official = _unwrapped(load_tensors(source))
+    model = build_model(entry_id)
+    renaming = RENAMING.get(type(model).__name__, ())
+    state, missing = {}, []
+    for name, ours in model.state_dict().items():
+        if OWN_STATE in name:
+            continue
+        theirs = official.pop(official_name(name, renaming).removeprefix(WRAPPER), None)
+        if theirs is None:
+            missing.append(official_name(name, renaming))
+        else:
+            state[name] = _fitting(source, name, theirs, ours)
+    if missing or official:
+        raise InputError(
+            f"the official model of {entry_id}",
+            f"{source} without {_some(missing)} and with {_some(official)} besides",
+            "check that the file is of this row",
+        )
+    state |= _own_state(model)
+    # The proof, and no second copy of the weights: a model without memory takes them over.
+    model.load_state_dict(state, strict=True, assign=True)
+    return state
+
+
+def _unwrapped(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(WRAPPER): value for name, value in state.items()}
+
+
+def _fitting(source: Path, name: str, theirs: torch.Tensor, ours: torch.Tensor) -> torch.Tensor:
+    if theirs.shape != ours.shape:
+        raise InputError(
+            f"{name} of shape {tuple(ours.shape)}",
+            f"{tuple(theirs.shape)} in {source}",
+            "check that the file is of this row, and its number of classes",
+        )
+    # The sum is NaN or inf if one number is, and needs no second tensor of that size.
+    if theirs.is_floating_point() and not theirs.sum().isfinite():
+        raise InputError("finite weights", f"NaN or inf in {name} of {source}", "get it again")
+    return theirs.to(ours.dtype)
+
+
+def _own_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state that only our models have; a test does not read it."""
+    return {
+        f"{place}.{name}": value
+        for place, module in model.named_modules()
+        if isinstance(module, SelfBalance)
+        for name, value in SelfBalance(module.period).state_dict().items()
+    }
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    if not names:
+        return "nothing"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
