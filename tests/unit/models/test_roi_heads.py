@@ -66,6 +66,19 @@ def test_an_image_without_objects_still_ranks_its_negatives(kind):
     assert (features[0][1] != 0).any()
 
 
+@pytest.mark.parametrize("kind", ["rank_sort", "mask"])
+def test_positives_whose_boxes_all_miss_are_no_positives(kind):
+    """Targets are IoUs; where all are 0 the official code stops, here nothing is learnt."""
+    head = build(kind)
+    regression = head.bbox_head.fc_reg
+    torch.nn.init.zeros_(regression.weight)
+    thirty_widths_off = torch.tensor([300.0, 300.0, 0.0, 0.0]).repeat(CLASSES)
+    regression.bias.data.copy_(thirty_widths_off)
+    found, features, _ = losses(head, batch(2))
+    assert all(value == 0 for value in found.values())
+    assert all((gradient == 0).all() for gradient in features)
+
+
 @pytest.mark.parametrize("kind", ["mask", "cascade"])
 def test_every_other_loss_has_the_value_of_rank_plus_sort(kind):
     found, _, _ = losses(build(kind), batch(2))
