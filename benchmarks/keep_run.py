@@ -56,7 +56,7 @@ def page(preset: str, source: Path, records: list[dict], seconds: float | None) 
         metrics = json.loads((source / record["entry"] / "metrics.json").read_text())
         numbers = metrics.get("bbox") or metrics["segm"]
         cells = [f"{numbers[name]:.3f}" for name in ("AP", "AP50", "oLRP")]
-        cells += [str(record["iterations"]), f"{record['seconds']:.0f}"]
+        cells += [str(record["iterations"]), f"{record['seconds']:.0f}", str(record["git"])]
         lines.append(f"| {record['entry']} | " + " | ".join(cells) + " |")
     lines += [
         "",
@@ -64,7 +64,7 @@ def page(preset: str, source: Path, records: list[dict], seconds: float | None) 
         f"GPU {machine['gpu'] or 'none'}; each training on {first['threads']} thread(s), as many "
         "beside each other as there are cores.",
         "Versions: " + ", ".join(f"{name} {found}" for name, found in versions.items()) + ".",
-        f"Seed {first['seed']}, data {first['data']['name']}, code {first['git']}.",
+        f"Seed {first['seed']}, data {first['data']['name']}.",
     ]
     return "\n".join(lines) + "\n"
 
