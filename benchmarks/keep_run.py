@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset")
     parser.add_argument("--seconds", type=float, help="wall time of the whole workflow run")
+    parser.add_argument("--note", default="", help="what a reader must know of this run")
     options = parser.parse_args()
     source = Path("results") / options.preset
     target = Path("results/reference") / options.preset
@@ -37,17 +38,19 @@ def main() -> None:
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name)
     records = [json.loads(run.read_text()) for run in runs]
-    (target / "README.md").write_text(page(options.preset, source, records, options.seconds))
+    (target / "README.md").write_text(page(options, source, records))
     print(f"{target}: {len(runs)} runs")
 
 
-def page(preset: str, source: Path, records: list[dict], seconds: float | None) -> str:
+def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
     """Return the README: one line a run, then machine and versions."""
     first = records[0]
     machine, versions = first["machine"], first["versions"]
-    lines = [f"# Preset {preset}: what was measured", ""]
-    if seconds:
-        lines += [f"The whole workflow took {seconds / 60:.1f} minutes.", ""]
+    lines = [f"# Preset {options.preset}: what was measured", ""]
+    if options.seconds:
+        lines += [f"The whole workflow took {options.seconds / 60:.1f} minutes.", ""]
+    if options.note:
+        lines += [options.note, ""]
     lines += [
         "| entry | AP | AP50 | oLRP | iterations | training, s |",
         "|---|---|---|---|---|---|",
@@ -55,7 +58,7 @@ def page(preset: str, source: Path, records: list[dict], seconds: float | None) 
     for record in records:
         metrics = json.loads((source / record["entry"] / "metrics.json").read_text())
         numbers = metrics.get("bbox") or metrics["segm"]
-        cells = [f"{numbers[name]:.3f}" for name in ("AP", "AP50", "oLRP")]
+        cells = [f"{numbers[name]:.4f}" for name in ("AP", "AP50", "oLRP")]
         cells += [str(record["iterations"]), f"{record['seconds']:.0f}", str(record["git"])]
         lines.append(f"| {record['entry']} | " + " | ".join(cells) + " |")
     lines += [
