@@ -211,7 +211,10 @@ def test_a_fetch_killed_20_times_resumes_and_ends_identical(server, tmp_path):
         until = server.sent + rng.uniform(0.1, 1.5) * size / 20
         process = context.Process(target=fetch_small, args=(rows, killed))
         process.start()
-        while process.is_alive() and server.sent < until:
+        # Each second kill waits for a transfer under way: on a busy machine the reader lags.
+        while process.is_alive() and (
+            server.sent < until or (kills % 2 and not any(killed.rglob("*part.json")))
+        ):
             time.sleep(0.001)
         if not process.is_alive():  # it came to its end: begin anew, with the next of the 20
             shutil.rmtree(killed)
@@ -228,7 +231,7 @@ def test_a_fetch_killed_20_times_resumes_and_ends_identical(server, tmp_path):
             assert not done.exists() or done.read_bytes() == server.files[row.file].content
         images = killed / "coco" / "val2017"
         assert not images.exists() or len(list(images.iterdir())) == 40
-    assert len(phases) > 1
+    assert any(phases), "no kill met a transfer under way"
     for row in rows:
         server.files[row.file].delay = 0.0
     fetch_small(rows, killed)
