@@ -120,7 +120,9 @@ def _plot(folder: Path, rows: list[dict]) -> None:
                         markersize=4,
                         label=f"{way}, {distribution}",
                     )
-        sizes = [row for row in rows if (row["loss"], row["distribution"]) == (loss, "normal")]
+        sizes = [
+            row for row in rows if (row["loss"], row["distribution"]) == (loss, "trained-like")
+        ]
         labels = [f"{row['P']:,}\n{row['N']:,}".replace(",", " ") for row in sizes]
         axis.set(title=loss, yscale="log", xlabel="positives / negatives")
         axis.set_xticks(range(len(labels)), labels, fontsize=7)
