@@ -1,9 +1,12 @@
 """Every row's config under preset paper against the official run, field by field."""
 
+from fnmatch import filter as filter_names
+
 import pytest
 
 from rankdet.catalogue import Entry
 from rankdet.training.facts import FIELDS
+from rankdet.training.facts.behaviours import behaviours
 from rankdet.training.shrink import nodes
 from tests.parity.rows import EXPLAINED, MULTI_STAGE, ONE_STAGE, WITH_CONFIG, by_id, found, paper
 
@@ -58,3 +61,12 @@ def test_every_explanation_is_needed():
     idle = [line for line in EXPLAINED if not any(line.fits(*value) for value in values)]
     assert not idle
     assert all(len(line.reason) > 20 for line in EXPLAINED)
+
+
+def test_every_behaviour_is_of_a_row():
+    names = [entry.entry_id for entry in WITH_CONFIG]
+    lines = behaviours()
+    assert lines
+    assert not [line for line in lines if not any(map(line.is_about, names))]
+    patterns = {pattern for line in lines for pattern in line.entries.split()}
+    assert not [pattern for pattern in patterns if not filter_names(names, pattern)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +15,8 @@ from rankdet.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rankdet.catalogue import Catalogue, State, Table
+    from rankdet.catalogue import Catalogue, Entry, State, Table
+    from rankdet.report.run_here import RunHere
 
 Results = Annotated[Path, typer.Option("--results", help="Folder with <preset>/<entry>/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -55,7 +58,10 @@ def show_command(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show one entry: published figures, facts of the official run with their source, notes."""
+    """Show one entry: published figures, every setting and its source, what differs here.
+
+    The settings of the run here need mmdet; without it the official ones are shown.
+    """
     from rankdet.catalogue import load_catalogue
     from rankdet.report.entry_page import entry_page
 
@@ -63,6 +69,7 @@ def show_command(
     entry = catalogue[entry_id]
     published = catalogue.published(entry_id)
     state = _state(catalogue, entry_id, results)
+    here = _run_here(entry) if state.has_config else None
     if as_json:
         facts = entry.model_dump(mode="json", exclude={"status"})
         figures = [value.model_dump(exclude={"entry_id"}) for value in published]
@@ -72,11 +79,22 @@ def show_command(
             "pool_images": entry.pool_images,
             "status": state.label,
             "published": figures,
+            "here": here and dict(here.settings),
+            "differences": here and [asdict(each) for each in here.deviations],
         }
         typer.echo(json.dumps(document, indent=2))
     else:
         heading = catalogue.table(entry.table_slug).heading
-        _console().print(entry_page(entry, heading, published, state))
+        _console().print(entry_page(entry, heading, published, state, here))
+
+
+def _run_here(entry: Entry) -> RunHere | None:
+    """Return settings and deviations of the run here; None without mmdet."""
+    if find_spec("mmdet") is None:
+        return None
+    from rankdet.training.facts.here import run_here
+
+    return run_here(entry)
 
 
 def _select(catalogue: Catalogue, slug: str | None, paper: str | None) -> list[Table]:

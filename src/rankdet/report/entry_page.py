@@ -8,6 +8,7 @@ from rich.text import Text
 
 from rankdet.catalogue import Entry, PublishedValue, State
 from rankdet.report.listing import state_text
+from rankdet.report.run_here import RunHere, deviations_view
 
 # Groups of facts; the keys of `verified` whose name starts with one of the prefixes tell where
 # the group was read. An `all_hyperparameters` in `verified` stands for every group.
@@ -59,9 +60,16 @@ def source_of(entry: Entry, prefixes: tuple[str, ...]) -> str:
 
 
 def entry_page(
-    entry: Entry, heading: str, published: tuple[PublishedValue, ...], state: State
+    entry: Entry,
+    heading: str,
+    published: tuple[PublishedValue, ...],
+    state: State,
+    here: RunHere | None = None,
 ) -> RenderableType:
-    """Return everything the catalogue knows about ``entry``; ``heading`` is its table's."""
+    """Return everything the catalogue knows about ``entry``; ``heading`` is its table's.
+
+    ``here`` adds the settings of its config, and what differs from the official run.
+    """
     head = Text.assemble(
         (f"{entry.entry_id}\n", "bold"),
         f"{entry.row_label} — {heading} [{entry.table_slug}]\n{entry.paper}\nstatus: ",
@@ -73,7 +81,9 @@ def entry_page(
     if entry.has_official_config:
         official = f"{entry.official_repo} {entry.official_config} @ {entry.repo_commit[:8]}"
     head.append(f"\nofficial config: {official or 'none is public'}")
-    parts: list[RenderableType] = [head, _published(published), _facts(entry)]
+    parts: list[RenderableType] = [head, _published(published), _facts(entry, here)]
+    if here is not None:
+        parts.append(deviations_view(here))
     if entry.notes.strip():
         parts.append(Text.assemble(("\nnotes  ", "bold"), entry.notes.strip()))
     return Group(*parts)
@@ -106,16 +116,18 @@ def _published(published: tuple[PublishedValue, ...]) -> RenderableType:
     return view
 
 
-def _facts(entry: Entry) -> RichTable:
-    view = _plain("facts of the official run, and where they were read")
+def _facts(entry: Entry, here: RunHere | None) -> RichTable:
+    view = _plain("facts of the official run, where they were read, and the settings here")
     view.add_column("fact")
-    view.add_column("value", overflow="fold")
+    view.add_column("official", overflow="fold")
+    view.add_column("here", overflow="fold")
     view.add_column("source", overflow="fold", min_width=14)
     for group, (prefixes, fields) in GROUPS.items():
-        view.add_row(Text(group, "italic"), "", source_of(entry, prefixes))
+        view.add_row(Text(group, "italic"), "", "", source_of(entry, prefixes))
         for field in fields:
             value = getattr(entry, field)
-            if value not in (None, ""):
-                shown = f"{value:g}" if isinstance(value, float) else str(value)
-                view.add_row(f"  {field}", Text(shown), "")
+            setting = here.shown(field) if here else ""
+            if value not in (None, "") or setting not in ("", "same"):
+                shown = f"{value:g}" if isinstance(value, float) else str(value or "none")
+                view.add_row(f"  {field}", Text(shown), Text(setting), "")
     return view

@@ -54,12 +54,17 @@ class Explanation:
 
 
 def explanations() -> list[Explanation]:
-    """Read the explained differences, ``differences.csv`` beside the catalogue; none without it."""
-    path = configs_dir() / "differences.csv"
+    """Read the explained differences, ``differences.csv`` beside the catalogue."""
+    return [Explanation(**row) for row in read_table("differences.csv")]
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """Return the rows of a table beside the catalogue; none without it."""
+    path = configs_dir() / name
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as stream:
-        return [Explanation(**row) for row in csv.DictReader(stream)]
+        return list(csv.DictReader(stream))
 
 
 def differences(entry: Entry, config: Config, explained: list[Explanation]) -> list[Difference]:
