@@ -8,6 +8,7 @@ the contestants take turns: so other work on the machine counts little, and for 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,14 @@ def seconds(run, inputs) -> float:
     return time.thread_time() - start
 
 
+def memory(loss: str, way: str, distribution: str, positives: int, negatives: int) -> float:
+    """Peak memory beyond the inputs, in arrays of N float64."""
+    arguments = [loss, way, distribution, str(positives), str(negatives)]
+    command = [sys.executable, "-m", "benchmarks.losses_memory", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
 def measure(loss: str, distribution: str, positives: int, negatives: int, loop: bool) -> dict:
     """One row: medians per contestant."""
     inputs = problem(distribution, positives, negatives)
@@ -43,36 +52,36 @@ def measure(loss: str, distribution: str, positives: int, negatives: int, loop: 
             if way != "loop" or each < of_loop:
                 times.append(seconds(CONTESTANTS[loss][way], inputs))
     row = {"loss": loss, "distribution": distribution, "P": positives, "N": negatives}
-    return row | {way: 1000 * statistics.median(times) for way, times in taken.items()}
-
-
-def memory(loss: str, way: str, distribution: str, positives: int, negatives: int) -> float:
-    """Peak memory beyond the inputs, in arrays of N float64."""
-    arguments = [loss, way, distribution, str(positives), str(negatives)]
-    command = [sys.executable, "-m", "benchmarks.losses_memory", *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    row |= {way: 1000 * statistics.median(times) for way, times in taken.items()}
+    for way in taken:
+        if way != "loop" and negatives >= 1_000_000:
+            row[f"{way} memory"] = memory(loss, way, distribution, positives, negatives)
+    return row
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the report")
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="only the first sizes")
+    parser.add_argument("--keep", type=Path, help="file of rows; a stopped run goes on from it")
     parser.add_argument("--no-long-loop", action="store_true", help="no loop at the last size")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
+    if options.keep and options.keep.exists():
+        rows = [json.loads(line) for line in options.keep.read_text().splitlines()]
+    known = {(row["loss"], row["distribution"], row["N"]) for row in rows}
     for positives, negatives in SIZES[: options.sizes]:
         for distribution in DISTRIBUTIONS:
-            for loss, ways in CONTESTANTS.items():
+            for loss in CONTESTANTS:
+                if (loss, distribution, negatives) in known:
+                    continue
                 loop = not (options.no_long_loop and negatives > 10_000_000)
-                row = measure(loss, distribution, positives, negatives, loop)
-                for way in ways:
-                    if way != "loop" and negatives >= 1_000_000:
-                        peak = memory(loss, way, distribution, positives, negatives)
-                        row[f"{way} memory"] = peak
-                rows.append(row)
-                print(row, flush=True)
+                rows.append(measure(loss, distribution, positives, negatives, loop))
+                print(rows[-1], flush=True)
+                if options.keep:
+                    with options.keep.open("a") as stream:
+                        stream.write(json.dumps(rows[-1]) + "\n")
     write_report(options.out, rows)
     missed = floors_missed(rows)
     for each in missed:
