@@ -12,7 +12,6 @@ WIDTH = 64  # channels of the neck and of every head
 FC_WIDTH = 256  # width of the fully connected layers of an RoI head
 PROPOSALS = 60  # per image, from the RPN to the RoI head
 CONVOLUTIONS = 2  # convolutions in each tower of a dense head
-GRID_SIDE = 512  # pixels of the images that SOLO's grids were made for, at the least
 
 
 def nodes(config: ConfigDict) -> Iterator[ConfigDict]:
@@ -95,13 +94,14 @@ def _narrow(node: ConfigDict) -> None:
 
 
 def fit_grids(model: ConfigDict, side: int) -> None:
-    """Give SOLO's grids as many cells as images of ``side`` pixels hold at the usual cell size.
+    """Give SOLO's grids no more cells than their feature maps of such images have places.
 
     Objects keep their level: the scale ranges are in pixels, and so are the strides.
     """
     for node in nodes(model):
-        if "num_grids" in node and side < GRID_SIDE:
-            node.num_grids = [math.ceil(cells * side / GRID_SIDE) for cells in node.num_grids]
+        if "num_grids" in node:
+            places = (math.ceil(side / stride) for stride in node.strides)
+            node.num_grids = [min(pair) for pair in zip(node.num_grids, places, strict=True)]
 
 
 def set_classes(model: ConfigDict, count: int) -> None:

@@ -125,10 +125,10 @@ def test_what_the_detections_are_measured_by(digits):
     assert catalogue["rs_yolact_r50"].iou_types == ("bbox", "segm")
 
 
-def test_grids_follow_the_side_and_objects_keep_their_level(digits):
+def test_grids_fit_their_feature_maps_and_objects_keep_their_level(digits):
     own = load_config("rs_solov2_r101").model.mask_head
     demo = resolve("rs_solov2_r101", get_preset("demo"), digits).model.mask_head
-    assert own.num_grids == [40, 36, 24, 16, 12] and demo.num_grids == [10, 9, 6, 4, 3]
+    assert own.num_grids == [40, 36, 24, 16, 12] and demo.num_grids == [16, 16, 8, 4, 4]
     assert own.scale_ranges == demo.scale_ranges
 
 

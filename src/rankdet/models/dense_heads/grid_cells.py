@@ -64,6 +64,8 @@ def assign_cells(
     root = sides.prod(1).sqrt()
     chosen = (root >= scale_range[0]) & (root <= scale_range[1]) & masks.flatten(1).any(1)
     objects = chosen.nonzero().squeeze(1)
+    if not len(objects):
+        return GridCells(objects, objects)
     height, width = size
     # Cells along x, y per pixel.
     extent = boxes.new_tensor([width, height], dtype=torch.float64)
@@ -80,7 +82,5 @@ def assign_cells(
     # (n, grid, 2): whether column, row `place` is claimed.
     inside = (place[None, :, None] >= first[:, None]) & (place[None, :, None] <= last[:, None])
     claims = (inside[:, :, 1, None] & inside[:, None, :, 0]).flatten(1)
-    if not len(objects):
-        return GridCells(objects, objects)
     cells = claims.any(0).nonzero().squeeze(1)
     return GridCells(cells, objects[claims[:, cells].long().argmax(0)])

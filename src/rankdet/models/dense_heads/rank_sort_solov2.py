@@ -122,20 +122,22 @@ class RankSortSOLOV2Head(SOLOV2Head):
 
     def _image_positives(self, image, instances, kernel_preds, mask_feat) -> list[_Positives]:
         size = tuple(mask_feat.shape[-2:])
+        levels = self.targets(instances, size)
+        kernels = [
+            level[image].flatten(1)[:, found.cells]
+            for level, found in zip(kernel_preds, levels, strict=True)
+        ]
+        masks = self._masks(mask_feat, torch.cat(kernels, 1)).float()
         # On the host, where the masks are: at full size they would fill a GPU.
         small = instances.masks.resize(size, interpolation="bilinear")
         mask_targets = small.to_tensor(dtype=torch.float32, device=mask_feat.device)
-        found = []
-        for level, positives in enumerate(self.targets(instances, size)):
-            cells = positives.cells
-            kernels = kernel_preds[level][image].flatten(1)[:, cells]
-            masks = self._masks(mask_feat, kernels).float()
-            errors = self.loss_mask(
-                masks, mask_targets[positives.objects], reduction_override="none"
-            )
-            labels = instances.labels[positives.objects]
-            found.append(_Positives(cells, labels, errors, positives.object_order()))
-        return found
+        objects = torch.cat([found.objects for found in levels])
+        errors = self.loss_mask(masks, mask_targets[objects], reduction_override="none")
+        parts = errors.split([len(found.cells) for found in levels])
+        return [
+            _Positives(found.cells, instances.labels[found.objects], part, found.object_order())
+            for found, part in zip(levels, parts, strict=True)
+        ]
 
     def _masks(self, mask_feat: Tensor, kernels: Tensor) -> Tensor:
         """Return mask logits (P, h, w) of a mask map (E, h, w) and kernels (K, P)."""
