@@ -15,6 +15,8 @@ container: "docker://rankdet:latest"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch_plan.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
@@ -32,6 +34,12 @@ rule all:
     default_target: True
     input:
         everything("paper"),
+
+
+# Every table; with `--config weights=published` of the official trained models.
+rule tables:
+    input:
+        tables_and_metrics,
 
 
 rule demo:

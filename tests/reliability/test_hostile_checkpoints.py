@@ -134,7 +134,7 @@ def test_a_backbone_is_recognised(tmp_path):
     path = tmp_path / "a.pth"
     torch.save({"conv1.weight": torch.ones(2), "fc.weight": torch.ones(2)}, path)
     check_backbone(path)
-    torch.save({"backbone.conv1.weight": torch.ones(2)}, path)
+    torch.save({"layer1.conv1.weight": torch.ones(2)}, path)
     with pytest.raises(InputError, match=r"conv1\.weight"):
         check_backbone(path)
     torch.save({"conv1.weight": torch.tensor([1.0, float("nan")])}, path)

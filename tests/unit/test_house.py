@@ -96,8 +96,8 @@ def test_files_are_short():
 RULES = [
     (path.name, rule)
     for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
-    for rule in re.split(r"\n(?=rule )", path.read_text())
-    if rule.startswith("rule ")
+    for rule in re.split(r"\n(?=rule |checkpoint )", path.read_text())
+    if rule.startswith(("rule ", "checkpoint "))
 ]
 
 

@@ -8,7 +8,10 @@ from rankdet.errors import InputError, nearest
 
 # The workflow's own configs, also for the commands that the rules call.
 CATALOGUE = load_catalogue("configs")
-shell.prefix(f"export RANKDET_CONFIGS={shlex.quote(os.path.abspath('configs'))}; ")
+EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
+if config["mirrors"]:
+    EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
+shell.prefix("".join(f"export {name}={shlex.quote(text)}; " for name, text in EXPORTS.items()))
 for settings in config["presets"].values():
     for entry in settings.get("entries", []) + settings.get("more_entries", []):
         CATALOGUE[entry]
@@ -81,9 +84,25 @@ def iou_options(wildcards):
 
 
 def artefacts(wildcards, name, entries=None):
-    """Return the file ``name`` of each entry, by default of all that the preset runs."""
+    """Return the file ``name`` of each entry, by default of all that the preset runs.
+
+    Of published weights that are missing it is the file that says why.
+    """
+    group = getattr(wildcards, "table", "all")
     entries = entries_of(wildcards) if entries is None else entries
-    return [f"results/{wildcards.preset}/{entry}/{name}" for entry in entries]
+    there = published_models(group) if wildcards.preset == "published" else entries
+    return [
+        f"results/{wildcards.preset}/{entry}/{name if entry in there else 'weights.json'}"
+        for entry in entries
+    ]
+
+
+def tables_and_metrics(wildcards):
+    """Return every table of trained or of published weights, as the config has it."""
+    preset = "published" if config["weights"] == "published" else "paper"
+    own = SimpleNamespace(preset=preset)
+    tables = [f"results/{preset}/tables/{table}.md" for table in tables_of(own)]
+    return artefacts(own, "metrics.json") + tables
 
 
 def everything(preset):

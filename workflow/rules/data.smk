@@ -48,6 +48,8 @@ rule digits_tiny:
 
 
 rule coco_folder:
+    input:
+        sums=fetched,
     output:
         "data/prepared/{name}/dataset.json",
     log:
@@ -61,12 +63,15 @@ rule coco_folder:
         runtime=20,
     params:
         root=lambda wildcards: config[wildcards.name],
+        sums=lambda wildcards, input: f"--sums {input.sums}" if input.sums else "",
     shell:
-        "rankdet prepare coco --root {params.root:q} --name {wildcards.name}"
+        "rankdet prepare coco --root {params.root:q} --name {wildcards.name} {params.sums}"
         " --out {output:q} 2>&1 | tee {log}"
 
 
 rule lvis_folder:
+    input:
+        sums=fetched_lvis,
     output:
         "data/prepared/lvis/dataset.json",
     log:
@@ -78,5 +83,6 @@ rule lvis_folder:
         runtime=20,
     params:
         root=config["lvis"],
+        sums=lambda wildcards, input: f"--sums {input.sums[0]}" if input.sums else "",
     shell:
-        "rankdet prepare lvis --root {params.root:q} --out {output:q} 2>&1 | tee {log}"
+        "rankdet prepare lvis --root {params.root:q} {params.sums} --out {output:q} 2>&1 | tee {log}"

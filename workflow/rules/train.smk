@@ -4,6 +4,7 @@ rule train:
     input:
         data=dataset,
         config=entry_config,
+        weights=start_weights,
     output:
         checkpoint="results/{preset}/{entry}/checkpoint.pth",
         record="results/{preset}/{entry}/training.jsonl",

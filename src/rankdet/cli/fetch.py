@@ -21,7 +21,8 @@ app.add_typer(fetch, name="fetch")
 
 Inbox = Annotated[Path, typer.Option(help="Where you put files that no program can get.")]
 Mirror = Annotated[
-    list[str] | None, typer.Option(help="Address of a folder to try first; repeatable.")
+    list[str] | None,
+    typer.Option(help="Address of a folder to try first; repeat it.", envvar="RANKDET_MIRRORS"),
 ]
 Connections = Annotated[int, typer.Option(min=1, max=16, help="Byte ranges at a time.")]
 Archives = Annotated[Path, typer.Option(help="Folder for the archives until they are unpacked.")]
@@ -135,6 +136,22 @@ def checkpoint(
     if status is not None:
         write_json(status, found)
     typer.echo(f"{entry}: {found['state']}, {found.get('reason') or found.get('file')}")
+
+
+@fetch.command("status")
+def status_command(
+    statuses: Annotated[list[Path], typer.Argument(help="Written with --status, one a model.")],
+    out: Annotated[Path, typer.Option(help="JSON to write: available and missing models.")],
+) -> None:
+    """Gather which published models are available."""
+    from rankdet.files import read_json, write_json
+
+    found: dict[str, list] = {"available": [], "missing": []}
+    for path in statuses:
+        status = read_json(path, "a status of `rankdet fetch checkpoint`")
+        found[status["state"]].append(status)
+    write_json(out, found)
+    typer.echo(", ".join(f"{len(models)} {state}" for state, models in found.items()))
 
 
 @fetch.command("all")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 report = typer.Typer(help="Tables, figures and pages from results/<preset>/.", no_args_is_help=True)
 app.add_typer(report, name="report")
 
-Preset = Annotated[str, typer.Option("--preset", help="paper, mini, demo or smoke.")]
+Preset = Annotated[str, typer.Option("--preset", help="paper, published, mini, demo or smoke.")]
 Results = Annotated[
     Path | None, typer.Option("--results", help="Folder of the preset; default results/<preset>.")
 ]
@@ -146,11 +146,15 @@ def _tables(catalogue: Catalogue, slug: str | None, entries: str | None) -> list
 
 def _states(catalogue: Catalogue, folder: Path) -> dict[str, State]:
     """Return how far each entry is, measured or not in the preset at hand and its neighbours."""
-    from rankdet.catalogue import entry_state
+    from dataclasses import replace
 
-    return {
-        entry.entry_id: entry_state(
-            entry, folder.parent, has_figures=bool(catalogue.published(entry.entry_id))
-        )
-        for entry in catalogue
-    }
+    from rankdet.catalogue import entry_state
+    from rankdet.report.results import why_missing
+
+    states = {}
+    for entry in catalogue:
+        figures = bool(catalogue.published(entry.entry_id))
+        state = entry_state(entry, folder.parent, has_figures=figures)
+        reason = why_missing(folder, entry.entry_id)
+        states[entry.entry_id] = replace(state, label=f"missing: {reason}") if reason else state
+    return states

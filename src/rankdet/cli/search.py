@@ -69,28 +69,38 @@ def sample_command(
 ) -> None:
     """Draw a sample, train a proxy with it and write its reward; a finished one is kept."""
     from rankdet.data.manifest import load_manifest
+    from rankdet.files import write_json
     from rankdet.search.rounds import finished, heads_of, read_state, write_sample
 
     current = read_state(state)
     plan, label = current.plan, f"round {current.turn} sample {index}"
-    kept = finished(out, current, index)
+    # The work directory keeps a copy: Snakemake deletes an output that was complete when it was
+    # killed before it knew.
+    copy = work_dir / "sample.json"
+    kept = finished(out, current, index) or finished(copy, current, index)
     if kept is not None:
+        write_json(out, kept)
         typer.echo(f"{plan.name} {label}: reward {kept['reward']:.4f}, finished before")
         return
     manifest = load_manifest(data)
     with logged(log):
+        from rankdet.catalogue import load_catalogue
+        from rankdet.training.presets import get_preset
         from rankdet.training.proxy import proxy_config, set_heads, train_proxy
         from rankdet.training.resolve import load_config
+        from rankdet.training.start import BACKBONES, use_local_weights
 
         config = load_config(plan.entry)
         set_heads(config.model, heads_of(current, index))
         config = proxy_config(
             config, plan.preset, manifest, plan.batch_size, plan.iterations, plan.epochs
         )
+        if get_preset(plan.preset).comparable:
+            use_local_weights(config, load_catalogue()[plan.entry], BACKBONES)
         outcome = train_proxy(config, work_dir, f"{plan.name} {label}", plan.seed, threads)
         if int(os.environ.get("RANK", 0)) > 0:
             return
-        write_sample(out, current, index, outcome)
+        write_json(out, write_sample(copy, current, index, outcome))
     typer.echo(f"{plan.name} {label}: reward {outcome['reward']:.4f}, {outcome['seconds']} s")
 
 

@@ -10,7 +10,7 @@ import typer
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
 
-PresetName = Annotated[str, typer.Option(help="paper, mini, demo or smoke.")]
+PresetName = Annotated[str, typer.Option(help="paper, published, mini, demo or smoke.")]
 DataPath = Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
@@ -26,6 +26,9 @@ def train(
     out: Annotated[Path, typer.Option(help="The checkpoint to publish.")],
     seed: int = 0,
     resume: Annotated[bool, typer.Option(help="Continue from the work directory.")] = False,
+    backbones: Annotated[
+        Path, typer.Option(help="Fetched weights, from which preset paper starts.")
+    ] = Path("data/backbones"),
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
@@ -51,6 +54,7 @@ def train(
             resume=resume,
             threads=threads,
             workers=workers,
+            backbones=backbones,
         )
     typer.echo(f"{entry} {preset}: {record['iterations']} iterations, {record['seconds']} s, {out}")
 

@@ -32,6 +32,11 @@ NOTES = {
     for note in (
         PresetNote("paper", "Preset paper: the official run on the paper's data."),
         PresetNote(
+            "published",
+            "Preset published: the official trained models, run and evaluated here on the paper's "
+            "data; nothing was trained.",
+        ),
+        PresetNote(
             "mini",
             "Preset mini: real images in COCO layout, few of them, and a short schedule; "
             "not the paper's run.",

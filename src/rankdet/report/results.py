@@ -114,6 +114,20 @@ def read_results(
     }
 
 
+def why_missing(folder: Path, entry_id: str) -> str:
+    """Return why the published weights of an entry are missing, or "" if nothing says so.
+
+    Args:
+        folder: the results of one preset; `rankdet fetch checkpoint` writes ``weights.json`` there.
+        entry_id: of the catalogue.
+    """
+    path = folder / entry_id / "weights.json"
+    if not path.is_file():
+        return ""
+    status = _object(path, "a status of published weights")
+    return str(status.get("reason", "unknown")) if status.get("state") == "missing" else ""
+
+
 def _read(entry: Entry, folder: Path, preset: str) -> Result:
     path = folder / "metrics.json"
     document = _object(path, "metrics of an evaluation")

@@ -9,6 +9,7 @@ from rankdet.training.checkpoints import load_weights
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.start import forget_weights
 
 
 def predict(
@@ -31,6 +32,7 @@ def predict(
         evaluate` reads the file that was written).
     """
     config = resolve(entry_id, preset, data)
+    forget_weights(config)
     use_threads(threads)
     config.test_evaluator.out_file = str(out)
     runner = prepare_runner(config, work_dir, seed=0, workers=workers)

@@ -1,7 +1,7 @@
-"""The four sizes of an entry: a preset transforms the entry's one config (DESIGN 3.4).
+"""The sizes of an entry: a preset transforms the entry's one config (DESIGN 3.4).
 
-`paper` changes nothing but where the data lie. The others change what their table below says;
-the loss, its hyper-parameters, the assigner, the coder and the head stay the entry's own.
+`paper` and `published` change nothing but where the data lie. The others change what their table
+below says; the loss, its hyper-parameters, assigner, coder and head stay the entry's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Preset:
     """What a preset changes.
 
     Attributes:
-        name: paper, mini, demo or smoke.
+        name: paper, published, mini, demo or smoke.
         purpose: one line for tables and reports.
         dataset: the data set it is meant for: "coco" (any COCO folder) or "digits".
         iterations: optimiser steps; None keeps the entry's epochs.
@@ -37,6 +37,7 @@ class Preset:
         workers: data-loading processes; None keeps the entry's.
         validations: how often a short training is measured, for its curves.
         comparable: whether its figures may stand beside the published ones.
+        trains: False where published weights stand in for a training.
     """
 
     name: str
@@ -51,12 +52,14 @@ class Preset:
     workers: int | None = None
     validations: int = 0
     comparable: bool = False
+    trains: bool = True
 
 
 PRESETS = {
     preset.name: preset
     for preset in (
         Preset("paper", "the official run", "coco", comparable=True),
+        Preset("published", "the official trained model", "coco", comparable=True, trains=False),
         Preset(
             "mini",
             "real images, the entry's own network, short schedule, small images",
@@ -122,7 +125,7 @@ def apply_preset(config: Config, preset: Preset) -> None:
         _set_schedule(config, preset)
     if preset.score_threshold is not None:
         _lower_thresholds(config, preset.score_threshold)
-    if preset.name != "paper":
+    if not preset.comparable:
         config.load_from = None
         shrink.drop_pretrained(config.model)
     if preset.small_network:

@@ -6,6 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
+from rankdet.catalogue import load_catalogue
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.files import write_json, write_text
@@ -14,6 +15,7 @@ from rankdet.training.checkpoints import publish
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.start import BACKBONES, use_local_weights
 
 
 def train(
@@ -26,6 +28,7 @@ def train(
     resume: bool = False,
     threads: int | None = None,
     workers: int | None = None,
+    backbones: Path = BACKBONES,
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -39,11 +42,18 @@ def train(
         resume: continue from the newest checkpoint of ``work_dir``, if there is one.
         threads: processor threads.
         workers: data-loading processes.
+        backbones: where fetched weights lie, from which preset paper starts.
 
     Returns:
         The run's record, as in ``run.json``.
     """
+    if not preset.trains:
+        todo = f"fetch its weights: rankdet fetch checkpoint {entry_id}"
+        raise InputError("a preset that trains", f"preset {preset.name}", todo)
     config = resolve(entry_id, preset, data)
+    weights = None
+    if preset.comparable:
+        weights = use_local_weights(config, load_catalogue()[entry_id], backbones)
     use_threads(threads)
     work_dir.mkdir(parents=True, exist_ok=True)
     record_path = work_dir / "training.jsonl"
@@ -54,6 +64,8 @@ def train(
         last.unlink(missing_ok=True)
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
     config.resume = resume and last.exists()
+    if config.resume:  # else mmengine would "resume" the weights that the run started from
+        config.load_from = None
     start = time.time()
     runner = prepare_runner(config, work_dir, seed, workers)
     runner.train()
@@ -65,6 +77,7 @@ def train(
         "resumed": bool(config.resume),
         "seed": seed,
         "threads": threads,
+        "start_weights": weights,
         "data": {
             "name": data.name,
             "train_sha256": data.train.sha256,

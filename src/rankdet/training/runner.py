@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from rankdet.training import record  # noqa: F401 (registers the TrainingRecord hook)
+from rankdet.training.start import require_local
 
 
 def use_threads(count: int | None) -> None:
@@ -30,7 +31,11 @@ def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | Non
         work_dir: where checkpoints and logs of the run go.
         seed: of every random number generator.
         workers: data-loading processes; None keeps the config's.
+
+    Raises:
+        InputError: if the config names weights that are not here: nothing is downloaded.
     """
+    require_local(config)
     config.work_dir = str(work_dir)
     config.default_scope = "mmdet"
     config.randomness = dict(seed=seed)

@@ -89,6 +89,32 @@ def test_a_proxy_gives_a_reward_and_gives_it_again(split, tmp_path):
     assert not list(tmp_path.rglob("*.pth"))
 
 
+def test_a_finished_sample_is_not_trained_again(split, tmp_path, monkeypatch):
+    from rankdet.cli.search import sample_command
+    from rankdet.search.plan import Plan
+    from rankdet.search.rounds import start
+    from rankdet.training import proxy
+
+    plan = dict(entry="pap_pap_retinanet_r50", heads=["retina"], preset="demo", data="digits")
+    plan |= dict(val_images=4, rounds=1, samples=1, seed=0, iterations=1, batch_size=2)
+    start(Plan.of("tiny", plan)).write(tmp_path / "state.json")
+    trained = []
+
+    def train(*_):
+        trained.append(1)
+        return {"reward": 0.25, "failed": False, "seconds": 1.0}
+
+    monkeypatch.setattr(proxy, "train_proxy", train)
+    out, data = tmp_path / "sample-0.json", split[1].folder / "dataset.json"
+    for _ in range(2):
+        sample_command(tmp_path / "state.json", 0, data, tmp_path / "work", out)
+    assert len(trained) == 1
+    before = out.read_bytes()
+    out.unlink()  # as Snakemake does with what it did not see finished
+    sample_command(tmp_path / "state.json", 0, data, tmp_path / "work", out)
+    assert len(trained) == 1 and out.read_bytes() == before
+
+
 def test_a_proxy_that_diverges_is_worth_nothing(split, tmp_path, monkeypatch):
     from rankdet.models.dense_heads.parameterized_ap import ParameterizedApRetinaHead
 

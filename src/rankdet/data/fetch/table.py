@@ -24,7 +24,8 @@ class Download(BaseModel):
     """A file and what is known about it.
 
     Attributes:
-        kind: "data", "backbone" or "checkpoint".
+        kind: "data"; "backbone" or "model", from which a training starts; "checkpoint", which is
+            what came of one.
         name: what the command line calls it.
         checkpoint: what configs of the official runs call it.
         file: its name on disk.
@@ -38,7 +39,7 @@ class Download(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="downloads.csv: one file")
 
-    kind: Literal["data", "backbone", "checkpoint"]
+    kind: Literal["data", "backbone", "model", "checkpoint"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_/]*$")]
     checkpoint: str = ""
     file: FileName
@@ -104,9 +105,9 @@ def data_set(name: str, rows: list[Download] | None = None) -> list[Download]:
 
 
 def find_backbone(name: str, rows: list[Download] | None = None) -> Download:
-    """Return a backbone by its name, its file, or what a config calls it."""
+    """Return weights to start from by their name, their file, or what a config calls them."""
     rows = load_downloads() if rows is None else rows
-    rows = [row for row in rows if row.kind == "backbone"]
+    rows = [row for row in rows if row.kind in ("backbone", "model")]
     for row in rows:
         if name in (row.name, row.file) or (name and name == row.checkpoint):
             return row
@@ -118,13 +119,14 @@ def find_backbone(name: str, rows: list[Download] | None = None) -> Download:
 
 
 def backbone_of(entry: Entry, rows: list[Download] | None = None) -> Download | None:
-    """Return the ImageNet weights that the official run of ``entry`` started from.
+    """Return the weights that the official run of ``entry`` started from; None if from scratch.
 
     The address wins over the name: ``torchvision://resnet50`` was another file in 2020 than today.
     """
-    if not entry.pretrained:
-        return None
     rows = load_downloads() if rows is None else rows
+    if not entry.pretrained:
+        whole = (row for row in rows if row.kind == "model")
+        return next((row for row in whole if entry.entry_id in row.used_by.split()), None)
     file = entry.pretrained_url.rsplit("/", 1)[-1]
     if any(row.kind == "backbone" and row.file == file for row in rows):
         return find_backbone(file, rows)

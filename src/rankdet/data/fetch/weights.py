@@ -12,6 +12,8 @@ from rankdet.errors import InputError
 
 # Where the weights stand in files of mmdetection, of timm and Swin, of plain scripts.
 HOLDERS = ("state_dict", "model")
+# Of ResNet, of Swin, of a detector with a ResNet.
+FIRST_LAYERS = {"conv1.weight", "patch_embed.proj.weight", "backbone.conv1.weight"}
 # mmcv's training state has NumPy numbers among its metadata; these builders make such a number
 # and can do nothing else. NumPy 2 moved the first; files know it by its old name.
 _SCALAR = type(np.float64(0)).__reduce__(np.float64(0))[0]
@@ -61,18 +63,18 @@ def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def check_backbone(path: Path) -> None:
-    """Check that a file holds the weights of a ResNet or Swin backbone, all finite.
+    """Check that a file holds the weights of a backbone or of a detector, all finite.
 
     Raises:
         InputError: if it does not.
     """
     tensors = load_tensors(path)
-    if not {"conv1.weight", "patch_embed.proj.weight"} & tensors.keys():
+    if not FIRST_LAYERS & tensors.keys():
         raise InputError(
-            "a backbone with conv1.weight (ResNet) or patch_embed.proj.weight (Swin)",
+            f"a backbone or detector, with one of {', '.join(sorted(FIRST_LAYERS))}",
             f"{path} with {', '.join(list(tensors)[:3])}, ...",
             "get the file that configs/downloads.csv names",
         )
     for name, value in tensors.items():
-        if value.is_floating_point() and not value.isfinite().all():
+        if value.is_floating_point() and not value.sum().isfinite():
             raise InputError("finite weights", f"NaN or inf in {name} of {path}", "get it again")

@@ -1,0 +1,89 @@
+"""The weights a training starts from: fetched before, verified here, no download on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from rankdet.catalogue import Entry
+from rankdet.data.fetch.obtain import noted
+from rankdet.data.fetch.table import backbone_of
+from rankdet.data.fetch.verify import verify
+from rankdet.errors import InputError
+from rankdet.training import shrink
+
+BACKBONES = Path("data/backbones")
+
+
+def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None:
+    """Let ``config`` start from the local copy of the official run's weights.
+
+    Args:
+        config: changed in place.
+        entry: whose official run it is.
+        folder: where `rankdet fetch backbone` put them.
+
+    Returns:
+        {"file", "sha256"} for the run's record; None if the run starts from scratch.
+
+    Raises:
+        InputError: if the file is not there or not the right one, or is not known.
+    """
+    row = backbone_of(entry)
+    places = list(pretrained(config))
+    if row is None:
+        if not places and not config.get("load_from"):
+            return None
+        wanted = places[0].checkpoint if places else config.load_from
+        raise InputError(
+            f"the start weights of {entry.entry_id} in configs/downloads.csv",
+            f"{wanted}, which is not among them",
+            "add a row, and name it in the entry's column pretrained",
+        )
+    path = folder / row.file
+    if not path.is_file():
+        raise InputError(
+            f"{row.file}, from which the official run of {entry.entry_id} starts",
+            f"no such file in {folder}",
+            f"run `rankdet fetch backbone {row.name}` first",
+        )
+    sha256 = verify(row, path, sha256=noted(path))
+    if row.kind == "model":
+        config.load_from = str(path)
+    for node in places:
+        node.checkpoint = str(path)
+    return {"file": row.file, "sha256": sha256}
+
+
+def require_local(config: Config) -> None:
+    """Check that ``config`` names no weights that would be downloaded on the way.
+
+    Raises:
+        InputError: naming the first one that is no file here.
+    """
+    addresses = [node.checkpoint for node in pretrained(config)]
+    for address in filter(None, [*addresses, config.get("load_from")]):
+        if not Path(address).is_file():
+            raise InputError(
+                "weights that were fetched before", repr(address), "run `rankdet fetch backbone`"
+            )
+
+
+def forget_weights(config: Config) -> None:
+    """Take out every address of weights: what is loaded next replaces them all."""
+    config.load_from = None
+    for node in shrink.nodes(config.model):
+        if is_pretrained(node.get("init_cfg")):
+            node.init_cfg = None
+
+
+def pretrained(config: Config) -> Iterator[ConfigDict]:
+    """Yield every part of the model's config that names a checkpoint to start from."""
+    return (node for node in shrink.nodes(config.model) if is_pretrained(node))
+
+
+def is_pretrained(node: object) -> bool:
+    """Tell whether a config node is mmengine's `Pretrained` initialiser."""
+    return isinstance(node, dict) and node.get("type") == "Pretrained"

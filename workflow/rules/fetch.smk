@@ -1,0 +1,91 @@
+# What comes from elsewhere: every file is verified before it has its name, and a broken transfer is
+# continued. The jobs run where Snakemake runs, because nodes of a cluster often have no network.
+ruleorder: convert > train
+
+
+# Which models are there decides which rows are predicted: hence a checkpoint of the DAG.
+checkpoint published_models:
+    input:
+        model_statuses,
+    output:
+        "results/published/{group}.models.json",
+    log:
+        "logs/published/{group}.models.log",
+    benchmark:
+        "logs/published/{group}.models.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=500,
+        runtime=10,
+    shell:
+        "rankdet fetch status {input} --out {output} > {log} 2>&1"
+
+
+rule published_model:
+    input:
+        from_inbox,
+    output:
+        "results/published/{entry}/weights.json",
+    log:
+        "logs/published/{entry}/fetch.log",
+    benchmark:
+        "logs/published/{entry}/fetch.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "rankdet fetch checkpoint {wildcards.entry} --status {output}" " > {log} 2>&1"
+
+
+rule convert:
+    input:
+        official=official_model,
+        data=dataset,
+    output:
+        checkpoint="results/{preset}/{entry}/checkpoint.pth",
+        run="results/{preset}/{entry}/run.json",
+    log:
+        "logs/{preset}/{entry}/convert.log",
+    benchmark:
+        "logs/{preset}/{entry}/convert.benchmark.tsv"
+    wildcard_constraints:
+        preset="published",
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    shell:
+        "rankdet convert {wildcards.entry} --source {input.official} --data {input.data}"
+        " --out {output.checkpoint} --log {log}"
+
+
+rule backbone:
+    output:
+        "data/backbones/{file}.pth",
+    log:
+        "logs/data/{file}.log",
+    benchmark:
+        "logs/data/{file}.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    shell:
+        "rankdet fetch backbone {wildcards.file}.pth 2>&1 | tee {log}"
+
+
+rule data_set:
+    output:
+        "data/downloads/{name}.sha256",
+    log:
+        "logs/data/fetch-{name}.log",
+    benchmark:
+        "logs/data/fetch-{name}.benchmark.tsv"
+    wildcard_constraints:
+        name="coco|lvis",
+    localrule: True
+    resources:
+        mem_mb=2000,
+        runtime=1440,
+    shell:
+        "rankdet fetch {wildcards.name} --sums {output} 2>&1 | tee {log}"
