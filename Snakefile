@@ -6,15 +6,18 @@ min_version("9.0")
 
 
 configfile: "configs/pipeline.yaml"
+configfile: "configs/cluster.yaml"
 
 
 validate(config, "workflow/schemas/pipeline.schema.yaml")
+validate(config["cluster"], "workflow/schemas/cluster.schema.yaml")
 
 
 container: "docker://rankdet:latest"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/cluster.smk"
 include: "workflow/rules/fetch_plan.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"

@@ -6,8 +6,7 @@ rule digits:
     benchmark:
         "logs/data/digits.benchmark.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks("digits", mem_mb=1000, runtime=10),
     params:
         **config["digits"],
     shell:
@@ -23,8 +22,7 @@ rule digits_long_tail:
     benchmark:
         "logs/data/digits-lvis.benchmark.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks("digits_long_tail", mem_mb=1000, runtime=10),
     params:
         **config["digits"],
     shell:
@@ -40,8 +38,7 @@ rule digits_tiny:
     benchmark:
         "logs/data/digits-tiny.benchmark.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks("digits_tiny", mem_mb=1000, runtime=10),
     shell:
         "rankdet prepare digits --out data/prepared/digits-tiny"
         " --train-images 8 --val-images 4 > {log} 2>&1"
@@ -59,8 +56,7 @@ rule coco_folder:
     wildcard_constraints:
         name="coco|mini|cityscapes",
     resources:
-        mem_mb=4000,
-        runtime=20,
+        **asks("coco_folder", mem_mb=4000, runtime=20),
     params:
         root=lambda wildcards: config[wildcards.name],
         sums=lambda wildcards, input: f"--sums {input.sums}" if input.sums else "",
@@ -79,8 +75,7 @@ rule lvis_folder:
     benchmark:
         "logs/data/lvis.benchmark.tsv"
     resources:
-        mem_mb=16000,
-        runtime=20,
+        **asks("lvis_folder", mem_mb=16000, runtime=20),
     params:
         root=config["lvis"],
         sums=lambda wildcards, input: f"--sums {input.sums[0]}" if input.sums else "",

@@ -10,8 +10,7 @@ rule evaluate:
     benchmark:
         "logs/{preset}/{entry}/evaluate.benchmark.tsv"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        **asks("evaluate", mem_mb=8000, runtime=60),
     params:
         iou_types=lambda wildcards: iou_options(wildcards),
     shell:

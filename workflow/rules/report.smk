@@ -14,8 +14,7 @@ rule table:
     benchmark:
         "logs/{preset}/tables/{table}.benchmark.tsv"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **asks("table", mem_mb=1000, runtime=10),
     shell:
         "rankdet report tables --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out results/{wildcards.preset}/tables --table {wildcards.table} > {log} 2>&1"
@@ -37,8 +36,7 @@ rule figures:
     benchmark:
         "logs/{preset}/figures.benchmark.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("figures", mem_mb=2000, runtime=10),
     shell:
         "rankdet report figures --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out results/{wildcards.preset}/figures > {log} 2>&1"
@@ -62,8 +60,7 @@ rule page:
     benchmark:
         "logs/{preset}/report.benchmark.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("page", mem_mb=2000, runtime=10),
     shell:
         "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out {output} > {log} 2>&1"
@@ -86,8 +83,7 @@ rule all_rows:
     benchmark:
         "logs/{preset}/all.benchmark.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("all_rows", mem_mb=2000, runtime=10),
     shell:
         "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out {output.page} > {log} 2>&1 && rankdet report tables --preset {wildcards.preset}"

@@ -11,8 +11,7 @@ rule search_split:
     benchmark:
         "logs/search/{search}/split.benchmark.tsv"
     resources:
-        mem_mb=8000,
-        runtime=20,
+        **asks("search_split", mem_mb=8000, runtime=20),
     params:
         val_images=lambda wildcards: search_of(wildcards).val_images,
         seed=lambda wildcards: search_of(wildcards).seed,
@@ -29,8 +28,7 @@ rule search_start:
     benchmark:
         "logs/search/{search}/start.benchmark.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("search_start", mem_mb=2000, runtime=10),
     params:
         plan=lambda wildcards: search_of(wildcards).as_json(),
     shell:
@@ -49,9 +47,7 @@ rule search_sample:
         "logs/search/{search}/round-{round}/sample-{sample}.benchmark.tsv"
     threads: lambda wildcards: search_of(wildcards).threads
     resources:
-        mem_mb=16000,
-        runtime=720,
-        gpu=lambda wildcards: search_of(wildcards).gpu,
+        **asks("search_sample", mem_mb=16000, runtime=720, gpu=lambda wildcards: search_of(wildcards).gpu),
     shell:
         "rankdet search sample --state {input.state} --index {wildcards.sample} --data {input.data}"
         " --work-dir work/search/{wildcards.search}/{wildcards.round}-{wildcards.sample}"
@@ -71,8 +67,7 @@ rule search_update:
     wildcard_constraints:
         round=r"(?!000)\d{3}",
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("search_update", mem_mb=2000, runtime=10),
     params:
         samples=lambda wildcards, input: [f"--sample {path}" for path in input.samples],
     shell:
@@ -90,8 +85,7 @@ rule search_finish:
     benchmark:
         "logs/search/{search}/finish.benchmark.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("search_finish", mem_mb=2000, runtime=10),
     params:
         use=lambda wildcards: search_of(wildcards).use,
     shell:
@@ -115,8 +109,7 @@ rule search_report:
     benchmark:
         "logs/search/{search}/report.benchmark.tsv"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **asks("search_report", mem_mb=2000, runtime=10),
     shell:
         "rankdet report search {input} --out results/search/{wildcards.search} > {log} 2>&1"
 
@@ -133,9 +126,7 @@ rule search_train:
         "logs/search/{search}/train.benchmark.tsv"
     threads: lambda wildcards: search_of(wildcards).threads
     resources:
-        mem_mb=16000,
-        runtime=720,
-        gpu=lambda wildcards: search_of(wildcards).gpu,
+        **asks("search_train", mem_mb=16000, runtime=720, gpu=lambda wildcards: search_of(wildcards).gpu),
     params:
         options=lambda wildcards: search_of(wildcards).training_options,
     shell:

@@ -13,11 +13,9 @@ rule train:
         "logs/{preset}/{entry}/train.log",
     benchmark:
         "logs/{preset}/{entry}/train.benchmark.tsv"
-    threads: lambda wildcards: preset_of(wildcards)["threads"]
+    threads: threads_of
     resources:
-        mem_mb=8000,
-        runtime=2880,
-        gpu=lambda wildcards: preset_of(wildcards)["gpu"],
+        **asks("train", mem_mb=8000, runtime=2880, gpu=gpus_of),
     params:
         seed=config["seed"],
     shell:
@@ -38,9 +36,7 @@ rule predict:
         "logs/{preset}/{entry}/predict.benchmark.tsv"
     threads: lambda wildcards: preset_of(wildcards)["threads"]
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=lambda wildcards: preset_of(wildcards)["gpu"],
+        **asks("predict", mem_mb=8000, runtime=240, gpu=gpus_of),
     shell:
         "rankdet predict {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
         " --checkpoint {input.checkpoint} --out {output} --threads {threads} --log {log}"
