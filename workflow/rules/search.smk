@@ -47,7 +47,12 @@ rule search_sample:
         "logs/search/{search}/round-{round}/sample-{sample}.benchmark.tsv"
     threads: lambda wildcards: search_of(wildcards).threads
     resources:
-        **asks("search_sample", mem_mb=16000, runtime=720, gpu=lambda wildcards: search_of(wildcards).gpu),
+        **asks(
+            "search_sample",
+            mem_mb=16000,
+            runtime=720,
+            gpu=lambda wildcards: search_of(wildcards).gpu,
+        ),
     shell:
         "rankdet search sample --state {input.state} --index {wildcards.sample} --data {input.data}"
         " --work-dir work/search/{wildcards.search}/{wildcards.round}-{wildcards.sample}"
@@ -126,7 +131,12 @@ rule search_train:
         "logs/search/{search}/train.benchmark.tsv"
     threads: lambda wildcards: search_of(wildcards).threads
     resources:
-        **asks("search_train", mem_mb=16000, runtime=720, gpu=lambda wildcards: search_of(wildcards).gpu),
+        **asks(
+            "search_train",
+            mem_mb=16000,
+            runtime=720,
+            gpu=lambda wildcards: search_of(wildcards).gpu,
+        ),
     params:
         options=lambda wildcards: search_of(wildcards).training_options,
     shell:

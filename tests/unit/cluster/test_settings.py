@@ -7,9 +7,9 @@ import yaml
 
 from rankdet.cluster.settings import check_rows, resources, wish
 from rankdet.errors import InputError
-from rankdet.paths import find_configs
+from rankdet.paths import configs_dir
 
-SHIPPED = yaml.safe_load((find_configs() / "cluster.yaml").read_text())["cluster"]
+SHIPPED = yaml.safe_load((configs_dir() / "cluster.yaml").read_text())["cluster"]
 TRAIN = {"mem_mb": 8000, "runtime": 2880, "gpu": 1}
 ROW = "paper/rs_atss_r50"
 
@@ -80,9 +80,9 @@ def test_no_job_asks_for_more_than_the_queue_gives_and_only_a_training_goes_on()
     assert asked(settings)["runtime"] == 100
     again = asked(settings, "evaluate", ROW, dict(mem_mb=10, runtime=40), attempt=2)
     assert (again["mem_mb"], again["runtime"]) == (20, 80)
-    assert asked(settings, "evaluate", ROW, dict(mem_mb=10, runtime=40), attempt=4)[
-        "runtime"
-    ] == (100)
+    assert asked(settings, "evaluate", ROW, dict(mem_mb=10, runtime=40), attempt=4)["runtime"] == (
+        100
+    )
     assert asked(settings, attempt=3)["mem_mb"] == 8000
 
 
@@ -95,7 +95,7 @@ def test_no_job_asks_for_more_than_the_queue_gives_and_only_a_training_goes_on()
         ({"rules": {"evaluate": {"gpu": 1}}}, "GPUs for train, predict"),
         ({"rules": {"train": {"gpu": 3, "nodes": 2}}}, "as many GPUs on each node.*3 on 2"),
         (
-            {"rules": {"train": {"nodes": 3}}, "rows": {ROW: {"train": {"gpu": 4}}}},
+            {"rules": {"train": {"gpu": 4}}, "rows": {ROW: {"train": {"nodes": 3}}}},
             "as many GPUs on each node.*4 on 3",
         ),
     ],
