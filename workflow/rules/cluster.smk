@@ -7,18 +7,6 @@ RESOURCES = ["mem_mb", "runtime", "slurm_partition", "slurm_account", "slurm_ext
 DEVICES = ["gpu", "gpu_model", "gres", "processes", "nodes", "mpi", "tasks", "tasks_per_gpu"]
 
 
-# Seconds of work each: as jobs of their own they would wait in a queue for longer.
-localrules:
-    table,
-    figures,
-    page,
-    all_rows,
-    search_start,
-    search_update,
-    search_finish,
-    search_report,
-
-
 def row_of(wildcards):
     """Return preset/entry, or None of a job that belongs to no row."""
     names = wildcards.keys()

@@ -52,8 +52,7 @@ rule convert:
     wildcard_constraints:
         preset="published",
     resources:
-        mem_mb=4000,
-        runtime=20,
+        **asks("convert", mem_mb=4000, runtime=20),
     shell:
         "rankdet convert {wildcards.entry} --source {input.official} --data {input.data}"
         " --out {output.checkpoint} --log {log}"

@@ -13,8 +13,10 @@ rule table:
         "logs/{preset}/tables/{table}.log",
     benchmark:
         "logs/{preset}/tables/{table}.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("table", mem_mb=1000, runtime=10),
+        mem_mb=1000,
+        runtime=10,
     shell:
         "rankdet report tables --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out results/{wildcards.preset}/tables --table {wildcards.table} > {log} 2>&1"
@@ -35,8 +37,10 @@ rule figures:
         "logs/{preset}/figures.log",
     benchmark:
         "logs/{preset}/figures.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("figures", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     shell:
         "rankdet report figures --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out results/{wildcards.preset}/figures > {log} 2>&1"
@@ -59,8 +63,10 @@ rule page:
         "logs/{preset}/report.log",
     benchmark:
         "logs/{preset}/report.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("page", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     shell:
         "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out {output} > {log} 2>&1"
@@ -82,8 +88,10 @@ rule all_rows:
         "logs/{preset}/all.log",
     benchmark:
         "logs/{preset}/all.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("all_rows", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     shell:
         "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
         " --out {output.page} > {log} 2>&1 && rankdet report tables --preset {wildcards.preset}"

@@ -27,8 +27,10 @@ rule search_start:
         "logs/search/{search}/start.log",
     benchmark:
         "logs/search/{search}/start.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("search_start", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     params:
         plan=lambda wildcards: search_of(wildcards).as_json(),
     shell:
@@ -71,8 +73,10 @@ rule search_update:
         "logs/search/{search}/round-{round}/update.benchmark.tsv"
     wildcard_constraints:
         round=r"(?!000)\d{3}",
+    localrule: True
     resources:
-        **asks("search_update", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     params:
         samples=lambda wildcards, input: [f"--sample {path}" for path in input.samples],
     shell:
@@ -89,8 +93,10 @@ rule search_finish:
         "logs/search/{search}/finish.log",
     benchmark:
         "logs/search/{search}/finish.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("search_finish", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     params:
         use=lambda wildcards: search_of(wildcards).use,
     shell:
@@ -113,8 +119,10 @@ rule search_report:
         "logs/search/{search}/report.log",
     benchmark:
         "logs/search/{search}/report.benchmark.tsv"
+    localrule: True
     resources:
-        **asks("search_report", mem_mb=2000, runtime=10),
+        mem_mb=2000,
+        runtime=10,
     shell:
         "rankdet report search {input} --out results/search/{wildcards.search} > {log} 2>&1"
 
