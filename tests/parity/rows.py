@@ -27,6 +27,12 @@ def is_multi_stage(entry) -> bool:
     return entry.has_official_config and ("/ roi=" in entry.head_type or not entry.head_type)
 
 
+def is_of_the_ap_code(entry) -> bool:
+    """Whether a row is of the AP-Loss code base, which is no mmdet."""
+    return "own code" in entry.head_type
+
+
+AP_CODE = tuple(entry for entry in ENTRIES if is_of_the_ap_code(entry))
 MULTI_STAGE = tuple(entry for entry in ENTRIES if is_multi_stage(entry))
 ONE_STAGE = tuple(entry for entry in ENTRIES if is_one_stage(entry))
 

@@ -8,7 +8,16 @@ from rankdet.catalogue import Entry
 from rankdet.training.facts import FIELDS
 from rankdet.training.facts.behaviours import behaviours
 from rankdet.training.shrink import nodes
-from tests.parity.rows import EXPLAINED, MULTI_STAGE, ONE_STAGE, WITH_CONFIG, by_id, found, paper
+from tests.parity.rows import (
+    AP_CODE,
+    EXPLAINED,
+    MULTI_STAGE,
+    ONE_STAGE,
+    WITH_CONFIG,
+    by_id,
+    found,
+    paper,
+)
 
 # What the catalogue says about a row that no config can hold.
 NOT_IN_A_CONFIG = {
@@ -27,6 +36,12 @@ def test_no_one_stage_row_is_missing():
 def test_no_multi_stage_row_is_missing():
     missing = {entry.entry_id for entry in MULTI_STAGE} - {entry.entry_id for entry in WITH_CONFIG}
     assert len(MULTI_STAGE) == 36
+    assert not missing
+
+
+def test_no_row_of_the_ap_code_is_missing():
+    missing = {entry.entry_id for entry in AP_CODE} - {entry.entry_id for entry in WITH_CONFIG}
+    assert len(AP_CODE) == 9
     assert not missing
 
 

@@ -30,11 +30,13 @@ def recorded(entry_id: str) -> Path | None:
     """Return the list of a row's official model.
 
     The bucketed losses were published on the models of Rank & Sort, and a size of the training
-    images changes no tensor.
+    images changes no tensor; nor does AP Loss in place of aLRP Loss in the AP-Loss code base.
     """
     same = re.sub(r"^ext_br_(ap|bap|rs|brs)_", "rs_", entry_id)
     same = same.replace("rs_frcnn_r101_3x", "rs_frcnn_r101_dcn_3x")  # deformable, says its config
-    names = (entry_id, same, re.sub(r"_(500|800)$", "", entry_id))
+    aploss = {"aploss_ap_r101": "alrp_ap_r101", "ext_ap_r50": "ext_alrp_ap_r50"}
+    unsized = re.sub(r"_(500|800)$", "", entry_id)
+    names = (entry_id, same, unsized, aploss.get(unsized, unsized))
     paths = (folder() / f"{name}.csv.gz" for name in names)
     return next((path for path in paths if path.exists()), None)
 

@@ -41,12 +41,17 @@ class SelfBalance(nn.Module):
         if not isinstance(period, int) or period < 1:
             raise InputError("a period of >= 1 steps", repr(period), "use iterations per epoch")
         self.period = period
+        self.initial = float(initial)
         self.reduce = reduce
         double = {"dtype": torch.float64}
-        self.register_buffer("weight", torch.tensor(float(initial), **double))
+        self.register_buffer("weight", torch.tensor(self.initial, **double))
         self.register_buffer("classification_sum", torch.tensor(0.0, **double))
         self.register_buffer("localization_sum", torch.tensor(0.0, **double))
         self.register_buffer("steps", torch.tensor(0, dtype=torch.int64))
+
+    def fresh(self) -> SelfBalance:
+        """Return one with the same settings that has not counted yet, on the CPU."""
+        return SelfBalance(self.period, self.initial, reduce=self.reduce)
 
     @torch.no_grad()
     def update(

@@ -14,14 +14,15 @@ class SelfBalanced:
     subclass gives ``loss_names``: the classification part, then the localisation part.
 
     Args:
-        self_balance: arguments of `rankdet.losses.SelfBalance`; ``period`` in steps.
+        self_balance: arguments of ``balance``, by default `rankdet.losses.SelfBalance`.
     """
 
     loss_names = ("loss_cls", "loss_bbox")
+    balance = SelfBalance
 
     def __init__(self, *args, self_balance: dict, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.self_balance = SelfBalance(**self_balance)
+        self.self_balance = self.balance(**self_balance)
 
     def combine(self, terms: dict[str, Tensor], any_positive: bool) -> dict[str, Tensor]:
         """Balance the localisation part; steps without positives leave the balance alone."""

@@ -3,6 +3,9 @@
 RS-SOLOv2 was trained with mmdetection 1.0, where SOLOv2 was two heads with names of its own;
 FoveaBox's last layers were renamed in mmdetection 2.1. All other tensors, those of RS-YOLACT
 included, have the official names. aLRP's self-balance is in the state dict here only.
+
+The AP-Loss code base is no mmdetection: its RetinaNet has names of its own, and was saved through
+DataParallel, hence ``module.`` in front of everything.
 """
 
 from __future__ import annotations
@@ -22,9 +25,24 @@ FOVEABOX = (
     ("bbox_head.conv_cls.", "bbox_head.fovea_cls."),
     ("bbox_head.conv_reg.", "bbox_head.fovea_reg."),
 )
+_FPN = ("P3", "P4", "P5")
+_TOWERS = (("cls", "classificationModel"), ("reg", "regressionModel"))
+AP_CODE = (
+    ("backbone.", "module."),
+    *((f"neck.lateral_convs.{i}.conv.", f"module.fpn.{p}_1.") for i, p in enumerate(_FPN)),
+    *((f"neck.fpn_convs.{i}.conv.", f"module.fpn.{p}_2.") for i, p in enumerate(_FPN)),
+    ("neck.fpn_convs.3.conv.", "module.fpn.P6."),
+    ("neck.fpn_convs.4.conv.", "module.fpn.P7_2."),
+    *(
+        (f"bbox_head.{ours}_convs.{i}.conv.", f"module.{official}.conv{i + 1}.")
+        for ours, official in _TOWERS
+        for i in range(4)
+    ),
+    *((f"bbox_head.retina_{ours}.", f"module.{official}.output.") for ours, official in _TOWERS),
+)
 
 # Type of the detector -> renaming.
-RENAMING = {"FOVEA": FOVEABOX, "SOLOv2": SOLOV2}
+RENAMING = {"FOVEA": FOVEABOX, "SOLOv2": SOLOV2, "PixelRetinaNet": AP_CODE}
 
 # Tensors that no official model has.
 OWN_STATE = ".self_balance."

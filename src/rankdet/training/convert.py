@@ -12,7 +12,6 @@ from rankdet.data.fetch.weights import load_tensors
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.files import write_json
-from rankdet.losses import SelfBalance
 from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
 from rankdet.training import provenance
 from rankdet.training.build import build_model
@@ -107,8 +106,8 @@ def _own_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {
         f"{place}.{name}": value
         for place, module in model.named_modules()
-        if isinstance(module, SelfBalance)
-        for name, value in SelfBalance(module.period).state_dict().items()
+        if f".{place}.".endswith(OWN_STATE)
+        for name, value in module.fresh().state_dict().items()
     }
 
 

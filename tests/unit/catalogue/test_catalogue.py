@@ -99,16 +99,16 @@ def test_counts(catalogue):
 
 
 def test_every_seed_row_runs_or_is_published_only(catalogue):
-    """All but the rows of the AP-Loss code base, which is a part of its own."""
+    """46 of the 48 rows run; the other two were published without code."""
     labels = {}
     for entry in catalogue:
-        if entry.status == "seed" and not entry.entry_id.startswith(("alrp_ap_", "aploss_ap_")):
+        if entry.status == "seed":
             figures = bool(catalogue.published(entry.entry_id))
             labels[entry.entry_id] = entry_state(entry, "nowhere", has_figures=figures).label
     only = {name for name, label in labels.items() if label == "published only"}
     assert only == {"pap_autoloss_zero_frcnn_r50", "pap_cse_autoloss_a_frcnn_r50"}
     assert set(labels.values()) == {"published only", "config present"}
-    assert len(labels) == 42
+    assert list(labels.values()).count("config present") == 46
 
 
 def test_no_published_figure_stands_in_the_facts():

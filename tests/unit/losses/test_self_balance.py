@@ -22,6 +22,15 @@ def test_the_weight_is_renewed_before_it_is_used():
     assert balance.update(*values(0.1, 0.9)).item() == pytest.approx(1 / 0.3)
 
 
+def test_a_fresh_one_has_the_settings_and_no_history():
+    balance = SelfBalance(period=2, initial=7.0, reduce=True)
+    for _ in range(3):
+        balance.update(*values(0.5, 0.5))
+    fresh = balance.fresh()
+    assert (fresh.period, fresh.reduce, fresh.weight.item(), fresh.steps.item()) == (2, True, 7, 0)
+    assert balance.weight == 2
+
+
 def test_steps_without_positives_do_not_count():
     balance = SelfBalance(period=2)
     balance.update(*values(0.5, 0.5))

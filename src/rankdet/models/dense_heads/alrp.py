@@ -21,12 +21,16 @@ class AlrpTerms(SelfBalanced):
         """Return boxes (P, 4) in the frame in which GIoU is computed: a unit anchor."""
         return decode_on_unit_anchor(self.bbox_coder, deltas)
 
+    def box_errors(self, boxes: Tensor, targets: Tensor) -> Tensor:
+        """Return 1 - GIoU of box i with target i, with gradient (P)."""
+        return giou_errors_with_added_eps(boxes, targets)
+
     def pool_losses(self, pool: DensePool, positives: Tensor) -> dict[str, Tensor]:
         """Return the classification and the unbalanced localisation part of one pool."""
         anchors = pool.anchors[positives]
         boxes = self.frame(anchors, pool.deltas[positives])
         targets = self.frame(anchors, pool.box_targets[positives])
-        errors = giou_errors_with_added_eps(boxes, targets) / (2 * (1 - self.tau))
+        errors = self.box_errors(boxes, targets) / (2 * (1 - self.tau))
         classification, localization = self.loss_cls(
             pool.logits.flatten(), pool.ranking_targets().flatten(), errors
         )

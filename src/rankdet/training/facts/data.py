@@ -10,11 +10,13 @@ from rankdet.training.facts.nodes import call, plain
 from rankdet.training.shrink import nodes
 
 LOADING = ("LoadImageFromFile", "LoadAnnotations", "PackDetInputs")
-RESIZING = ("Resize", "RandomChoiceResize", "RandomResize")
+SQUARES = ("Resize", "RandomInterpolationResize")
+RESIZING = (*SQUARES, "RandomChoiceResize", "RandomResize", "ResizeByFactor")
 # Said elsewhere: the fill of Expand is the mean, its order that of the image. _scope_ says nothing.
 UNSAID = ("type", "mean", "to_rgb", "_scope_")
 DATASETS = {
     "CocoDataset": "coco",
+    "PixelCocoDataset": "coco",
     "LvisDataset": "lvis",
     "LVISV1Dataset": "lvis",
     "CityscapesDataset": "cityscapes",
@@ -44,7 +46,10 @@ def test_scale(config: Config) -> str:
 
 def _scale(transforms: list[ConfigDict]) -> str:
     step = next(step for step in transforms if step.type in RESIZING)
-    if step.type == "Resize":
+    if step.type == "ResizeByFactor":
+        longest = int(step.short_side * step.longest)
+        return f"short {step.short_side}, long <= {longest} (factor {step.longest})"
+    if step.type in SQUARES:
         return f"{step.scale[0]}x{step.scale[1]} keep_ratio={step.keep_ratio}"
     sizes = step.scales if step.type == "RandomChoiceResize" else step.scale
     keep_ratio = step.get("keep_ratio", step.get("resize_cfg", {}).get("keep_ratio", True))

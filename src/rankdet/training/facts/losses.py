@@ -75,7 +75,8 @@ def _numbers(config: Config) -> Iterator[tuple[str, float]]:
             if kind in BOX_LOSSES:
                 yield f"{BOX_LOSSES[kind]}_weight", each.loss_bbox.get("loss_weight", 1.0)
     for key in ("initial", "period"):
-        values = {node.self_balance[key] for node in nodes(config.model) if "self_balance" in node}
+        balances = [node.self_balance for node in nodes(config.model) if "self_balance" in node]
+        values = {balance[key] for balance in balances if key in balance}
         yield from ((key, value) for value in sorted(values))
     for name, each in heads(config):
         if "box_gradient_scale" in each:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mmengine.config import Config
 
-from rankdet.training.facts import assignment, data, losses, model, schedule, testing
+from rankdet.training.facts import ap_code, assignment, data, losses, model, schedule, testing
 
 # Fields that no config holds are not here: identity, sources, notes, gpus_official (total_batch /
 # samples_per_gpu), pretrained_url (the name says which file), metrics_to_report.
@@ -34,7 +34,8 @@ def resolved_facts(config: Config) -> dict[str, str]:
 
     A field that the config does not have (an optimiser of another kind, say) is "unreadable".
     """
-    return {name: _read(function, config) for name, function in FIELDS.items()}
+    fields = FIELDS | (ap_code.WORDS if config.model.type == ap_code.DETECTOR else {})
+    return {name: _read(function, config) for name, function in fields.items()}
 
 
 def _read(function: Callable[[Config], str], config: Config) -> str:

@@ -1,0 +1,117 @@
+"""aLRP's self-balance, renewed at the end of an epoch from sampled window means."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from torch import Tensor, nn
+
+from rankdet.errors import InputError
+
+
+class WindowedSelfBalance(nn.Module):
+    """Weight of the localisation loss: (mean localisation + mean classification) / localisation.
+
+    Every ``interval`` iterations of an epoch, the first included, the mean of the last ``window``
+    losses becomes an entry; at the end of the epoch the weight is set from the mean of the last
+    ``entries`` of them. The window lives on across epochs, the entries do not. Iterations whose
+    losses are 0 count as iterations and are left out otherwise.
+
+    Args:
+        initial: weight of the first epoch.
+        window: losses that an entry averages.
+        interval: iterations between two entries.
+        entries: entries of an epoch that count.
+        period: iterations of an epoch, where nobody calls `end_epoch`; None waits for it.
+
+    Attributes:
+        weight, window_losses, entry_means, counted, recorded, iteration: buffers, saved with the
+            model (the official ones were lost when a run was resumed).
+    """
+
+    def __init__(
+        self,
+        initial: float = 50.0,
+        window: int = 300,
+        interval: int = 50,
+        entries: int = 50,
+        period: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("window", window), ("interval", interval), ("entries", entries)):
+            if value < 1:
+                raise InputError(f"{name} >= 1", repr(value), "the published value is its default")
+        self.settings = dict(
+            initial=initial, window=window, interval=interval, entries=entries, period=period
+        )
+        self.interval = interval
+        self.period = period
+        double = {"dtype": torch.float64}
+        self.register_buffer("weight", torch.tensor(float(initial), **double))
+        self.register_buffer("window_losses", torch.zeros(2, window, **double))
+        self.register_buffer("entry_means", torch.zeros(2, entries, **double))
+        for name in ("counted", "recorded", "iteration"):
+            self.register_buffer(name, torch.zeros(1, dtype=torch.int64))
+
+    def fresh(self) -> WindowedSelfBalance:
+        """Return one with the same settings that has not counted yet, on the CPU."""
+        return WindowedSelfBalance(**self.settings)
+
+    @torch.no_grad()
+    def update(
+        self, classification: Tensor, localization: Tensor, *, has_positives: bool | None = None
+    ) -> Tensor:
+        """Count one iteration; return the weight [scalar] for it.
+
+        Args:
+            classification, localization: the unweighted values of the iteration, scalars, averaged
+                over the ranks of torch.distributed here.
+            has_positives: not needed; an iteration counts if either value is not 0.
+        """
+        if self.period is not None:
+            self._renew(self.iteration >= self.period)
+        losses = torch.stack((classification, localization)).detach().float()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(losses)
+            losses = losses / dist.get_world_size()
+        counts = (losses != 0).any()[None]
+        self._put(self.window_losses, self.counted, losses.double(), counts)
+        filled = self.counted.clamp(1, self.window_losses.shape[1])
+        is_due = counts & (self.iteration % self.interval == 0)
+        self._put(self.entry_means, self.recorded, self.window_losses.sum(1) / filled, is_due)
+        self.iteration += 1
+        return self.weight.to(localization.dtype)
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        """Set the weight from the entries of the epoch that ends here."""
+        self._renew(torch.ones_like(self.iteration, dtype=torch.bool))
+
+    def _put(self, ring: Tensor, count: Tensor, values: Tensor, where: Tensor) -> None:
+        # Masked writes instead of `if`: no host synchronisation on a GPU.
+        slot = count % ring.shape[1]
+        kept = ring.index_select(1, slot)
+        ring.index_copy_(1, slot, torch.where(where, values[:, None], kept))
+        count += where
+
+    def _renew(self, is_due: Tensor) -> None:
+        classification, localization = self.entry_means.sum(1)
+        renewed = (localization + classification) / localization
+        has_entries = is_due & (localization > 0)
+        self.weight.copy_(torch.where(has_entries, renewed, self.weight)[0])
+        self.entry_means.masked_fill_(is_due, 0)
+        self.recorded.masked_fill_(is_due, 0)
+        self.iteration.masked_fill_(is_due, 0)
+
+
+@HOOKS.register_module()
+class RenewSelfBalance(Hook):
+    """Tell every `WindowedSelfBalance` of the model that an epoch ends, before it is saved."""
+
+    def after_train_epoch(self, runner) -> None:
+        """Renew the weights, unless they count the epochs of an iteration-based run themselves."""
+        for module in runner.model.modules():
+            if isinstance(module, WindowedSelfBalance) and module.period is None:
+                module.end_epoch()
