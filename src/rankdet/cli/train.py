@@ -29,6 +29,15 @@ def train(
     backbones: Annotated[
         Path, typer.Option(help="Fetched weights, from which preset paper starts.")
     ] = Path("data/backbones"),
+    bf16: Annotated[
+        bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; loss in float32.")
+    ] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Channels innermost in backbone and neck.")
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="torch.compile on the backbone.")
+    ] = False,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
@@ -43,6 +52,7 @@ def train(
     with logged(log):
         from rankdet.training.presets import get_preset
         from rankdet.training.run import train as run
+        from rankdet.training.speed import Speed
 
         record = run(
             entry,
@@ -55,6 +65,7 @@ def train(
             threads=threads,
             workers=workers,
             backbones=backbones,
+            speed=Speed(bf16, channels_last, compiled),
         )
     typer.echo(f"{entry} {preset}: {record['iterations']} iterations, {record['seconds']} s, {out}")
 

@@ -15,6 +15,7 @@ from rankdet.training.checkpoints import publish
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.speed import AS_IS, Speed, apply_speed
 from rankdet.training.start import BACKBONES, use_local_weights
 
 
@@ -29,6 +30,7 @@ def train(
     threads: int | None = None,
     workers: int | None = None,
     backbones: Path = BACKBONES,
+    speed: Speed = AS_IS,
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -43,6 +45,7 @@ def train(
         threads: processor threads.
         workers: data-loading processes.
         backbones: where fetched weights lie, from which preset paper starts.
+        speed: what is done for speed.
 
     Returns:
         The run's record, as in ``run.json``.
@@ -54,6 +57,7 @@ def train(
     weights = None
     if preset.comparable:
         weights = use_local_weights(config, load_catalogue()[entry_id], backbones)
+    config.speed = speed.chosen
     use_threads(threads)
     work_dir.mkdir(parents=True, exist_ok=True)
     record_path = work_dir / "training.jsonl"
@@ -68,6 +72,7 @@ def train(
         config.load_from = None
     start = time.time()
     runner = prepare_runner(config, work_dir, seed, workers)
+    apply_speed(getattr(runner.model, "module", runner.model), speed)
     runner.train()
     record = {
         "entry": entry_id,
@@ -77,6 +82,7 @@ def train(
         "resumed": bool(config.resume),
         "seed": seed,
         "threads": threads,
+        "speed": speed.chosen,
         "start_weights": weights,
         "data": {
             "name": data.name,

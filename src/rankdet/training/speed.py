@@ -1,0 +1,94 @@
+"""Options that make a step faster: bf16 backbone, channels-last memory, compiled backbone.
+
+They end where the features leave backbone and neck: heads and losses see contiguous float32
+whatever is chosen, so that what a head computes of given features is the same number.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2d
+from mmcv.ops.carafe import CARAFEPack
+from torch import Tensor, nn
+
+# Their kernels take float32 (and float16), no bfloat16, and contiguous memory.
+OWN_KERNEL = (ModulatedDeformConv2d, DeformConv2dPack, CARAFEPack)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a training changes for speed; the default changes nothing.
+
+    Attributes:
+        bf16: backbone and neck compute in bfloat16 (autocast), their weights stay float32.
+        channels_last: backbone and neck keep their channels innermost.
+        compiled: torch.compile on the backbone; the first steps take minutes.
+    """
+
+    bf16: bool = False
+    channels_last: bool = False
+    compiled: bool = False
+
+    @property
+    def chosen(self) -> dict[str, bool]:
+        """Only what is switched on, for the run's record."""
+        return {name: True for name, on in asdict(self).items() if on}
+
+
+AS_IS = Speed()
+
+
+def apply_speed(model: nn.Module, speed: Speed) -> None:
+    """Change a detector in place; its state dict stays as it is."""
+    if not speed.chosen:
+        return
+    if speed.channels_last:
+        for part in (model.backbone, model.neck):
+            part.to(memory_format=torch.channels_last)
+        for module in _with_own_kernel(model):  # which reads its weights as if contiguous
+            module.to(memory_format=torch.contiguous_format)
+            module.forward = _contiguous(module.forward)
+    if speed.bf16:
+        for module in _with_own_kernel(model):
+            module.forward = _in_float(module.forward)
+    if speed.compiled:
+        model.backbone.compile()  # in place: no other names in the state dict
+    model.extract_feat = _extract(model.extract_feat, speed)
+
+
+def _with_own_kernel(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, OWN_KERNEL)]
+
+
+def _extract(plain: Callable, speed: Speed) -> Callable:
+    @functools.wraps(plain)
+    def extract_feat(images: Tensor) -> tuple[Tensor, ...]:
+        if speed.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=speed.bf16):
+            features = plain(images)
+        # mmcv's RoIAlign reads memory as if it were contiguous.
+        return tuple(level.float().contiguous() for level in features)
+
+    return extract_feat
+
+
+def _contiguous(plain: Callable) -> Callable:
+    @functools.wraps(plain)
+    def forward(x: Tensor) -> Tensor:
+        return plain(x.contiguous())
+
+    return forward
+
+
+def _in_float(plain: Callable) -> Callable:
+    @functools.wraps(plain)
+    def forward(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return plain(x.float())
+
+    return forward
