@@ -12,6 +12,7 @@ from torch import Tensor
 from rankdet import losses
 from rankdet.losses.pools import Pools
 from rankdet.losses.ranking import Ranking
+from tests.golden.place import array_of, tensor_of
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Outputs:
 
 
 def _array(value: Tensor) -> np.ndarray:
-    return value.detach().to(torch.float64).numpy()
+    return array_of(value.to(torch.float64))
 
 
 def _soft_targets(labels: Tensor, iou: Tensor, dtype: torch.dtype) -> Tensor:
@@ -52,7 +53,7 @@ def _alrp(logits, labels, parameters, reg, variant, stored, **_) -> dict[str, Te
         values["rank"] = _ranks(logits.detach(), labels, parameters["delta"])
         positives = logits.detach()[labels == 1]
         if positives.unique().numel() < positives.numel():  # tied: the stored order decides
-            order = torch.from_numpy(stored["order"].astype(np.int64)).flip(0)
+            order = tensor_of(stored["order"].astype(np.int64)).flip(0)
             running = (reg / divisor)[order].cumsum(0)
             localization = (running / values["rank"][order]).mean()
     (grad_reg,) = torch.autograd.grad(weight * localization, reg)
@@ -155,7 +156,7 @@ def run_variant(
 ) -> Outputs:
     """Values and gradients of one variant (told by the start of its name) on one case."""
     kind = next(kind for kind in _RUNNERS if variant.startswith(kind))
-    tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
+    tensors = {key: tensor_of(value) for key, value in inputs.items()}
     logits = tensors.pop("logits").to(dtype).requires_grad_()
     labels = tensors.pop("labels").to(torch.int64)
     values = _RUNNERS[kind](logits, labels, parameters, variant=variant, stored=stored, **tensors)

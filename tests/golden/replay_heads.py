@@ -17,6 +17,7 @@ import torch
 from tests.golden.heads.cases import Case, golden_folder, read_cases
 from tests.golden.heads.check import Check
 from tests.golden.heads.registry import replay
+from tests.golden.place import use_device
 
 
 def guarded(case: Case) -> Check:
@@ -44,9 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=golden_folder())
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--device", default="cpu", help="such as cuda")
     parser.add_argument("--notes", action="store_true", help="print agreements with a reservation")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    use_device(options.device)
     warnings.simplefilter("ignore")
     groups: dict[str, list[Check]] = {}
     for case in read_cases(options.folder):

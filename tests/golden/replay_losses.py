@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tests.golden.losses_under_test import Outputs, run_variant
+from tests.golden.place import use_device
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 NAMES = {torch.float64: "f64", torch.float32: "f32"}
@@ -175,9 +176,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="directory with manifest.json")
     parser.add_argument("--variant", default="", help="only variants whose name starts with this")
+    parser.add_argument("--device", default="cpu", help="such as cuda")
     parser.add_argument("--verbose", action="store_true", help="print each case with its error")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    use_device(options.device)
     if not (options.folder / "manifest.json").is_file():
         print(f"expected a directory with manifest.json; got {options.folder}; check the path")
         return 2

@@ -10,6 +10,7 @@ from tests.golden.heads.build_rank_sort import GIOU
 from tests.golden.heads.build_roi import roi_head
 from tests.golden.heads.cases import Case
 from tests.golden.heads.registry import builds
+from tests.golden.place import tensor_of
 
 
 def settings(case: Case, head: str) -> dict:
@@ -36,7 +37,7 @@ def rpn(case: Case) -> nn.Module:
     """RPN with Parameterized AP Loss; where anchors were drawn at random, the recorded draw."""
     head = anchor_head(case, **settings(case, "ParameterizedApRPNHead"))
     if case.settings["train_cfg"].get("sampler"):
-        take_recorded_draw(head, [torch.from_numpy(w) for w in case.stored("label_weights")])
+        take_recorded_draw(head, [tensor_of(w) for w in case.stored("label_weights")])
     return head
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from torch import nn
@@ -12,6 +11,7 @@ from tests.golden.heads.build_alrp import ALRP, self_balance
 from tests.golden.heads.build_rank_sort import GIOU, RANK_SORT
 from tests.golden.heads.cases import Case
 from tests.golden.heads.registry import builds
+from tests.golden.place import tensor_of
 
 MASK_CHANNELS = 8
 
@@ -99,7 +99,7 @@ def mask(case: Case) -> nn.Module:
         mask_head=head,
         align_mask_weights=False,
     )
-    drawn = [torch.from_numpy(array) for array in case.stored("randperm")]
+    drawn = [tensor_of(array) for array in case.stored("randperm")]
     if drawn:
         built.draw = lambda count, device: drawn[0]
     return built

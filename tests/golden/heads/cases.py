@@ -13,6 +13,8 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from tests.golden.place import tensor_of
+
 # Longest first: a case belongs to the first head whose name it starts with.
 HEADS = sorted(
     (
@@ -103,7 +105,7 @@ class Case:
     def tensors(self, name: str, grad: bool = False) -> list[Tensor]:
         """Return the inputs ``name_0``, ``name_1``, ... as tensors."""
         arrays = _numbered(self.inputs, name)
-        return [torch.from_numpy(array.copy()).requires_grad_(grad) for array in arrays]
+        return [tensor_of(array).requires_grad_(grad) for array in arrays]
 
     def metas(self) -> list[dict]:
         """Return what mmdet 3.3 wants to know of each image."""
@@ -132,7 +134,7 @@ class Case:
     def ignored(self) -> list[InstanceData] | None:
         """Return the ignored regions of each image, if the case has any."""
         boxes = {
-            name: torch.from_numpy(array.copy()).float()
+            name: tensor_of(array).float()
             for name, array in self.inputs.items()
             if name.startswith("gt_bboxes_ignore_")
         }
@@ -148,7 +150,7 @@ class Case:
     def parameters(self) -> dict[str, Tensor]:
         """Return the recorded state dict."""
         return {
-            name.removeprefix("param."): torch.from_numpy(np.array(array))
+            name.removeprefix("param."): tensor_of(array)
             for name, array in self.inputs.items()
             if name.startswith("param.")
         }

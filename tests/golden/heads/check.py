@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from tests.golden.heads.cases import Case
+from tests.golden.place import array_of
 
 # A recorded loss below this is rounding noise around an exact zero (losses are of the order of 1).
 ZERO = 1e-7
@@ -64,7 +65,7 @@ class Check:
             return
         largest = max((float(np.abs(array).max()) for array in stored if array.size), default=0.0)
         for level, (tensor, wanted) in enumerate(zip(ours, stored, strict=True)):
-            found = np.zeros_like(wanted) if tensor is None else tensor.detach().numpy()
+            found = np.zeros_like(wanted) if tensor is None else array_of(tensor)
             if found.shape != wanted.shape or not np.isfinite(found).all():
                 self.problems.append(f"gradient of {name}_{level}: shape or finiteness")
                 continue
@@ -78,7 +79,7 @@ class Check:
 
     def equal(self, name: str, ours, stored: np.ndarray) -> None:
         """Compare arrays that have to be equal, such as assigned labels."""
-        found = ours.detach().numpy() if isinstance(ours, Tensor) else np.asarray(ours)
+        found = array_of(ours) if isinstance(ours, Tensor) else np.asarray(ours)
         if found.shape != stored.shape:
             self.problems.append(f"{name}: shape {found.shape}, recorded {stored.shape}")
         elif not np.array_equal(found, stored):
@@ -86,7 +87,7 @@ class Check:
 
     def close(self, name: str, ours, stored: np.ndarray, atol: float, rtol: float = 0.0) -> None:
         """Compare arrays within a tolerance."""
-        found = ours.detach().numpy() if isinstance(ours, Tensor) else np.asarray(ours)
+        found = array_of(ours) if isinstance(ours, Tensor) else np.asarray(ours)
         if found.shape != stored.shape:
             self.problems.append(f"{name}: shape {found.shape}, recorded {stored.shape}")
         elif not np.allclose(found, stored, rtol=rtol, atol=atol):
@@ -124,8 +125,8 @@ class Check:
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         was_full = len(boxes) >= limit and not solid.all()
         boxes, labels = boxes[solid], labels[solid]
-        found = torch.cat([ours.bboxes, ours.scores[:, None]], 1).detach().numpy()
-        found_labels = ours.labels.numpy().astype(np.int64)
+        found = array_of(torch.cat([ours.bboxes, ours.scores[:, None]], 1))
+        found_labels = array_of(ours.labels).astype(np.int64)
         flat = (found[:, 2] <= found[:, 0]) | (found[:, 3] <= found[:, 1])
         found, found_labels = found[~flat], found_labels[~flat]
         if was_full:

@@ -12,6 +12,7 @@ from tests.golden.heads.cases import Case
 from tests.golden.heads.check import Check
 from tests.golden.heads.registry import Builder, replays
 from tests.golden.heads.ties import settle, tied_anchors
+from tests.golden.place import array_of, drawn
 
 FAR = 300.0  # deltas that move a box by thirty anchors
 
@@ -62,7 +63,7 @@ def replay_dense(case: Case, builder: Builder) -> Check:
         targets, *errors = ranking.inputs[1:]
         if builder.image_major:
             targets = by_image(targets, labels, head.num_classes)
-        check_targets(check, targets.numpy(), *errors)
+        check_targets(check, array_of(targets), *errors)
     return check
 
 
@@ -104,9 +105,9 @@ def predictions(case: Case, head: nn.Module) -> tuple[list[Tensor], list[Tensor]
     scores, boxes = [], []
     for stride in (pair[0] for pair in head.prior_generator.strides):
         size = (len(case.metas()), priors, math.ceil(height / stride), math.ceil(width / stride))
-        draw = torch.randn(size[0], priors * head.num_classes, *size[2:], generator=generator)
+        draw = drawn(generator, size[0], priors * head.num_classes, *size[2:])
         scores.append(draw.requires_grad_())
-        deltas = torch.randn(size[0], priors * 4, *size[2:], generator=generator)
+        deltas = drawn(generator, size[0], priors * 4, *size[2:])
         if "far_boxes" in case.name:
             deltas = torch.tensor([FAR, FAR, 0.0, 0.0]).repeat(priors).view(1, -1, 1, 1)
             deltas = deltas.repeat(size[0], 1, *size[2:])
@@ -157,4 +158,4 @@ def check_targets(check: Check, targets: np.ndarray, errors: Tensor | None = Non
         stored = outputs["rank_target_value"]
         check.close("targets of the ranking", targets[positions], stored, atol=1e-5)
     if "loc_error" in outputs and errors is not None:
-        check.close("localisation errors", errors.numpy(), outputs["loc_error"], atol=1e-5)
+        check.close("localisation errors", array_of(errors), outputs["loc_error"], atol=1e-5)

@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from tests.golden.heads.cases import Case
+from tests.golden.place import drawn
 
 
 def masked_truth(case: Case) -> list[InstanceData]:
@@ -28,4 +29,4 @@ def emptied(truth: list[InstanceData]) -> list[InstanceData]:
 
 def draw(generator: torch.Generator, *shape: int) -> Tensor:
     """Return random predictions as a leaf, where a case that raises holds none."""
-    return torch.randn(*shape, generator=generator).requires_grad_()
+    return drawn(generator, *shape).requires_grad_()

@@ -13,6 +13,7 @@ from tests.golden.heads.check import Check
 from tests.golden.heads.dense_test import test_config
 from tests.golden.heads.masked import masked_truth
 from tests.golden.heads.registry import Builder, replays
+from tests.golden.place import array_of
 
 
 class Seen:
@@ -29,19 +30,19 @@ class Seen:
         def recorded(cls_score, bbox_pred, rois, *arguments, **settings):
             found = compute(cls_score, bbox_pred, rois, *arguments, **settings)
             seen.update(
-                cls_score=cls_score.detach().numpy(),
-                bbox_pred=bbox_pred.detach().numpy(),
-                rois=rois.detach().numpy(),
-                labels=found["bbox_targets"][0].numpy(),
+                cls_score=array_of(cls_score),
+                bbox_pred=array_of(bbox_pred),
+                rois=array_of(rois),
+                labels=array_of(found["bbox_targets"][0]),
             )
             return found
 
         head.loss_and_target = recorded
 
         def keep(_module, inputs: tuple) -> None:
-            seen["targets"] = inputs[1].detach().numpy()
+            seen["targets"] = array_of(inputs[1])
             if len(inputs) > 2:
-                seen["errors"] = inputs[2].detach().numpy()
+                seen["errors"] = array_of(inputs[2])
 
         head.loss_cls.register_forward_pre_hook(keep)
 

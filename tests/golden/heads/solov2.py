@@ -18,6 +18,7 @@ from tests.golden.heads.cases import Case
 from tests.golden.heads.check import Check
 from tests.golden.heads.masked import draw, emptied, masked_truth
 from tests.golden.heads.registry import Builder, builds, replays
+from tests.golden.place import array_of, tensor_of
 
 CHANNELS, TOWER = 8, 32
 STRIDE = 4  # of the mask map
@@ -71,7 +72,7 @@ def replay_solov2(case: Case, builder: Builder) -> Check:
     truth, metas = masked_truth(case), case.metas()
     if case.raises:
         return check_without_objects(check, head, truth, metas)
-    mask_feat = torch.from_numpy(case.inputs["mask_feat"].copy()).requires_grad_()
+    mask_feat = tensor_of(case.inputs["mask_feat"]).requires_grad_()
     kernels, scores, features = predictions(case, head, mask_feat)
     losses = head.loss_by_feat(kernels, scores, mask_feat, truth, metas)
     losses = {builder.loss_names.get(name, name): value for name, value in losses.items()}
@@ -154,7 +155,7 @@ def replay_solov2_test(case: Case, builder: Builder) -> Check:
         results = head.predict_by_feat(
             case.tensors("kernel_pred"),
             case.tensors("cate_pred"),
-            torch.from_numpy(case.inputs["mask_feat"].copy()),
+            tensor_of(case.inputs["mask_feat"]),
             case.metas(),
         )
     for image, found in enumerate(results):
@@ -166,6 +167,6 @@ def replay_solov2_test(case: Case, builder: Builder) -> Check:
         masks = np.unpackbits(packed, axis=2)[:, :, : shape[2]].astype(bool)
         check.equal(f"size of the masks {image}", found.masks.shape, np.array(shape))
         if found.masks.shape == shape:
-            differing = float((found.masks.numpy() != masks).mean())
+            differing = float((array_of(found.masks) != masks).mean())
             check.require(differing <= MASK_PIXELS, f"{differing:.2%} of mask pixels differ")
     return check

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rankdet.models.dense_heads import paa
 from rankdet.models.dense_heads.candidates import Mixtures, fit_mixtures
 from tests.golden.heads.cases import Case
+from tests.golden.place import tensor_of
 
 TIE = 1e-4  # difference of two log-likelihoods that float32 losses cannot tell apart
 
@@ -66,7 +67,7 @@ def settle(head: nn.Module, case: Case, labels: list[Tensor], tied: list[set[int
         How many anchors were settled; 0 if nothing differs, or something else does.
     """
     names = [f"reassigned_labels_img{image}" for image in range(len(labels[0]))]
-    recorded = torch.stack([torch.from_numpy(case.outputs[name]).long() for name in names])
+    recorded = torch.stack([tensor_of(case.outputs[name]).long() for name in names])
     differ = torch.cat(labels, 1) != recorded
     for image, allowed in zip(differ, tied, strict=True):
         if not set(image.nonzero().flatten().tolist()) <= allowed:
