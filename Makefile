@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation doctor clean clean-wheel
+.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ lint: env  ## ruff, snakefmt, snakemake --lint
 
 bench-losses: env  ## loss benchmark into results/reference/losses
 	@OMP_NUM_THREADS=1 python -m benchmarks.losses
+
+gpu-check: env  ## losses, heads, steps, pools on a GPU into results/reference/gpu (TORCH=cuda)
+	@python -m benchmarks.gpu $(GPU_CHECK)
 
 bench-evaluation: env  ## evaluator benchmark into results/reference/evaluation
 	@python -m benchmarks.evaluation

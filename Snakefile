@@ -57,6 +57,13 @@ rule demo_all:
         "results/demo/all/report.html",
 
 
+# A few real images (--config mini=/data/coco128), trained on and held out.
+rule mini:
+    input:
+        everything("mini"),
+        everything("overfit"),
+
+
 rule smoke:
     input:
         everything("smoke"),

@@ -41,6 +41,12 @@ def dataset(wildcards):
     return f"data/prepared/{own or preset['data']}/dataset.json"
 
 
+def length_of(wildcards):
+    """Return the option that sets the iterations of the short presets of real images."""
+    count = config["mini_iterations"]
+    return f"--iterations {count}" if wildcards.preset in ("mini", "overfit") else ""
+
+
 def entry_config(wildcards):
     """Return the files that the entry's config is made of: a change there trains again."""
     return [str(path) for path in config_files(CATALOGUE[wildcards.entry])]

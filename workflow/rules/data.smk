@@ -54,15 +54,16 @@ rule coco_folder:
     benchmark:
         "logs/data/{name}.benchmark.tsv"
     wildcard_constraints:
-        name="coco|mini|cityscapes",
+        name="coco|mini|mini-overfit|cityscapes",
     resources:
         **asks("coco_folder", mem_mb=4000, runtime=20),
     params:
-        root=lambda wildcards: config[wildcards.name],
+        root=lambda wildcards: config[wildcards.name.removesuffix("-overfit")],
+        overfit=lambda wildcards: "--overfit" * wildcards.name.endswith("-overfit"),
         sums=lambda wildcards, input: f"--sums {input.sums}" if input.sums else "",
     shell:
         "rankdet prepare coco --root {params.root:q} --name {wildcards.name} {params.sums}"
-        " --out {output:q} 2>&1 | tee {log}"
+        " {params.overfit} --out {output:q} 2>&1 | tee {log}"
 
 
 rule lvis_folder:

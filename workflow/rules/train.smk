@@ -18,10 +18,11 @@ rule train:
         **asks("train", mem_mb=8000, runtime=2880, gpu=gpus_of),
     params:
         seed=config["seed"],
+        length=length_of,
     shell:
         "rankdet train {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
         " --work-dir work/{wildcards.preset}/{wildcards.entry} --out {output.checkpoint}"
-        " --seed {params.seed} --resume --threads {threads} --log {log}"
+        " --seed {params.seed} {params.length} --resume --threads {threads} --log {log}"
 
 
 rule predict:

@@ -40,12 +40,15 @@ def prepare_coco(
     root: Annotated[Path, typer.Option(help="Folder with annotations/ and the image folders.")],
     out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
     name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "coco",
+    overfit: Annotated[
+        bool, typer.Option("--overfit", help="Train on the val images: an overfit check.")
+    ] = False,
     sums: Sums = None,
 ) -> None:
     """Check a folder in COCO layout and point to it; nothing is copied."""
     from rankdet.data.coco import prepare_coco as take_over
 
-    _tell(take_over(root, out, name, sums=sums), out)
+    _tell(take_over(root, out, name, sums=sums, overfit=overfit), out)
 
 
 @prepare.command("lvis")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 report = typer.Typer(help="Tables, figures and pages from results/<preset>/.", no_args_is_help=True)
 app.add_typer(report, name="report")
 
-Preset = Annotated[str, typer.Option("--preset", help="paper, published, mini, demo or smoke.")]
+Preset = Annotated[
+    str, typer.Option("--preset", help="paper, published, mini, overfit, demo or smoke.")
+]
 Results = Annotated[
     Path | None, typer.Option("--results", help="Folder of the preset; default results/<preset>.")
 ]

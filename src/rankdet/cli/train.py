@@ -10,7 +10,7 @@ import typer
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
 
-PresetName = Annotated[str, typer.Option(help="paper, published, mini, demo or smoke.")]
+PresetName = Annotated[str, typer.Option(help="paper, published, mini, overfit, demo or smoke.")]
 DataPath = Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
@@ -25,6 +25,9 @@ def train(
     work_dir: Annotated[Path, typer.Option(help="Intermediate checkpoints; kept.")],
     out: Annotated[Path, typer.Option(help="The checkpoint to publish.")],
     seed: int = 0,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="In place of a short preset's own number.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the work directory.")] = False,
     backbones: Annotated[
         Path, typer.Option(help="Fetched weights, from which preset paper starts.")
@@ -56,7 +59,7 @@ def train(
 
         record = run(
             entry,
-            get_preset(preset),
+            get_preset(preset, iterations),
             manifest,
             work_dir,
             out,

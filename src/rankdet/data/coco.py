@@ -51,6 +51,7 @@ def prepare_coco(
     name: str = "coco",
     format: str = "coco",
     sums: str | Path | None = None,
+    overfit: bool = False,
 ) -> Manifest:
     """Check a COCO folder and write the manifest that points to it.
 
@@ -63,6 +64,7 @@ def prepare_coco(
         format: "coco" or "lvis"; the evaluation follows it.
         sums: hashes that files of the folder must have, as `sha256sum` and `rankdet fetch` write
             them; default ``SHA256SUMS`` of the folder, if there is one.
+        overfit: let the val images be the train images too.
 
     Raises:
         InputError: if a file is missing, has changed, is not of this format, or is broken.
@@ -95,6 +97,8 @@ def prepare_coco(
             f"{len(classes['train'])} and {len(classes['val'])} that differ",
             "check that both annotation files belong together",
         )
+    if overfit:
+        splits["train"] = splits["val"]
     out = Path(out)
     manifest = Manifest(
         name=name, format=format, classes=classes["val"], folder=out.parent.resolve(), **splits

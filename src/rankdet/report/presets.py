@@ -43,6 +43,12 @@ NOTES = {
             "short run",
         ),
         PresetNote(
+            "overfit",
+            "Preset overfit: trained on the very images that it is measured on, which shows "
+            "whether a network can fit them and nothing else.",
+            "measured on its training images",
+        ),
+        PresetNote(
             "demo",
             "Preset demo: the built-in digits set and small networks, trained from scratch for "
             "a few minutes; not the paper's data.",

@@ -6,7 +6,7 @@ below says; the loss, its hyper-parameters, assigner, coder and head stay the en
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
@@ -21,7 +21,7 @@ class Preset:
     """What a preset changes.
 
     Attributes:
-        name: paper, published, mini, demo or smoke.
+        name: paper, published, mini, overfit, demo or smoke.
         purpose: one line for tables and reports.
         dataset: the data set it is meant for: "coco" (any COCO folder) or "digits".
         iterations: optimiser steps; None keeps the entry's epochs.
@@ -55,23 +55,25 @@ class Preset:
     trains: bool = True
 
 
+_MINI = Preset(
+    "mini",
+    "real images, the entry's own network, short schedule, small images",
+    "coco",
+    iterations=60,
+    batch_size=4,
+    side=320,
+    workers=1,
+    validations=1,
+    learning_rate=2e-4,
+    score_threshold=1e-3,
+)
 PRESETS = {
     preset.name: preset
     for preset in (
         Preset("paper", "the official run", "coco", comparable=True),
         Preset("published", "the official trained model", "coco", comparable=True, trains=False),
-        Preset(
-            "mini",
-            "real images, the entry's own network, short schedule, small images",
-            "coco",
-            iterations=60,
-            batch_size=4,
-            side=320,
-            workers=1,
-            validations=1,
-            learning_rate=2e-4,
-            score_threshold=1e-3,
-        ),
+        _MINI,
+        replace(_MINI, name="overfit", purpose="mini, measured on the images it is trained on"),
         Preset(
             "demo",
             "built-in digits set, small network, minutes on a CPU",
@@ -100,11 +102,28 @@ PRESETS = {
 }
 
 
-def get_preset(name: str) -> Preset:
-    """Return a preset; an unknown name is answered with the known ones."""
+def get_preset(name: str, iterations: int | None = None) -> Preset:
+    """Return a preset; an unknown name is answered with the known ones.
+
+    Args:
+        name: of the preset.
+        iterations: other than its own; only where it has its own.
+
+    Raises:
+        InputError: if there is no such preset, or it has no number of iterations to change.
+    """
     if name not in PRESETS:
         raise InputError(f"one of {', '.join(PRESETS)}", f"preset {name!r}", nearest(name, PRESETS))
-    return PRESETS[name]
+    preset = PRESETS[name]
+    if iterations is None:
+        return preset
+    if preset.iterations is None:
+        raise InputError(
+            "a preset that counts iterations",
+            f"{iterations} iterations for preset {name}, which keeps the entry's epochs",
+            "leave the number out, or choose a short preset",
+        )
+    return replace(preset, iterations=iterations)
 
 
 def apply_preset(config: Config, preset: Preset) -> None:

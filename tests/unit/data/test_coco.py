@@ -32,6 +32,14 @@ def test_takes_over_without_copying(folder, tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["dataset.json"]
 
 
+def test_an_overfit_check_trains_on_the_val_images(folder, tmp_path):
+    out = tmp_path / "dataset.json"
+    prepare_coco(folder, out, "mine-overfit", overfit=True)
+    manifest = load_manifest(out)
+    assert manifest.train == manifest.val
+    assert manifest.images("train") == folder / "val2017"
+
+
 def test_finds_the_layout_without_the_year(folder, tmp_path):
     for split in ("train", "val"):
         (folder / f"{split}2017").rename(folder / split)

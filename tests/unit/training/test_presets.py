@@ -85,3 +85,10 @@ def test_unknown_preset_and_row_without_config():
         get_preset("demoo")
     with pytest.raises(InputError, match=r"no .*pap_autoloss_zero_frcnn_r50\.py"):
         load_config("pap_autoloss_zero_frcnn_r50")
+
+
+def test_iterations_of_a_short_preset_can_be_changed():
+    assert get_preset("mini", 700).iterations == 700
+    assert get_preset("mini").iterations == PRESETS["mini"].iterations
+    with pytest.raises(InputError, match="keeps the entry's epochs"):
+        get_preset("paper", 700)
