@@ -28,10 +28,14 @@ test: env lint  ## the test suite, with one complete tiny run of the DAG
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy
 
-lint: env  ## ruff, snakefmt, snakemake --lint
+lint: env  ## ruff, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@snakemake --lint
+	@command -v hadolint > /dev/null || pip install -q -r envs/lint.txt
+	@hadolint Dockerfile
+	@if command -v shellcheck > /dev/null; then shellcheck docker/*.sh; \
+	else echo "shellcheck is not installed: docker/*.sh not checked"; fi
 
 bench-losses: env  ## loss benchmark into results/reference/losses
 	@OMP_NUM_THREADS=1 python -m benchmarks.losses

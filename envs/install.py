@@ -1,6 +1,6 @@
 """Build ``.venv``: one pinned set, mmcv compiled once and cached. Standard library only.
 
-    python3 envs/install.py [--torch cpu|cuda] [--venv .venv]
+    python3 envs/install.py [--torch cpu|cuda] [--venv .venv] [--dependencies-only]
 
 Each step prints what it does; a step that fails prints what is missing and how to mend it.
 """
@@ -33,10 +33,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
+    parser.add_argument(
+        "--dependencies-only", action="store_true", help="all but rankdet itself (images)"
+    )
     options = parser.parse_args()
     stamp = options.venv / ".rankdet-environment"
-    wanted = fingerprint(options.torch)
-    if stamp.exists() and stamp.read_text() == wanted:
+    wanted = "" if options.dependencies_only else fingerprint(options.torch)
+    if wanted and stamp.exists() and stamp.read_text() == wanted:
         return 0
     try:
         start = time.time()
@@ -44,12 +47,14 @@ def main() -> int:
         make_venv(options.venv)
         install_torch(options.venv, options.torch)
         install_packages(options.venv)
-        install_mmcv(options.venv)
-        install_rankdet(options.venv)
+        install_mmcv(options.venv, options.torch)
+        if wanted:
+            install_rankdet(options.venv)
     except StepError as error:
         print(f"\nenvironment: {error}", file=sys.stderr)
         return 1
-    stamp.write_text(wanted)
+    if wanted:
+        stamp.write_text(wanted)
     say(f"environment ready in {time.time() - start:.0f} s: {options.venv}")
     return 0
 
@@ -112,25 +117,33 @@ def install_packages(venv: Path) -> None:
     pip(venv, "install", "-q", "--no-deps", "-r", str(ENVS / "requirements.txt"))
 
 
-def install_mmcv(venv: Path) -> None:
+def install_mmcv(venv: Path, torch_build: str) -> None:
     """Install mmcv from the cached wheel, built from its source distribution if need be."""
-    folder = wheel_folder(venv)
+    folder = wheel_folder(venv, torch_build)
     wheels = list(folder.glob("mmcv-*.whl"))
     if wheels:
         say(f"5/6 mmcv {MMCV} from the cache {folder}")
     else:
-        wheels = [build_mmcv(venv, folder)]
+        wheels = [build_mmcv(venv, folder, torch_build)]
     pip(venv, "install", "-q", "--no-deps", "--force-reinstall", str(wheels[0]))
     code = "import torch; from mmcv.ops import nms; nms(torch.rand(2, 4), torch.rand(2), 0.5)"
     run([str(venv / "bin" / "python"), "-c", code], "mmcv's compiled ops do not run", folder)
 
 
-def build_mmcv(venv: Path, folder: Path) -> Path:
+def build_mmcv(venv: Path, folder: Path, torch_build: str) -> Path:
     """Compile mmcv's wheel into ``folder``, showing how far it is."""
     say(f"5/6 mmcv {MMCV} is compiled once (5 to 15 minutes on two cores), then kept in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "build.log"
     environment = dict(os.environ, MMCV_WITH_OPS="1", PATH=venv_path(venv))
+    if torch_build == "cuda":
+        if not find_nvcc():
+            raise StepError(
+                "CUDA's compiler nvcc is missing (mmcv); install the CUDA toolkit of torch's "
+                "version and set CUDA_HOME, or load the cluster's module for it"
+            )
+        # A login node has the compiler and no GPU; without this mmcv leaves the CUDA code out.
+        environment.setdefault("FORCE_CUDA", "1")
     environment.setdefault("MAX_JOBS", str(os.cpu_count() or 1))
     with tempfile.TemporaryDirectory(dir=folder) as part, log.open("w") as stream:
         command = [
@@ -174,16 +187,31 @@ def cached_wheels() -> list[Path]:
     )
 
 
-def wheel_folder(venv: Path) -> Path:
-    """Return the cache folder keyed by (python, torch, mmcv, CUDA)."""
+def wheel_folder(venv: Path, torch_build: str) -> Path:
+    """Return the cache folder keyed by (python, torch, mmcv, CUDA of the operators)."""
     code = "import torch; print(torch.__version__, torch.version.cuda or 'none')"
     command = [str(venv / "bin" / "python"), "-W", "ignore", "-c", code]
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode:
         raise StepError(f"torch does not import: {found.stderr.strip().splitlines()[-1:]}")
     torch, cuda = found.stdout.split()[-2:]
+    if torch_build == "cpu":  # also where torch itself is a CUDA build
+        cuda = "none"
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    return cache_root() / f"python{python}-torch{torch}-mmcv{MMCV}-cuda{cuda}"
+    name = f"python{python}-torch{torch}-mmcv{MMCV}-cuda{cuda}"
+    architectures = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
+    if cuda != "none" and architectures:  # code for one GPU does not run on another
+        name += "-sm" + "_".join(architectures)
+    return cache_root() / name
+
+
+def find_nvcc() -> str | None:
+    """Return CUDA's compiler where torch's build looks for it."""
+    homes = [os.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    for home in [*homes, "/usr/local/cuda"]:
+        if (Path(home) / "bin" / "nvcc").exists():
+            return str(Path(home) / "bin" / "nvcc")
+    return shutil.which("nvcc")
 
 
 def cache_root() -> Path:

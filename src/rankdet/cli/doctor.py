@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from rankdet.cli.app import app
 
 
 @app.command("doctor")
-def doctor() -> None:
+def doctor(
+    software: Annotated[
+        bool, typer.Option("--software", help="Only what is installed; not this machine.")
+    ] = False,
+) -> None:
     """Print the version matrix, import the compiled ops, run NMS and RoIAlign once."""
     from rich.console import Console
     from rich.table import Table
@@ -19,7 +25,7 @@ def doctor() -> None:
     for column in ("check", "found", "verdict"):
         table.add_column(column, overflow="fold")
     failed = 0
-    for check in run_checks():
+    for check in run_checks(software):
         failed += not check.good
         verdict = "[green]good[/]" if check.good else f"[red]mend:[/] {check.todo}"
         table.add_row(check.name, check.found, verdict)

@@ -91,7 +91,9 @@ def cityscapes_help(
 @fetch.command("backbone")
 def backbone(
     names: Annotated[list[str], typer.Argument(help="Names or files of configs/downloads.csv.")],
-    into: Annotated[Path, typer.Option(help="Folder of the backbones.")] = BACKBONES,
+    into: Annotated[
+        Path, typer.Option(envvar="RANKDET_BACKBONES", help="Folder of the backbones.")
+    ] = BACKBONES,
     inbox: Inbox = INBOX,
     mirror: Mirror = None,
     connections: Connections = 4,

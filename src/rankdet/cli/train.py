@@ -1,4 +1,7 @@
-"""`rankdet train` and `rankdet predict`: from an entry to its detections."""
+"""`rankdet train` and `rankdet predict`: from an entry to its detections.
+
+What is not given comes from ``RANKDET_DATA`` and ``RANKDET_RESULTS``, as in the image.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,17 @@ from typing import Annotated
 
 import typer
 
+from rankdet.cli import places
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
 
 PresetName = Annotated[str, typer.Option(help="paper, published, mini, overfit, demo or smoke.")]
-DataPath = Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")]
+DataPath = Annotated[
+    Path | None,
+    typer.Option(help="dataset.json written by `rankdet prepare`; default: made of RANKDET_DATA."),
+]
+OUT = "; default: in RANKDET_RESULTS/PRESET/ENTRY."
+WORK = "; default: in RANKDET_RESULTS/work."
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
 LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goes to the screen.")]
@@ -21,16 +30,21 @@ LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goe
 def train(
     entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
     preset: PresetName,
-    data: DataPath,
-    work_dir: Annotated[Path, typer.Option(help="Intermediate checkpoints; kept.")],
-    out: Annotated[Path, typer.Option(help="The checkpoint to publish.")],
+    data: DataPath = None,
+    work_dir: Annotated[
+        Path | None, typer.Option(help=f"Intermediate checkpoints; kept{WORK}")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help=f"The checkpoint to publish{OUT}")] = None,
     seed: int = 0,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="In place of a short preset's own number.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the work directory.")] = False,
     backbones: Annotated[
-        Path, typer.Option(help="Fetched weights, from which preset paper starts.")
+        Path,
+        typer.Option(
+            envvar="RANKDET_BACKBONES", help="Fetched weights, from which preset paper starts."
+        ),
     ] = Path("data/backbones"),
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; loss in float32.")
@@ -50,17 +64,21 @@ def train(
     from rankdet.data.manifest import load_manifest
 
     # Cheap mistakes are found before torch is imported.
-    load_catalogue()[entry]
-    manifest = load_manifest(data)
+    row = load_catalogue()[entry]
+    if data is not None:
+        load_manifest(data)
+    out = places.checkpoint(out, row, preset)
+    work_dir = places.work_dir(work_dir, row, preset)
     with logged(log):
         from rankdet.training.presets import get_preset
         from rankdet.training.run import train as run
         from rankdet.training.speed import Speed
 
+        chosen = get_preset(preset, iterations)
         record = run(
             entry,
-            get_preset(preset, iterations),
-            manifest,
+            chosen,
+            places.data_set(data, row, preset, chosen.dataset),
             work_dir,
             out,
             seed=seed,
@@ -76,11 +94,13 @@ def train(
 @app.command("predict")
 def predict(
     entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
-    checkpoint: Annotated[Path, typer.Option(help="Written by `rankdet train`.")],
     preset: PresetName,
-    data: DataPath,
-    out: Annotated[Path, typer.Option(help="COCO results JSON to write.")],
-    work_dir: Annotated[Path, typer.Option(help="For mmengine's logs.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help=f"Written by `rankdet train`{OUT}")
+    ] = None,
+    data: DataPath = None,
+    out: Annotated[Path | None, typer.Option(help=f"COCO results JSON to write{OUT}")] = None,
+    work_dir: Annotated[Path | None, typer.Option(help=f"For mmengine's logs{WORK}")] = None,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
@@ -89,11 +109,17 @@ def predict(
     from rankdet.catalogue import load_catalogue
     from rankdet.data.manifest import load_manifest
 
-    load_catalogue()[entry]
-    manifest = load_manifest(data)
+    row = load_catalogue()[entry]
+    if data is not None:
+        load_manifest(data)
+    checkpoint = places.checkpoint(checkpoint, row, preset)
+    out = places.detections(out, row, preset)
+    work_dir = places.work_dir(work_dir, row, preset, "predict")
     with logged(log):
         from rankdet.training.predict import predict as run
         from rankdet.training.presets import get_preset
 
-        run(entry, get_preset(preset), manifest, checkpoint, out, work_dir, threads, workers)
+        chosen = get_preset(preset)
+        manifest = places.data_set(data, row, preset, chosen.dataset)
+        run(entry, chosen, manifest, checkpoint, out, work_dir, threads, workers)
     typer.echo(f"{entry} {preset}: {out}")

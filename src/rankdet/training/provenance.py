@@ -32,10 +32,13 @@ def versions() -> dict:
 
 
 def code_state() -> str | None:
-    """Return the commit of the checkout, with ``-modified`` if it has changes; else None."""
+    """Return the commit of the checkout, with ``-modified`` if it has changes; else None.
+
+    An image has no checkout: its build notes the commit in ``RANKDET_REVISION``.
+    """
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
-        return None
+        return os.environ.get("RANKDET_REVISION") or None
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
         return commit + ("-modified" if _git(root, "status", "--porcelain", "-uno") else "")

@@ -1,0 +1,107 @@
+"""Where `rankdet train` and `predict` read and write when only two folders are known.
+
+A container has two mounts: one data set to read, one folder to write. Their names stand in the
+environment variables ``RANKDET_DATA`` and ``RANKDET_RESULTS``; options given by hand win.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankdet.errors import InputError
+
+if TYPE_CHECKING:
+    from rankdet.catalogue import Entry
+    from rankdet.data.manifest import Manifest
+
+DATA, RESULTS = "RANKDET_DATA", "RANKDET_RESULTS"
+SMALL = {"train_images": 8, "val_images": 4}  # of preset smoke, as in workflow/rules/data.smk
+
+
+def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> Manifest:
+    """Return the data set: the one given, else that of the environment, prepared if need be.
+
+    Args:
+        given: a dataset.json, or None.
+        entry: the row; its data set tells which annotations of the folder it needs.
+        preset: the preset's name.
+        meant_for: "digits" for the presets with built-in data, else "coco".
+
+    Raises:
+        InputError: if nothing is given, or the folder is neither prepared nor in COCO layout.
+    """
+    from rankdet.data.manifest import load_manifest
+
+    if given is not None:
+        return load_manifest(given)
+    if meant_for == "digits":
+        return _digits(entry, preset)
+    if not os.environ.get(DATA):
+        raise InputError(
+            "--data, a dataset.json",
+            f"neither it nor {DATA}",
+            "write one with `rankdet prepare`, or name a folder in COCO layout in the variable",
+        )
+    root = Path(os.environ[DATA])
+    if not root.is_dir() or not any(root.iterdir()):
+        raise InputError(
+            f"a data set in {root} ({DATA})",
+            "nothing there",
+            f"mount a prepared data set or a folder in COCO layout: -v DATA:{root}:ro",
+        )
+    if (root / "dataset.json").exists():
+        return load_manifest(root)
+    return _coco(root, entry, preset)
+
+
+def checkpoint(given: Path | None, entry: Entry, preset: str) -> Path:
+    """Return where the trained checkpoint lies."""
+    return given or _results("--out") / preset / entry.entry_id / "checkpoint.pth"
+
+
+def detections(given: Path | None, entry: Entry, preset: str) -> Path:
+    """Return where the detections lie."""
+    return given or _results("--out") / preset / entry.entry_id / "detections.json"
+
+
+def work_dir(given: Path | None, entry: Entry, preset: str, part: str = "") -> Path:
+    """Return where intermediate checkpoints lie."""
+    return given or _results("--work-dir") / "work" / preset / entry.entry_id / part
+
+
+def _results(option: str) -> Path:
+    if not os.environ.get(RESULTS):
+        raise InputError(option, f"neither it nor {RESULTS}", "give the option")
+    return Path(os.environ[RESULTS])
+
+
+def _digits(entry: Entry, preset: str) -> Manifest:
+    from rankdet.data.digits import prepare_digits
+    from rankdet.data.manifest import load_manifest
+
+    long_tail = entry.dataset == "lvis" and preset == "demo"
+    name = "digits-tiny" if preset == "smoke" else "digits-lvis" if long_tail else "digits"
+    folder = _results("--data") / "data" / name
+    if (folder / "dataset.json").exists():
+        return load_manifest(folder)
+    counts = SMALL if preset == "smoke" else {}
+    return prepare_digits(folder, long_tail=long_tail, **counts)
+
+
+def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
+    """Prepare the folder once; the same annotation files are not checked again."""
+    from rankdet.data.coco import prepare_coco
+    from rankdet.data.manifest import load_manifest
+
+    own = entry.dataset if entry.dataset in ("lvis", "cityscapes") else None
+    name = own or ("coco" if preset == "paper" else preset)
+    path = _results("--data") / "data" / name / "dataset.json"
+    if path.exists():
+        manifest = load_manifest(path)
+        newest = max(manifest.annotations(split).stat().st_mtime for split in ("train", "val"))
+        inside = manifest.annotations("val").is_relative_to(root.resolve())
+        if inside and newest < path.stat().st_mtime:
+            return manifest
+    return prepare_coco(root, path, name, format="lvis" if own == "lvis" else "coco")
