@@ -25,8 +25,8 @@ WORKDIR /opt/rankdet
 # The environment alone first: a change of the sources does not compile mmcv again.
 COPY envs envs
 COPY docker/install.sh docker/check-architectures.sh docker/
-RUN --mount=type=cache,target=/root/.cache/pip \
-    --mount=type=cache,target=/root/.cache/rankdet \
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=cache,target=/var/cache/rankdet \
     --mount=type=bind,source=docker/wheels,target=/wheels \
     docker/install.sh "${TORCH}" "${TORCH_INDEX}" "${CUDA_ARCHITECTURES}" "${MAX_JOBS}"
 COPY . .

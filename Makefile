@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check doctor clean clean-wheel
+.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check record-image doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,6 +45,9 @@ gpu-check: env  ## losses, heads, steps, pools on a GPU into results/reference/g
 
 bench-evaluation: env  ## evaluator benchmark into results/reference/evaluation
 	@python -m benchmarks.evaluation
+
+record-image: env  ## build and run the CPU image, keep what that took in results/reference/image
+	@python -m benchmarks.image
 
 clean:  ## remove results and work directories (not the environment, not results/reference)
 	rm -rf work .snakemake

@@ -13,7 +13,8 @@ validate(config, "workflow/schemas/pipeline.schema.yaml")
 validate(config["cluster"], "workflow/schemas/cluster.schema.yaml")
 
 
-container: "docker://rankdet:latest"
+# Used only with --software-deployment-method apptainer.
+container: config["image"]
 
 
 include: "workflow/rules/common.smk"

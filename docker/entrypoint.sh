@@ -9,6 +9,11 @@ workflow=${RANKDET_WORKFLOW:-/opt/rankdet}
 image=${RANKDET_TORCH:-cuda}
 problems=()
 
+# Weights may come along with the data.
+if [ -d "$data/backbones" ] && [ ! -d "${RANKDET_BACKBONES:-}" ]; then
+    export RANKDET_BACKBONES=$data/backbones
+fi
+
 problem() { problems+=("$1"); }
 
 # The value of option $1 among the other arguments, as `--name value` or `--name=value`.
@@ -81,7 +86,7 @@ check_experiment() {
     local preset
     preset=$(option --preset "$@")
     case $preset in
-        paper | published | mini)
+        paper | published | mini | overfit)
             [ "$(option --workers "$@")" = 0 ] || check_shared_memory
             [ -n "$(option --data "$@")" ] || check_data
             ;;

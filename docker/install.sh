@@ -3,13 +3,14 @@
 # Usage: install.sh cuda|cpu TORCH_INDEX CUDA_ARCHITECTURES MAX_JOBS   (the last three may be empty)
 set -euo pipefail
 torch=$1
+export PIP_CACHE_DIR=/var/cache/pip RANKDET_CACHE=/var/cache/rankdet
 [ -z "$2" ] || export RANKDET_TORCH_INDEX=$2
 [ "$torch" = cpu ] || export TORCH_CUDA_ARCH_LIST=$3
 [ -z "$4" ] || export MAX_JOBS=$4
 # A wheel given along wins over compiling; one compiled here stays in the build's cache.
-mkdir -p /root/.cache/rankdet/wheels
+mkdir -p "$RANKDET_CACHE/wheels"
 for folder in /wheels/python*; do
-    [ ! -d "$folder" ] || cp -rn "$folder" /root/.cache/rankdet/wheels/
+    [ ! -d "$folder" ] || cp -rn "$folder" "$RANKDET_CACHE/wheels/"
 done
 python3 envs/install.py --torch "$torch" --venv /opt/venv --dependencies-only
 [ "$torch" = cpu ] || docker/check-architectures.sh "$3"

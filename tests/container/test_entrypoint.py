@@ -166,6 +166,17 @@ def test_results_of_another_user_are_explained():
     assert "runs as 1000:1000" in " ".join(done.stderr.split()) and "--user" in done.stderr
 
 
+def test_weights_may_come_along_with_the_data(machine):
+    machine.program("rankdet", 'echo "$RANKDET_BACKBONES"')
+    own = machine.results / "backbones"
+    assert machine.run("list", RANKDET_BACKBONES=str(own)).stdout == f"{own}\n"
+    (machine.data / "backbones").mkdir()
+    found = machine.run("list", RANKDET_BACKBONES=str(own)).stdout
+    assert found == f"{machine.data / 'backbones'}\n"
+    own.mkdir()
+    assert machine.run("list", RANKDET_BACKBONES=str(own)).stdout == f"{own}\n"
+
+
 def test_snakemake_gets_a_copy_of_the_workflow_in_an_empty_folder(machine):
     root = ENTRYPOINT.parents[1]
     done = machine.run("snakemake", "-n", RANKDET_WORKFLOW=str(root))

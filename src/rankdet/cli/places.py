@@ -96,7 +96,10 @@ def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
     from rankdet.data.manifest import load_manifest
 
     own = entry.dataset if entry.dataset in ("lvis", "cityscapes") else None
-    name = own or ("coco" if preset == "paper" else preset)
+    overfit = preset == "overfit"
+    name = own or {"paper": "coco", "published": "coco", "overfit": "mini-overfit"}.get(
+        preset, preset
+    )
     path = _results("--data") / "data" / name / "dataset.json"
     if path.exists():
         manifest = load_manifest(path)
@@ -104,4 +107,5 @@ def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
         inside = manifest.annotations("val").is_relative_to(root.resolve())
         if inside and newest < path.stat().st_mtime:
             return manifest
-    return prepare_coco(root, path, name, format="lvis" if own == "lvis" else "coco")
+    kind = "lvis" if own == "lvis" else "coco"
+    return prepare_coco(root, path, name, format=kind, overfit=overfit)

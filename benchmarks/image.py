@@ -1,0 +1,126 @@
+"""Build the CPU image without a Docker daemon, run one experiment in it, and keep what that took.
+
+    python -m benchmarks.image [--compile-mmcv]
+
+Writes results/reference/image/README.md. Needs root, buildah and debootstrap; 8 GiB of disk, which
+are free again at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+from benchmarks.image_build import ROOT, Image, cached_wheel, unfit
+from rankdet.files import write_text
+
+TARGET = ROOT / "results" / "reference" / "image" / "README.md"
+SMOKE = ("rs_atss_r50", "--preset", "smoke", "--threads", "1")
+
+
+def main() -> None:
+    """Build, run, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--compile-mmcv", action="store_true", help="take no built wheel")
+    options = parser.parse_args()
+    reason = unfit()
+    wheel = None if options.compile_mmcv else cached_wheel()
+    if reason is None and wheel is None and not options.compile_mmcv:
+        reason = "no built mmcv wheel for the image: make env, or --compile-mmcv"
+    if reason:
+        raise SystemExit(reason)
+    with tempfile.TemporaryDirectory() as folder:
+        image = Image(Path(folder) / "store", wheel)
+        try:
+            write_text(TARGET, record(image, Path(folder) / "results"))
+        finally:
+            image.remove()
+    print(TARGET.relative_to(ROOT))
+
+
+def record(image: Image, results: Path) -> str:
+    """Build and run; return the page."""
+    results.mkdir()
+    results.chmod(0o777)
+    steps = []
+
+    def timed(what: str, work):
+        start, before = time.time(), os.times()
+        done = work()
+        after = os.times()
+        processor = sum(after[2:4]) - sum(before[2:4])
+        steps.append((what, time.time() - start, processor))
+        if getattr(done, "returncode", 0):
+            raise SystemExit(f"{what} failed:\n{done.stdout}{done.stderr}")
+        return done
+
+    how = "with a built mmcv wheel" if image.wheel else "with mmcv compiled"
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    arguments = ("--build-arg", f"REVISION={revision}")
+    timed(f"build, {how}", lambda: image.build(*arguments))
+    doctor = timed("`rankdet doctor`", lambda: image.run("doctor"))
+    mounts = {"/results": results}
+    for verb in ("train", "predict"):
+        command = (verb, *SMOKE)
+        timed(
+            f"`rankdet {' '.join(command)}`",
+            lambda command=command: image.run(*command, mounts=mounts),
+        )
+    run = json.loads((results / "smoke" / "rs_atss_r50" / "run.json").read_text())
+    return page(image, steps, doctor.stdout, run)
+
+
+def page(image: Image, steps: list, doctor: str, run: dict) -> str:
+    """Return the README: times, size, `rankdet doctor` inside, machine and versions."""
+    machine, versions = run["machine"], run["versions"]
+    builder = image.buildah("--version").stdout.split()[2]
+    lines = [
+        "# The image: built and run",
+        "",
+        "Written by `make record-image`: the CPU image of `Dockerfile`, built by Buildah (chroot",
+        "isolation, no daemon) over a Debian 12 base, then run without a network and as user 1000.",
+        f"All layers: {image.size() / 1e9:.2f} GB. The CUDA image was not built here: the machine",
+        "reaches no image registry and has no GPU.",
+        "",
+        "| step | wall, s | processor, s |",
+        "|---|---|---|",
+        *(f"| {what} | {wall:.0f} | {processor:.0f} |" for what, wall, processor in steps),
+        "",
+        "Other work ran on the machine; the processor time is that of the step alone. Making the",
+        "Debian base, once, is not part of it.",
+        "",
+        "Inside, `rankdet doctor`:",
+        "",
+        *("    " + line.rstrip() for line in doctor.splitlines()),
+        "",
+        f"{date.today()}, commit {run['git']}; {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB; Buildah {builder}; "
+        + ", ".join(f"{name} {number}" for name, number in versions.items() if number)
+        + ".",
+        "",
+        "The build's own account:",
+        "",
+        *("    " + line for line in account(image.log.read_text())),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def account(log: str) -> list[str]:
+    """Return the steps of the build log and what the installer said of each of its own."""
+    wanted = re.compile(r"^(\[\d/\d\] STEP|\d/6 |    mmcv \d|environment ready|\[\d/\d\] COMMIT)")
+    lines = [line for line in log.splitlines() if wanted.match(line)]
+    return [re.sub(r"\s{2,}.*$", " ...", line) if "STEP" in line else line for line in lines]
+
+
+if __name__ == "__main__":
+    main()
