@@ -95,11 +95,9 @@ def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
     from rankdet.data.coco import prepare_coco
     from rankdet.data.manifest import load_manifest
 
-    own = entry.dataset if entry.dataset in ("lvis", "cityscapes") else None
+    # As in the workflow: only official runs have LVIS or Cityscapes, mini is whatever is there.
+    name = entry.dataset if preset in ("paper", "published") else preset
     overfit = preset == "overfit"
-    name = own or {"paper": "coco", "published": "coco", "overfit": "mini-overfit"}.get(
-        preset, preset
-    )
     path = _results("--data") / "data" / name / "dataset.json"
     if path.exists():
         manifest = load_manifest(path)
@@ -107,5 +105,5 @@ def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
         inside = manifest.annotations("val").is_relative_to(root.resolve())
         if inside and newest < path.stat().st_mtime:
             return manifest
-    kind = "lvis" if own == "lvis" else "coco"
+    kind = "lvis" if name == "lvis" else "coco"
     return prepare_coco(root, path, name, format=kind, overfit=overfit)

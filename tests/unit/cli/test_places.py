@@ -73,6 +73,12 @@ def test_changed_annotations_are_prepared_again(mounts):
     assert second.val.sha256 != first.val.sha256 and second.name == "mini"
 
 
+def test_an_overfit_check_trains_on_the_val_images(mounts):
+    coco_folder(mounts / "data")
+    manifest = places.data_set(None, LVIS_ROW, "overfit", "coco")
+    assert manifest.train == manifest.val and manifest.format == "coco"
+
+
 def test_another_mount_is_prepared_again(mounts, monkeypatch):
     coco_folder(mounts / "data")
     places.data_set(None, ROW, "mini", "coco")
