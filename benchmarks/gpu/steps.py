@@ -10,10 +10,8 @@ from collections.abc import Iterator
 
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
+from tests.drawn_images import sample
 
 from benchmarks.gpu.machine import take_turns
 from rankdet.training.presets import get_preset
@@ -28,7 +26,6 @@ PAIRS = (
     ("rs_mask_r50", "control_mask_r50", (800, 1344), 4),
 )
 GOAL = 1.05  # row / control
-OBJECTS = 7  # of an image; COCO's mean
 SPEEDS = {
     "float32": Speed(),
     "bf16": Speed(bf16=True),
@@ -80,27 +77,6 @@ class Step:
         total.backward()
         self.optimizer.step()
         return terms
-
-
-def sample(size: tuple[int, int], masks: bool, generator: torch.Generator) -> DetDataSample:
-    """Return the ground truth of one image: boxes of all scales, of classes below 10."""
-    height, width = size
-    sides = torch.exp(torch.empty(OBJECTS, 2).uniform_(-3.5, -0.3, generator=generator))
-    corners = torch.rand(OBJECTS, 2, generator=generator) * (1 - sides)
-    scale = torch.tensor([width, height])
-    boxes = torch.cat([corners * scale, (corners + sides) * scale], 1)
-    labels = torch.randint(0, 10, (OBJECTS,), generator=generator)
-    found = InstanceData(bboxes=boxes, labels=labels)
-    if masks:
-        planes = torch.zeros(OBJECTS, height, width, dtype=torch.uint8)
-        for plane, (left, top, right, bottom) in zip(planes, boxes.int().tolist(), strict=True):
-            plane[top:bottom, left:right] = 1
-        found.masks = BitmapMasks(planes.numpy(), height, width)
-    named = dict.fromkeys(("img_shape", "pad_shape", "ori_shape", "batch_input_shape"), size)
-    result = DetDataSample(metainfo=dict(named, scale_factor=(1.0, 1.0)))
-    result.gt_instances = found
-    result.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))
-    return result
 
 
 def pairs(device: torch.device, quick: bool) -> Iterator[dict]:

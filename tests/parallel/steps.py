@@ -8,14 +8,13 @@ import torch
 import torch.distributed as dist
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.model import MMDistributedDataParallel
-from mmengine.structures import InstanceData
 
 from rankdet.training import shrink
 from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve
+from tests.drawn_images import sample
 
 SIDE = 128
 POOL = 4  # images of one official process
@@ -37,26 +36,11 @@ def model_of(entry: str, pool_images: int) -> torch.nn.Module:
 def batch(images: slice, with_masks: bool) -> tuple[torch.Tensor, list[DetDataSample]]:
     """Images of a fixed set, with objects; every fifth has none."""
     pixels, samples = [], []
-    for index in range(*images.indices(images.stop)):
+    for index in range(images.start, images.stop):
         generator = torch.Generator().manual_seed(index)
         pixels.append(torch.randn(3, SIDE, SIDE, generator=generator))
         count = 0 if index % 5 == 4 else 1 + index % 3
-        corner = torch.rand(count, 2, generator=generator) * SIDE * 0.5
-        size = 20 + torch.rand(count, 2, generator=generator) * SIDE * 0.4
-        boxes = torch.cat([corner, (corner + size).clamp(max=SIDE)], 1)
-        found = InstanceData(bboxes=boxes, labels=torch.arange(count) % 10)
-        if with_masks:
-            planes = torch.zeros(count, SIDE, SIDE, dtype=torch.uint8)
-            for plane, (left, top, right, bottom) in zip(planes, boxes.int().tolist(), strict=True):
-                plane[top:bottom, left:right] = 1
-            found.masks = BitmapMasks(planes.numpy(), SIDE, SIDE)
-        sides = ("img_shape", "pad_shape", "ori_shape", "batch_input_shape")
-        sample = DetDataSample(
-            metainfo=dict.fromkeys(sides, (SIDE, SIDE)) | dict(scale_factor=(1.0, 1.0))
-        )
-        sample.gt_instances = found
-        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))
-        samples.append(sample)
+        samples.append(sample((SIDE, SIDE), with_masks, generator, count))
     return torch.stack(pixels), samples
 
 

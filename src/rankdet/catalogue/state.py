@@ -41,7 +41,7 @@ def entry_state(
     if measured:
         label = f"measured ({', '.join(measured)})"
     elif has_config:
-        label = "config present"
+        label = "runnable"
     elif entry.has_official_config and not entry.head_type.startswith(NOT_IN_MMDET):
         label = "no config yet"
     else:

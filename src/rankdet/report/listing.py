@@ -55,9 +55,9 @@ def listing(
     rows = [states[entry.entry_id] for table in tables for entry in table.entries]
     configs = sum(state.has_config for state in rows)
     measured = sum(bool(state.measured) for state in rows)
-    parts.append(
-        Text(f"\n{len(rows)} entries: {configs} with a config here, {measured} measured", "dim")
-    )
+    only = sum(state.label == "published only" for state in rows)
+    text = f"{configs} runnable, {only} published only, {measured} measured here"
+    parts.append(Text(f"\n{len(rows)} entries: {text}", "dim"))
     return Group(*parts)
 
 

@@ -3,13 +3,12 @@
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
 
 from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve
 from rankdet.training.speed import Speed, apply_speed
+from tests.drawn_images import sample
 
 # Smaller ones have a level of one place, and the gradient of a bf16 convolution over it was seen to
 # be uninitialised memory on a CPU (torch 2.13, oneDNN).
@@ -34,22 +33,8 @@ def model_of(entry, settings, speed):
 
 def batch():
     generator = torch.Generator().manual_seed(1)
-    samples = []
-    for _ in range(2):
-        sample = DetDataSample(
-            metainfo=dict(
-                img_shape=(SIDE, SIDE),
-                pad_shape=(SIDE, SIDE),
-                ori_shape=(SIDE, SIDE),
-                batch_input_shape=(SIDE, SIDE),
-                scale_factor=(1.0, 1.0),
-            )
-        )
-        boxes = torch.tensor([[4.0, 6.0, 90.0, 140.0], [120.0, 90.0, 250.0, 200.0]])
-        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([1, 3]))
-        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))
-        samples.append(sample)
-    return torch.randn(2, 3, SIDE, SIDE, generator=generator), samples
+    images = torch.randn(2, 3, SIDE, SIDE, generator=generator)
+    return images, [sample((SIDE, SIDE), False, generator) for _ in images]
 
 
 def step(model):
