@@ -34,7 +34,7 @@ def main() -> None:
         folder.mkdir(parents=True)
         for name in KEPT:
             shutil.copy(run.parent / name, folder)
-    for name in ("tables", "figures"):
+    for name in ("tables", "figures", "all/tables"):
         if (source / name).is_dir():
             shutil.copytree(source / name, target / name)
     records = [json.loads(run.read_text()) for run in runs]
@@ -52,15 +52,16 @@ def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
     if options.note:
         lines += [options.note, ""]
     lines += [
-        "| entry | AP | AP50 | oLRP | iterations | training, s |",
-        "|---|---|---|---|---|---|",
+        "| entry | of | AP | AP50 | oLRP | APr, APc, APf | iterations | training, s | code |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for record in records:
         metrics = json.loads((source / record["entry"] / "metrics.json").read_text())
-        numbers = metrics.get("bbox") or metrics["segm"]
-        cells = [f"{numbers[name]:.4f}" for name in ("AP", "AP50", "oLRP")]
-        cells += [str(record["iterations"]), f"{record['seconds']:.0f}", str(record["git"])]
-        lines.append(f"| {record['entry']} | " + " | ".join(cells) + " |")
+        cost = f"{record['iterations']} | {record['seconds']:.0f} | {record['git']}"
+        for kind, name in (("bbox", "boxes"), ("segm", "masks")):
+            if kind in metrics:
+                cells = f"{record['entry']} | {name} | {figures(metrics[kind])}"
+                lines.append(f"| {cells} | {cost} |")
     lines += [
         "",
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
@@ -70,6 +71,14 @@ def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
         f"Seed {first['seed']}, data {first['data']['name']}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def figures(numbers: dict) -> str:
+    """Return the cells of one evaluation; LVIS has APs of rare, common and frequent classes."""
+    cells = [f"{numbers[name]:.4f}" for name in ("AP", "AP50", "oLRP")]
+    groups = [numbers.get(name) for name in ("APr", "APc", "APf")]
+    cells.append(", ".join("" if each is None else f"{each:.3f}" for each in groups))
+    return " | ".join(cells if "APr" in numbers else [*cells[:-1], ""])
 
 
 if __name__ == "__main__":
