@@ -12,7 +12,9 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from datetime import date
@@ -75,8 +77,32 @@ def record(image: Image, results: Path) -> str:
             f"`rankdet {' '.join(command)}`",
             lambda command=command: image.run(*command, mounts=mounts),
         )
+    if shutil.which("apptainer"):
+        sif = timed("Apptainer file from it, `rankdet doctor` in it", image.sif)
+        inside = ("run", "--containall", "--bind", f"{results}:/results", str(sif))
+        command = ("train", *SMOKE)
+        timed(
+            f"the same training by `apptainer run`, file of {sif.stat().st_size / 1e9:.2f} GB",
+            lambda: image.apptainer(*inside, *command),
+        )
+        timed(
+            "the row's whole DAG by `snakemake --sdm apptainer`, every rule in the file",
+            lambda: workflow(sif, image.store / "project"),
+        )
     run = json.loads((results / "smoke" / "rs_atss_r50" / "run.json").read_text())
     return page(image, steps, doctor.stdout, run)
+
+
+def workflow(sif: Path, folder: Path) -> subprocess.CompletedProcess:
+    """Run one row from data to metrics with every rule in the Apptainer file."""
+    folder.mkdir()
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "configs"):
+        shutil.copytree(ROOT / name, folder / name)
+    command = [sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/local"]
+    command += ["--software-deployment-method", "apptainer", "--config", f"image={sif}"]
+    target = "results/smoke/rs_atss_r50/metrics.json"
+    return subprocess.run([*command, "--", target], cwd=folder, capture_output=True, text=True)
 
 
 def page(image: Image, steps: list, doctor: str, run: dict) -> str:

@@ -93,6 +93,30 @@ class Image:
         command = ["run", "--isolation", "chroot", *volumes, *users, self.container, "--", *start]
         return self.buildah(*command, *arguments, offline=True, check=False)
 
+    def sif(self) -> Path:
+        """Turn the image into an Apptainer file with docker/apptainer.def; its test runs in it."""
+        folder = self.store / "apptainer"
+        folder.mkdir()
+        self.buildah("push", TAG, f"docker-archive:{folder / 'rankdet.tar'}:rankdet:latest")
+        definition = self.source / "docker" / "apptainer.def"
+        done = self.apptainer("build", "rankdet.sif", str(definition))
+        if done.returncode:
+            raise RuntimeError(f"no SIF:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        (folder / "rankdet.tar").unlink()
+        return folder / "rankdet.sif"
+
+    def apptainer(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Apptainer in the folder of its file; its caches stay in the store."""
+        folder = self.store / "apptainer"
+        places = {f"APPTAINER_{name}": str(folder) for name in ("TMPDIR", "CACHEDIR")}
+        return subprocess.run(
+            ["apptainer", *arguments],
+            env={**os.environ, **places},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+
     def config(self) -> dict:
         """Return user, entrypoint, labels and environment as the image has them."""
         found = self.buildah("inspect", "--type", "image", TAG)
