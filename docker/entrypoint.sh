@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts `rankdet` in the image; `snakemake`, `python`, `bash` and `sh` are started as they are.
-# Before hours of work it looks for what a container commonly lacks, says all that is wrong and how
-# to mend it, and ends with 2. RANKDET_SKIP_CHECKS=1 leaves the checks out.
+# Starts `rankdet` in the image; `snakemake`, `python`, `torchrun`, `bash` and `sh` are started as
+# they are. Before hours of work it looks for what a container commonly lacks, says all that is
+# wrong and how to mend it, and ends with 2. RANKDET_SKIP_CHECKS=1 leaves the checks out.
 set -euo pipefail
 
 data=${RANKDET_DATA:-/data} results=${RANKDET_RESULTS:-/results}
@@ -119,7 +119,7 @@ tell_and_stop() {
 [ "${1:-}" != rankdet ] || shift
 skip=${RANKDET_SKIP_CHECKS:-}
 case "${1:-}" in
-    python | bash | sh) exec "$@" ;;
+    python | torchrun | bash | sh) exec "$@" ;;
     snakemake)
         lay_out_workflow "$@"
         ;;

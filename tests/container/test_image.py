@@ -1,6 +1,7 @@
 """The image, really built over a Debian base without a Docker daemon, and run without a network."""
 
 import json
+import shutil
 
 import pytest
 from benchmarks.image_build import Image, cached_wheel, unfit
@@ -111,3 +112,15 @@ def test_a_data_set_of_ones_own_is_read_where_it_is_mounted(image, results, tmp_
     done = image.run("train", "rs_atss_r50", "--preset", "mini", mounts=mounts)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "the train split in /data: annotations/instances_train2017.json" in done.stderr
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not shutil.which("apptainer"), reason="apptainer is not installed")
+def test_the_apptainer_file_trains_too(image, results):
+    sif = image.sif()  # runs rankdet doctor in it
+    inside = ("run", "--containall", "--bind", f"{results}:/results", str(sif))
+    done = image.apptainer(*inside, "train", *SMOKE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Its file system cannot be written: without a mount there is no place for results.
+    done = image.apptainer("run", "--containall", str(sif), "train", *SMOKE)
+    assert done.returncode == 2 and "/results" in done.stderr, done.stderr
