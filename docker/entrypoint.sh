@@ -82,6 +82,16 @@ check_data() {
     fi
 }
 
+check_compiler() {
+    case " $* " in
+        *" --compile "*)
+            command -v "${CC:-gcc}" >/dev/null ||
+                problem "--compile needs a C compiler when it runs, and this image has none: leave it out,
+    or install gcc in an image of your own on top of this one."
+            ;;
+    esac
+}
+
 check_experiment() {
     local preset
     preset=$(option --preset "$@")
@@ -91,6 +101,7 @@ check_experiment() {
             [ -n "$(option --data "$@")" ] || check_data
             ;;
     esac
+    check_compiler "$@"
     case $preset in paper | published) check_gpu "$preset" ;; esac
     if [ -z "$(option --out "$@")" ] || [ -z "$(option --work-dir "$@")" ]; then
         check_results

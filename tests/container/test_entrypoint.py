@@ -140,6 +140,13 @@ def test_given_options_need_no_mount(machine, form):
     assert machine.run(*PAPER, *given).returncode == 0
 
 
+def test_torch_compile_needs_a_compiler(machine):
+    done = machine.run(*SMOKE, "--compile", CC="no-such-compiler")
+    assert done.returncode == 2 and "--compile needs a C compiler" in done.stderr
+    machine.program("my-cc", "exit 0")
+    assert machine.run(*SMOKE, "--compile", CC="my-cc").returncode == 0
+
+
 def test_no_workers_need_no_shared_memory(machine):
     spoil(machine, "shared memory")
     assert machine.run(*PAPER, "--workers", "0").returncode == 0
