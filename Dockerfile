@@ -51,8 +51,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     HOME=/home/rankdet USER=rankdet LOGNAME=rankdet \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONUNBUFFERED=1 \
-    RANKDET_TORCH=${TORCH} RANKDET_DATA=/data RANKDET_RESULTS=/results \
-    RANKDET_BACKBONES=/results/backbones
+    RANKDET_TORCH=${TORCH} RANKDET_DATA=/data RANKDET_RESULTS=/results
 USER 1000:1000
 # No image without working operators: imports them, runs NMS and RoIAlign, looks for the heads.
 RUN rankdet doctor --software

@@ -9,11 +9,6 @@ workflow=${RANKDET_WORKFLOW:-/opt/rankdet}
 image=${RANKDET_TORCH:-cuda}
 problems=()
 
-# Weights may come along with the data.
-if [ -d "$data/backbones" ] && [ ! -d "${RANKDET_BACKBONES:-}" ]; then
-    export RANKDET_BACKBONES=$data/backbones
-fi
-
 problem() { problems+=("$1"); }
 
 # The value of option $1 among the other arguments, as `--name value` or `--name=value`.
@@ -120,6 +115,17 @@ lay_out_workflow() {
     fi
 }
 
+# Weights may come along with the data. Not for the workflow, whose paths are its own.
+choose_backbones() {
+    if [ -z "${RANKDET_BACKBONES:-}" ]; then
+        RANKDET_BACKBONES=$results/backbones
+        if [ -d "$data/backbones" ] && [ ! -d "$RANKDET_BACKBONES" ]; then
+            RANKDET_BACKBONES=$data/backbones
+        fi
+    fi
+    export RANKDET_BACKBONES
+}
+
 tell_and_stop() {
     [ "${#problems[@]}" -gt 0 ] || return 0
     echo "rankdet: this container cannot do that:" >&2
@@ -144,5 +150,8 @@ esac
 tell_and_stop
 case "${1:-}" in
     snakemake) exec "$@" ;;
-    *) exec rankdet "$@" ;;
+    *)
+        choose_backbones
+        exec rankdet "$@"
+        ;;
 esac

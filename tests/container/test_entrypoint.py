@@ -173,15 +173,23 @@ def test_results_of_another_user_are_explained():
     assert "runs as 1000:1000" in " ".join(done.stderr.split()) and "--user" in done.stderr
 
 
-def test_weights_may_come_along_with_the_data(machine):
+def test_weights_lie_with_the_results_or_come_along_with_the_data(machine):
     machine.program("rankdet", 'echo "$RANKDET_BACKBONES"')
-    own = machine.results / "backbones"
-    assert machine.run("list", RANKDET_BACKBONES=str(own)).stdout == f"{own}\n"
-    (machine.data / "backbones").mkdir()
-    found = machine.run("list", RANKDET_BACKBONES=str(own)).stdout
-    assert found == f"{machine.data / 'backbones'}\n"
+    own, brought = machine.results / "backbones", machine.data / "backbones"
+    assert machine.run("list").stdout == f"{own}\n"
+    brought.mkdir()
+    assert machine.run("list").stdout == f"{brought}\n"
     own.mkdir()
-    assert machine.run("list", RANKDET_BACKBONES=str(own)).stdout == f"{own}\n"
+    assert machine.run("list").stdout == f"{own}\n"
+    assert machine.run("list", RANKDET_BACKBONES="/mine").stdout == "/mine\n"
+
+
+def test_the_workflow_keeps_its_own_paths(machine):
+    machine.program("snakemake", 'echo "backbones ${RANKDET_BACKBONES:-unset}"')
+    (machine.results / "Snakefile").touch()
+    assert machine.run("snakemake").stdout == "backbones unset\n"
+    # The rules name no folder of weights: none may be set for a rule run by `apptainer exec`.
+    assert "RANKDET_BACKBONES" not in (ENTRYPOINT.parents[1] / "Dockerfile").read_text()
 
 
 def test_snakemake_gets_a_copy_of_the_workflow_in_an_empty_folder(machine):
