@@ -99,7 +99,7 @@ class Image:
         folder.mkdir()
         self.buildah("push", TAG, f"docker-archive:{folder / 'rankdet.tar'}:rankdet:latest")
         definition = self.source / "docker" / "apptainer.def"
-        # Its test runs apart: root in a container of its own may lack the rights that building asks.
+        # Its test runs apart: root in a container may lack the rights that building asks for it.
         for arguments in (
             ("build", "--notest", "rankdet.sif", str(definition)),
             ("test", "rankdet.sif"),
