@@ -67,4 +67,5 @@ def _rewards(axes: Axes, rounds: list[dict]) -> None:
     axes.set_xlabel("round")
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="best", ncols=2)
+    # Beside the title: no place in the plot is free for sure.
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
