@@ -11,6 +11,7 @@ import pkgutil
 import sys
 
 from rankdet.cli.app import app
+from rankdet.cluster.launch import own_arguments
 from rankdet.errors import InputError
 from rankdet.quiet import quiet_dependencies
 
@@ -21,7 +22,7 @@ def main() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     try:
-        app()
+        app(args=own_arguments())
     except InputError as error:
         print(f"rankdet: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -5,6 +5,9 @@ What is not given comes from ``RANKDET_DATA`` and ``RANKDET_RESULTS``, as in the
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +16,10 @@ import typer
 from rankdet.cli import places
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
+from rankdet.cluster.launch import is_launched, launch
+from rankdet.cluster.lock import held
+
+AGAIN = 75  # exit code of a training that was stopped in time and can go on (EX_TEMPFAIL)
 
 PresetName = Annotated[str, typer.Option(help="paper, published, mini, overfit, demo or smoke.")]
 DataPath = Annotated[
@@ -46,6 +53,10 @@ def train(
             envvar="RANKDET_BACKBONES", help="Fetched weights, from which preset paper starts."
         ),
     ] = Path("data/backbones"),
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own.")
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to spread over.")] = 1,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; loss in float32.")
     ] = False,
@@ -69,25 +80,40 @@ def train(
         load_manifest(data)
     out = places.checkpoint(out, row, preset)
     work_dir = places.work_dir(work_dir, row, preset)
-    with logged(log):
-        from rankdet.training.presets import get_preset
-        from rankdet.training.run import train as run
-        from rankdet.training.speed import Speed
+    own = threads and max(1, threads * nodes // processes)
+    with held(work_dir) if not is_launched() else nullcontext():
+        if processes > 1 and not is_launched():
+            if data is None:  # prepared once, before the processes look for it
+                from rankdet.training.presets import get_preset
 
-        chosen = get_preset(preset, iterations)
-        record = run(
-            entry,
-            chosen,
-            places.data_set(data, row, preset, chosen.dataset),
-            work_dir,
-            out,
-            seed=seed,
-            resume=resume,
-            threads=threads,
-            workers=workers,
-            backbones=backbones,
-            speed=Speed(bf16, channels_last, compiled),
-        )
+                places.data_set(data, row, preset, get_preset(preset, iterations).dataset)
+            raise typer.Exit(launch(sys.argv[1:], processes, nodes, threads or 1))
+        with logged(log):
+            from rankdet.training.interruption import Interrupted
+            from rankdet.training.presets import get_preset
+            from rankdet.training.run import train as run
+            from rankdet.training.speed import Speed
+
+            chosen = get_preset(preset, iterations)
+            try:
+                record = run(
+                    entry,
+                    chosen,
+                    places.data_set(data, row, preset, chosen.dataset),
+                    work_dir,
+                    out,
+                    seed=seed,
+                    resume=resume,
+                    threads=own,
+                    workers=workers,
+                    backbones=backbones,
+                    speed=Speed(bf16, channels_last, compiled),
+                )
+            except Interrupted as stop:
+                print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)
+                raise SystemExit(AGAIN) from None
+    if int(os.environ.get("RANK", 0)) > 0:
+        return
     typer.echo(f"{entry} {preset}: {record['iterations']} iterations, {record['seconds']} s, {out}")
 
 

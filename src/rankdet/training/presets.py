@@ -26,6 +26,7 @@ class Preset:
         dataset: the data set it is meant for: "coco" (any COCO folder) or "digits".
         iterations: optimiser steps; None keeps the entry's epochs.
         batch_size: images per step; None keeps the entry's.
+        pool_images: images that a ranking loss ranks together; None takes the batch.
         side: training and test images are resized to this square, in pixels; None keeps the
             entry's pipelines.
         small_network: replace backbone and widths by small ones.
@@ -52,6 +53,7 @@ class Preset:
     workers: int | None = None
     validations: int = 0
     comparable: bool = False
+    pool_images: int | None = None
     trains: bool = True
 
 
@@ -93,6 +95,7 @@ PRESETS = {
             "digits",
             iterations=2,
             batch_size=2,
+            pool_images=1,  # several pools a batch, so that it can be shared out among processes
             side=64,
             workers=0,
             learning_rate=1e-4,
@@ -136,7 +139,7 @@ def apply_preset(config: Config, preset: Preset) -> None:
         # A pool is what one GPU of the official run ranks together; here that is the batch.
         for node in shrink.nodes(config.model):
             if "pool_images" in node:
-                node.pool_images = preset.batch_size
+                node.pool_images = preset.pool_images or preset.batch_size
     if preset.workers is not None:
         for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
             loader.num_workers = preset.workers

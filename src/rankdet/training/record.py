@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
@@ -35,6 +37,10 @@ class TrainingRecord(Hook):
 
     def before_train(self, runner) -> None:
         """Drop lines of iterations that a resumed run will repeat."""
+        self._first_iteration = runner.iter
+        self._last = self._start = time.perf_counter()
+        if not is_main_process():
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = []
         if self.path.exists():
@@ -46,14 +52,14 @@ class TrainingRecord(Hook):
                 if row["iteration"] <= runner.iter:
                     kept.append(line)
         self.path.write_text("".join(line + "\n" for line in kept))
-        self._first_iteration = runner.iter
-        self._last = self._start = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Write one line: iteration, every loss term, learning rate, seconds."""
+        losses = _over_processes(outputs or {})
+        if not is_main_process():
+            return
         now = time.perf_counter()
-        row = {"iteration": runner.iter + 1}
-        row |= {name: float(value.detach()) for name, value in (outputs or {}).items()}
+        row = {"iteration": runner.iter + 1, **losses}
         row["lr"] = runner.optim_wrapper.get_lr()["lr"][0]
         row["time"] = round(now - self._last, 4)
         self._last = now
@@ -71,6 +77,8 @@ class TrainingRecord(Hook):
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Write one line with the validation figures: of boxes, or of masks if there are none."""
+        if not is_main_process():
+            return
         metrics = metrics or {}
         kind = "bbox" if any("bbox/" in name for name in metrics) else "segm"
         found = {}
@@ -85,3 +93,12 @@ class TrainingRecord(Hook):
         # allow_nan: a run that is about to be stopped for NaN still leaves its last line.
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
+
+
+def _over_processes(outputs: dict) -> dict[str, float]:
+    """Return the losses of the whole batch: the mean over the processes that share it."""
+    if not outputs:
+        return {}
+    values = torch.stack([value.detach().double().mean() for value in outputs.values()])
+    all_reduce(values, "mean")  # does nothing in a process of its own
+    return dict(zip(outputs, values.tolist(), strict=True))

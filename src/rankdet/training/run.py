@@ -10,7 +10,7 @@ from rankdet.catalogue import load_catalogue
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.files import write_json, write_text
-from rankdet.training import provenance
+from rankdet.training import interruption, processes, provenance  # noqa: F401 (hook, loop)
 from rankdet.training.checkpoints import publish
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
@@ -59,15 +59,14 @@ def train(
         weights = use_local_weights(config, load_catalogue()[entry_id], backbones)
     config.speed = speed.chosen
     use_threads(threads)
-    work_dir.mkdir(parents=True, exist_ok=True)
+    processes.join_group()
     record_path = work_dir / "training.jsonl"
     last = work_dir / "last_checkpoint"
-    same_run = _same_run(work_dir, config, data, seed)
-    if not (resume and same_run):
-        record_path.unlink(missing_ok=True)
-        last.unlink(missing_ok=True)
+    goes_on = _prepare(work_dir, config, data, seed, resume) if processes.is_first() else None
+    config.resume = processes.said_by_first(goes_on)
+    total = preset.batch_size or config.auto_scale_lr.base_batch_size
+    processes.share_batch(config, total, processes.world_size())
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
-    config.resume = resume and last.exists()
     if config.resume:  # else mmengine would "resume" the weights that the run started from
         config.load_from = None
     start = time.time()
@@ -83,6 +82,8 @@ def train(
         "seed": seed,
         "threads": threads,
         "speed": speed.chosen,
+        "processes": processes.world_size(),
+        "batch_size": total,
         "start_weights": weights,
         "data": {
             "name": data.name,
@@ -93,6 +94,10 @@ def train(
         "versions": provenance.versions(),
         "git": provenance.code_state(),
     }
+    is_first = processes.is_first()
+    processes.leave_group()
+    if not is_first:
+        return record
     meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
     out.parent.mkdir(parents=True, exist_ok=True)
     publish(_last_checkpoint(last), out, {**meta, "classes": list(data.classes)})
@@ -124,7 +129,22 @@ def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
         dict(type="PlainCheckpoint"),
         dict(type="CheckInvalidLossHook", interval=10),
         dict(type="TrainingRecord", path=str(record_path), label=label),
+        dict(type="StopInTime"),
     ]
+    if by_epoch:
+        config.train_cfg.type = "ResumableEpochLoop"
+        config.train_cfg.pop("by_epoch", None)
+
+
+def _prepare(work_dir: Path, config, data: Manifest, seed: int, resume: bool) -> bool:
+    """Make the work directory ready; return whether the run in it goes on."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    last = work_dir / "last_checkpoint"
+    same_run = _same_run(work_dir, config, data, seed)
+    if not (resume and same_run):
+        (work_dir / "training.jsonl").unlink(missing_ok=True)
+        last.unlink(missing_ok=True)
+    return resume and last.exists()
 
 
 def _same_run(work_dir: Path, config, data: Manifest, seed: int) -> bool:

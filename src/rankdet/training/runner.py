@@ -49,7 +49,8 @@ def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | Non
             loader.num_workers = workers
         # Workers that live on repeat an epoch's augmentation after a resume; new ones do not.
         loader.persistent_workers = False
-    by_epoch = config.train_cfg.get("type") == "EpochBasedTrainLoop" or config.train_cfg.get(
+    loop = config.train_cfg.get("type")
+    by_epoch = loop in ("EpochBasedTrainLoop", "ResumableEpochLoop") or config.train_cfg.get(
         "by_epoch", False
     )
     config.log_processor = dict(type="LogProcessor", window_size=50, by_epoch=by_epoch)

@@ -1,0 +1,102 @@
+"""What Slurm's queue says of jobs that an earlier Snakemake left there.
+
+A Snakemake that is killed leaves its jobs running. The next one does not know them and would submit
+the same trainings again, beside those that still run. Its executor names every job: the comment
+holds rule and wildcards, the work directory is the workflow's.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits or runs.
+
+    Attributes:
+        job_id: Slurm's number.
+        state: in Slurm's words.
+        comment: rule and wildcards.
+    """
+
+    job_id: str
+    state: str
+    comment: str
+
+
+def comment_of(rule: str, wildcards: Iterable[str]) -> str:
+    """Return the comment that Snakemake's Slurm executor gives a job."""
+    values = "_".join(wildcards).replace("/", "_")
+    return f"rule_{rule}_wildcards_{values}" if values else f"rule_{rule}"
+
+
+def left_over(folder: str | Path) -> list[QueuedJob]:
+    """Return this user's jobs of the workflow in ``folder`` that wait or run."""
+    folder = str(Path(folder).resolve())
+    rows = (line.split("|", 3) for line in _squeue("%i|%T|%Z|%k"))
+    return [
+        QueuedJob(job_id, state, comment)
+        for job_id, state, work_dir, comment in rows
+        if work_dir == folder and comment.startswith("rule_")
+    ]
+
+
+def is_queued(job_id: str) -> bool | None:
+    """Return whether a job still waits or runs; None where nobody can be asked."""
+    if shutil.which("squeue") is None:
+        return None
+    run = subprocess.run(["squeue", "-h", "-o", "%i"], text=True, capture_output=True, check=False)
+    return None if run.returncode else job_id in run.stdout.split()
+
+
+def seconds_left() -> float | None:
+    """Return how long this process's job may still run; None without a job or a limit."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or shutil.which("squeue") is None:
+        return None
+    command = ["squeue", "--noheader", "--job", job, "--format", "%L"]
+    run = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
+    return None if run.returncode else duration(run.stdout.strip())
+
+
+def duration(text: str) -> float | None:
+    """Return the seconds of Slurm's [days-][[hours:]minutes:]seconds; None if it is no time."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24.0 + hours) * 60 + minutes) * 60 + seconds
+
+
+def cancel_waiting(jobs: Iterable[QueuedJob]) -> list[QueuedJob]:
+    """Cancel those of ``jobs`` that have not begun, and return them; there is nothing to lose."""
+    waiting = [job for job in jobs if job.state in WAITING]
+    if waiting:
+        ids = [job.job_id for job in waiting]
+        # By state again: one that has begun since keeps running.
+        subprocess.run(["scancel", "--state=PENDING", *ids], check=False)
+    return waiting
+
+
+def hold_for(jobs: Iterable[QueuedJob], comment: str) -> str | None:
+    """Return sbatch's option to begin after predecessors with this comment; None if none."""
+    ids = [job.job_id for job in jobs if job.comment == comment]
+    return f"--dependency=afterany:{':'.join(ids)}" if ids else None
+
+
+def _squeue(form: str) -> list[str]:
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", form]
+    run = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
+    return [] if run.returncode else run.stdout.splitlines()

@@ -1,0 +1,89 @@
+"""Several processes that train together: the group, who writes, and how the batch is shared out.
+
+A batch is what one step of the optimiser sees, whatever the number of processes. Each process ranks
+its own images pool by pool (DESIGN 3.5) and their gradients are averaged: the same loss as in one
+process, as long as no pool is cut.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+
+from rankdet.errors import InputError
+from rankdet.training.shrink import nodes
+
+
+def join_group() -> None:
+    """Join the processes that one launcher started; nothing to do in a process of its own."""
+    if "RANK" not in os.environ or dist.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def leave_group() -> None:
+    """Leave the group at the end."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def world_size() -> int:
+    """Return how many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Return whether this process writes the files."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def said_by_first(value: Any) -> Any:
+    """Return the first process's ``value``, in all of them."""
+    if not dist.is_initialized():
+        return value
+    said = [value]
+    dist.broadcast_object_list(said, src=0)
+    return said[0]
+
+
+def share_batch(config: Config, total: int, world: int) -> None:
+    """Give each of ``world`` processes its part of ``total`` images a step.
+
+    Raises:
+        InputError: if the images, or the pools that they are ranked in, cannot be shared out.
+    """
+    pools = sorted({node.pool_images for node in nodes(config.model) if node.get("pool_images")})
+    own, rest = divmod(total, world)
+    if rest or any(own % pool for pool in pools if world > 1):
+        good = [
+            str(count)
+            for count in range(1, total + 1)
+            if total % count == 0 and not any((total // count) % pool for pool in pools)
+        ]
+        ranked = f", ranked {pools[-1]} at a time" if pools else ""
+        raise InputError(
+            f"{' or '.join(good) or '1'} processes for {total} images a step{ranked}",
+            f"{world} processes",
+            "change gpu (or processes) of the row in configs/cluster.yaml, or --processes",
+        )
+    config.train_dataloader.batch_size = own
+    if world == 1:
+        return
+    for node in nodes(config.model):
+        if "self_balance" in node:
+            node.self_balance.reduce = True
+    # Without the device ids that mmengine gives it, which exist on GPUs only.
+    devices = [int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None
+    # A batch without any object leaves the mask heads of that process without a gradient.
+    config.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel",
+        device_ids=devices,
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+    )
