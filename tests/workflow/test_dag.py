@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.workflow.conftest import ENTRIES
+from tests.workflow.project import ENTRIES
 
 
 def test_a_bare_snakemake_has_a_target(project):

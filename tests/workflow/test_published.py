@@ -13,7 +13,7 @@ from PIL import Image
 from tests.parity.test_state_dicts import folder as lists
 from tests.parity.test_state_dicts import shapes
 from tests.reliability.server import Behaviour, FileServer
-from tests.workflow.conftest import Project
+from tests.workflow.project import Project
 
 PAGE = "<!DOCTYPE html><title>Google Drive - Quota exceeded</title>"
 # One model that comes, one whose host sends a page, one that nobody published.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.conftest import Project
+from tests.workflow.project import Project
 
 TARGET = "results/search/tiny/found.json"
 TINY = dict(

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +21,7 @@ class Project:
         shutil.copy(ROOT / "Snakefile", folder)
         for name in ("workflow", "configs"):
             shutil.copytree(ROOT / name, folder / name)
+        (folder / "slurm").symlink_to("workflow/profiles/slurm")
         path = folder / "configs" / "pipeline.yaml"
         settings = yaml.safe_load(path.read_text())
         settings["presets"]["smoke"]["entries"] = ENTRIES
@@ -61,16 +61,3 @@ class Project:
             for path in (self.folder / "results").rglob("*")
             if path.is_file()
         }
-
-
-@pytest.fixture(scope="session")
-def project(tmp_path_factory):
-    return Project(tmp_path_factory.mktemp("workflow") / "project")
-
-
-@pytest.fixture(scope="session")
-def finished(project):
-    """The project after one complete run of the tiny target."""
-    run = project.snakemake("smoke")
-    assert run.returncode == 0, run.stdout
-    return project
