@@ -66,16 +66,16 @@ def test_gpu_rows_had_a_gpu_and_others_none():
         "squeue",
         "--noheader",
         "--states=all",
-        "--Format=Comment:80,tres-alloc:80,Partition:9",
+        "--Format=Comment:80,tres-per-job:30,Partition:9",
     ]
     lines = subprocess.run(command, text=True, capture_output=True, check=True).stdout.splitlines()
     rows = {words[0]: words[1:] for words in map(str.split, lines)}
     for entry in ENTRIES:
         for rule in ("train", "predict"):
             given, where = rows[f"rule_{rule}_wildcards_smoke_{entry}"]
-            assert "gres/gpu=1" in given and where == "gpu"
+            assert given == "gres:gpu:h100:1" and where == "gpu"
         given, where = rows[f"rule_evaluate_wildcards_smoke_{entry}"]
-        assert "gres" not in given and where == "cpu"
+        assert given == "N/A" and where == "cpu"
 
 
 def test_the_results_are_those_without_slurm(disturbed, finished):

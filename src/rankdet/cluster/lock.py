@@ -27,7 +27,7 @@ SILENCE = (
 
 
 @contextmanager
-def held(work_dir: Path, beat: float = BEAT, silence: float = SILENCE) -> Iterator[None]:
+def held(work_dir: str | Path, beat: float = BEAT, silence: float = SILENCE) -> Iterator[None]:
     """Hold ``work_dir`` for this process while the body runs.
 
     Raises:

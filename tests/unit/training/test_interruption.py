@@ -1,0 +1,98 @@
+"""A training stopped in the middle of an epoch goes on there; several processes share a batch."""
+
+import json
+import os
+import signal
+
+import pytest
+from mmengine.config import Config, ConfigDict
+
+from rankdet.data.digits import prepare_digits
+from rankdet.errors import InputError
+from rankdet.training import run as run_module
+from rankdet.training.interruption import Interrupted, LaterBatches
+from rankdet.training.presets import Preset
+from rankdet.training.processes import share_batch
+from rankdet.training.record import TrainingRecord
+from rankdet.training.run import train
+
+TINY = Preset("demo", "for this test", "digits", 8, 2, 64, True, 1e-3, 1e-3, workers=0)
+ENTRY = "control_atss_r50"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepare_digits(tmp_path_factory.mktemp("data") / "digits", 0, 8, 2)
+
+
+def by_epoch(monkeypatch):
+    """Let the tiny preset run two epochs of four steps, as preset paper runs its own."""
+    resolve, hooks = run_module.resolve, run_module._set_hooks
+
+    def resolved(*arguments):
+        config = resolve(*arguments)
+        config.train_cfg = ConfigDict(type="EpochBasedTrainLoop", max_epochs=2, val_interval=2)
+        config.train_dataloader.sampler = ConfigDict(type="DefaultSampler", shuffle=True)
+        return config
+
+    monkeypatch.setattr(run_module, "resolve", resolved)
+    epochs = Preset(**{**vars(TINY), "iterations": None})
+    monkeypatch.setattr(
+        run_module,
+        "_set_hooks",
+        lambda config, preset, *rest: hooks(config, epochs, *rest),
+    )
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "training.jsonl").open()]
+    return {line["iteration"]: line["loss"] for line in lines if "loss" in line}
+
+
+def test_a_signal_in_mid_epoch_loses_nothing(digits, tmp_path, monkeypatch):
+    by_epoch(monkeypatch)
+    train(ENTRY, TINY, digits, tmp_path / "whole", tmp_path / "a" / "checkpoint.pth")
+    told = TrainingRecord.after_train_iter
+
+    def tell(self, runner, *arguments, **named):
+        told(self, runner, *arguments, **named)
+        if runner.iter + 1 == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingRecord, "after_train_iter", tell)
+    work, out = tmp_path / "cut", tmp_path / "b" / "checkpoint.pth"
+    with pytest.raises(Interrupted, match="SIGTERM: saved at iteration 6 of 8"):
+        train(ENTRY, TINY, digits, work, out)
+    assert [path.name for path in work.glob("stopped_*")] == ["stopped_6.pth"]
+    monkeypatch.setattr(TrainingRecord, "after_train_iter", told)
+    record = train(ENTRY, TINY, digits, work, out, resume=True)
+    assert record["resumed"] and record["iterations"] == 8
+    whole, cut = losses(tmp_path / "a"), losses(tmp_path / "b")
+    assert list(cut) == [1, 2, 3, 4, 5, 6, 7, 8]
+    for iteration, loss in whole.items():
+        assert cut[iteration] == pytest.approx(loss, rel=1e-4)
+
+
+def test_the_rest_of_an_epoch_skips_what_was_seen():
+    later = LaterBatches([[1, 2], [3, 4], [5]], 1)
+    assert list(later) == [[3, 4], [5]] and len(later) == 2
+
+
+def config_of(pool=None):
+    head = dict(pool_images=pool) if pool else {}
+    return Config(dict(model=dict(bbox_head=head), train_dataloader=dict(batch_size=0)))
+
+
+@pytest.mark.parametrize(("world", "own"), [(1, 16), (2, 8), (4, 4)])
+def test_a_batch_is_shared_out_in_whole_pools(world, own, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    config = config_of(pool=4)
+    share_batch(config, 16, world)
+    assert config.train_dataloader.batch_size == own
+
+
+def test_a_pool_is_not_cut():
+    with pytest.raises(InputError, match="1 or 2 or 4 processes for 16 images a step, ranked 4"):
+        share_batch(config_of(pool=4), 16, 8)
+    with pytest.raises(InputError, match="1 or 2 or 4 or 8 or 16 processes for 16 images a step;"):
+        share_batch(config_of(), 16, 3)
