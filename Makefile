@@ -49,6 +49,9 @@ bench-evaluation: env  ## evaluator benchmark into results/reference/evaluation
 record-image: env  ## build and run the CPU image, keep what that took in results/reference/image
 	@python -m benchmarks.image
 
+slurm-demo: env  ## rows of the demo through a real Slurm on this machine into results/reference/slurm (root)
+	@python -m benchmarks.slurm_demo
+
 clean:  ## remove results and work directories (not the environment, not results/reference)
 	rm -rf work .snakemake
 	find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +

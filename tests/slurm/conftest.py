@@ -1,7 +1,9 @@
 """A real Slurm on this machine, and Snakemake's runs through it."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -59,6 +61,15 @@ def start(project, *arguments, **settings):
             stdout=log,
             stderr=subprocess.STDOUT,
         )
+
+
+def end_processes(project):
+    """End what still runs of the project's jobs: with a real lost node they would be gone."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            here = (process / "cwd").resolve() == project.folder.resolve()
+            if here and b"SLURM_JOB_ID=" in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def log_of(project):

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import torch
 
-from tests.slurm.conftest import jobs, log_of, running, start, wait_for
+from tests.slurm.conftest import end_processes, jobs, log_of, running, start, wait_for
 from tests.workflow.project import ENTRIES, Project
 
 pytestmark = pytest.mark.slurm
@@ -47,6 +47,7 @@ def disturbed(cluster, tmp_path_factory):
     finally:
         process.terminate()
         process.wait()
+        end_processes(project)
     return project, first, second
 
 

@@ -1,0 +1,146 @@
+"""Rows of the demo through a real Slurm and without it: what the queue showed, both tables.
+
+    python -m benchmarks.slurm_demo     (make slurm-demo; as root, with Slurm installed)
+
+One training gets less time than it needs: it is stopped by the queue's limit, submitted again and
+goes on. Writes results/reference/slurm.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from tests.slurm.conftest import HERE, start
+from tests.workflow.project import Project
+
+from rankdet.files import write_text
+
+ROWS = ["alrp_mmdet_ap_retinanet_r50_500", "rs_atss_r50"]
+SHORT_OF_TIME = "rs_atss_r50"
+MINUTES = 3
+SETTINGS = {
+    f"demo/{row}": {"train": {"gpu": 1}, "predict": {"gpu": 1}, "evaluate": {"partition": "cpu"}}
+    for row in ROWS
+}
+SETTINGS[f"demo/{SHORT_OF_TIME}"]["train"]["runtime"] = MINUTES
+TARGET = Path("results/reference/slurm")
+SQUEUE = "%.4i %.9P %.12T %.6M %.6l %.5D %.8R %k"
+SACCT = "jobid,partition,nnodes,nodelist,state,start,end"
+
+
+def main() -> None:
+    """Run both, compare, write."""
+    with tempfile.TemporaryDirectory() as folder:
+        through, local = (project(Path(folder) / name) for name in ("slurm", "local"))
+        begin = time.time()
+        shown = run_through(through, Path(folder) / "cluster")
+        seconds = time.time() - begin
+        begin = time.time()
+        run = local.snakemake("demo")
+        if run.returncode:
+            raise SystemExit(run.stdout)
+        write(through, local, shown, seconds, time.time() - begin)
+    print(f"{TARGET}: written")
+
+
+def project(folder: Path) -> Project:
+    """Return a copy of the workflow whose demo has only our rows."""
+    made = Project(folder)
+    path = made.folder / "configs" / "pipeline.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["presets"]["demo"]["entries"] = ROWS
+    path.write_text(yaml.safe_dump(settings))
+    return made
+
+
+def run_through(made: Project, cluster: Path) -> dict[str, str]:
+    """Run the demo through a Slurm; return what its commands showed."""
+    cluster.mkdir()
+    with (cluster / "start.log").open("w") as log:
+        command = [HERE / "cluster" / "start.sh", cluster, "2", "1"]
+        if subprocess.run(command, stdout=log, stderr=log).returncode:
+            raise SystemExit((cluster / "start.log").read_text())
+    try:
+        process = start(made, "demo", rows=SETTINGS)
+        seen, last = [], ""
+        while process.poll() is None:
+            now = said("squeue", "--sort=i", "--format", SQUEUE)
+            states = re.sub(r" +\d+:\d\d ", " ", now)  # the time of a job runs on in any case
+            if states != last:
+                seen.append(f"{time.strftime('%H:%M:%S')}\n{now}")
+                last = states
+            time.sleep(2)
+        if process.returncode:
+            raise SystemExit((made.folder / "snakemake.log").read_text())
+        return {
+            "sinfo": said("sinfo", "--Node", "--format", "%8N %10P %6T %4c %7m %G"),
+            "squeue": "\n".join(seen),
+            "squeue-all": said("squeue", "--states=all", "--sort=i", "--format", SQUEUE),
+            "sacct": said("sacct", "--completion", f"--format={SACCT}"),
+            "version": said("sinfo", "--version").strip(),
+        }
+    finally:
+        subprocess.run([HERE / "cluster" / "stop.sh", cluster], check=True)
+
+
+def said(*command: str) -> str:
+    """Return what a command printed."""
+    return subprocess.run(command, text=True, capture_output=True, check=False).stdout
+
+
+def write(through: Project, local: Project, shown: dict, seconds: float, locally: float) -> None:
+    """Write what was shown and the tables side by side."""
+    for name in ("sinfo", "squeue", "squeue-all", "sacct"):
+        text = "\n".join(line.rstrip() for line in shown[name].splitlines())
+        write_text(TARGET / f"{name}.txt", text + "\n")
+    results = [each.folder / "results/demo" for each in (through, local)]
+    tables = sorted((results[0] / "tables").glob("*.md"))
+    for table in tables:
+        write_text(TARGET / "tables" / table.name, table.read_text())
+    same = [t.name for t in tables if t.read_text() == (results[1] / "tables" / t.name).read_text()]
+    lines = ["# The demo's workflow through Slurm, and without it", ""]
+    lines += ["Written by `make slurm-demo`: a real Slurm of two virtual nodes on one machine, a"]
+    lines += ["pretended GPU each; the trainings themselves compute on the processor.", ""]
+    lines += [
+        "| entry | AP through Slurm | without | oLRP through Slurm | without | jobs to train it |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        metrics = [json.loads((f / row / "metrics.json").read_text())["bbox"] for f in results]
+        figures = [f"{m[name]:.6f}" for name in ("AP", "oLRP") for m in metrics]
+        count = len(re.findall(rf"rule_train_wildcards_demo_{row}$", shown["squeue-all"], re.M))
+        lines += [f"| {row} | {' | '.join(figures)} | {count} |"]
+    run = json.loads((results[0] / SHORT_OF_TIME / "run.json").read_text())
+    machine, versions = run["machine"], run["versions"] | {"Slurm": shown["version"]}
+    lines += [
+        "",
+        f"Tables that are the same to the letter: {len(same)} of {len(tables)}.",
+        f"{SHORT_OF_TIME} got {MINUTES} minutes a job, less than it needs: it was stopped in time,",
+        "submitted again and went on, as the last column counts. The whole run took"
+        f" {seconds / 60:.1f} minutes, without Slurm {locally / 60:.1f}, on a machine that was"
+        " shared with other work.",
+        "",
+        "| file | what |",
+        "|---|---|",
+        "| `sinfo.txt` | the nodes |",
+        "| `squeue.txt` | the queue during the run, whenever a state had changed |",
+        "| `squeue-all.txt`, `sacct.txt` | all jobs at the end (`sacct --completion`: this cluster"
+        " has no accounting database) |",
+        "| `tables/` | the tables of the run through Slurm |",
+        "",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, GPU"
+        f" {machine['gpu'] or 'none'}.",
+        f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())};"
+        f" code {run['git']}.",
+    ]
+    write_text(TARGET / "README.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
