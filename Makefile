@@ -1,4 +1,4 @@
-# rankdet: `make demo` and `make test` need nothing but Python 3.10-3.12; each sets up what it needs.
+# rankdet: `make demo` and `make test` need nothing but Python 3.11 or 3.12; each sets up what it needs.
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -71,9 +71,9 @@ def fingerprint(torch_build: str) -> str:
 def check_machine() -> None:
     """Look for what pip cannot install."""
     say(f"1/6 machine: Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+    if not (3, 11) <= sys.version_info[:2] <= (3, 12):
         raise StepError(
-            f"Python 3.10 to 3.12 is needed, this is {sys.version.split()[0]}; "
+            f"Python 3.11 or 3.12 is needed, this is {sys.version.split()[0]}; "
             "name another: make demo PYTHON=python3.11"
         )
     try:
