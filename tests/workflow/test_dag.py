@@ -62,6 +62,27 @@ def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
     assert "results/smoke/rs_atss_r50/metrics.json" in redone
 
 
+@pytest.mark.parametrize(
+    ("deleted", "redone"),
+    [
+        ("tables/control.md", {"table": 1, "page": 1}),
+        ("figures/lrp.svg", {"figures": 1, "page": 1}),
+        ("rs_atss_r50/curves.json", {"evaluate": 1, "table": 1, "figures": 1, "page": 1}),
+        # Large and dear: who deletes them wants the disk, not the training again.
+        ("rs_atss_r50/checkpoint.pth", {}),
+        ("rs_atss_r50/detections.json", {}),
+    ],
+)
+def test_what_a_deleted_file_redoes(finished, deleted, redone):
+    path = finished.folder / "results" / "smoke" / deleted
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        plan = finished.planned("smoke")
+    finally:
+        aside.rename(path)
+    assert {name: plan[name] for name in plan if name not in ("smoke", "total")} == redone
+
+
 def test_the_snakemake_report_builds(finished):
     run = finished.snakemake("smoke", "--report", "snakemake-report.html")
     assert run.returncode == 0, run.stdout

@@ -112,10 +112,14 @@ def tables_and_metrics(wildcards):
 
 
 def everything(preset):
-    """Return a preset's report and all its metrics files.
+    """Return a preset's report and all that it is made from and people read.
 
-    The metrics stand here beside the report, because Snakemake does not look for a missing
-    intermediate file behind a report that exists.
+    All of it stands here, because Snakemake does not look for a missing intermediate file behind a
+    report that exists. Checkpoints and detections do not: who deletes these wants their disk back,
+    and not days of training again.
     """
-    metrics = artefacts(SimpleNamespace(preset=preset), "metrics.json")
-    return [f"results/{preset}/report.html", *metrics]
+    wildcards = SimpleNamespace(preset=preset)
+    read = [path for name in ("metrics.json", "curves.json") for path in artefacts(wildcards, name)]
+    read += [f"results/{preset}/tables/{table}.md" for table in tables_of(wildcards)]
+    read += [f"results/{preset}/figures/{figure}.svg" for figure in FIGURES]
+    return [f"results/{preset}/report.html", *read]

@@ -69,7 +69,9 @@ def time_of(seconds_per_image: float, results: Path) -> Callable[[Job], Time]:
         if seconds is not None:
             return Time(seconds, "measured")
         images = images_of(job)
-        return Time(images * seconds_per_image, "stated") if images else Time()
+        # Several GPUs of a job share the images out.
+        seconds = images * seconds_per_image / max(1, job.gpus)
+        return Time(seconds, "stated") if images else Time()
 
     return time
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENCE = 20.0  # seconds for an answer
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
 
@@ -43,7 +44,8 @@ def comment_of(rule: str, wildcards: Iterable[str]) -> str:
 def left_over(folder: str | Path) -> list[QueuedJob]:
     """Return this user's jobs of the workflow in ``folder`` that wait or run."""
     folder = str(Path(folder).resolve())
-    rows = (line.split("|", 3) for line in _squeue("%i|%T|%Z|%k"))
+    said = _squeue("--user", getpass.getuser(), "--format", "%i|%T|%Z|%k") or ""
+    rows = (line.split("|", 3) for line in said.splitlines())
     return [
         QueuedJob(job_id, state, comment)
         for job_id, state, work_dir, comment in rows
@@ -53,20 +55,15 @@ def left_over(folder: str | Path) -> list[QueuedJob]:
 
 def is_queued(job_id: str) -> bool | None:
     """Return whether a job still waits or runs; None where nobody can be asked."""
-    if shutil.which("squeue") is None:
-        return None
-    run = subprocess.run(["squeue", "-h", "-o", "%i"], text=True, capture_output=True, check=False)
-    return None if run.returncode else job_id in run.stdout.split()
+    said = _squeue("--format", "%i")
+    return None if said is None else job_id in said.split()
 
 
 def seconds_left() -> float | None:
     """Return how long this process's job may still run; None without a job or a limit."""
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None or shutil.which("squeue") is None:
-        return None
-    command = ["squeue", "--noheader", "--job", job, "--format", "%L"]
-    run = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
-    return None if run.returncode else duration(run.stdout.strip())
+    said = _squeue("--job", job, "--format", "%L") if job else None
+    return None if said is None else duration(said.strip())
 
 
 def duration(text: str) -> float | None:
@@ -94,9 +91,13 @@ def hold_for(jobs: Iterable[QueuedJob], comment: str) -> str | None:
     return f"--dependency=afterany:{':'.join(ids)}" if ids else None
 
 
-def _squeue(form: str) -> list[str]:
+def _squeue(*options: str) -> str | None:
+    """Return what squeue says; None where there is none, or it does not answer."""
     if shutil.which("squeue") is None:
-        return []
-    command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", form]
-    run = subprocess.run(command, text=True, capture_output=True, check=False, timeout=60)
-    return [] if run.returncode else run.stdout.splitlines()
+        return None
+    command = ["squeue", "--noheader", *options]
+    try:
+        run = subprocess.run(command, text=True, capture_output=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None
+    return None if run.returncode else run.stdout

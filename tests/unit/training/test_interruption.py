@@ -3,10 +3,13 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from mmengine.config import Config, ConfigDict
 
+from rankdet.cluster.lock import held
 from rankdet.data.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
@@ -71,6 +74,19 @@ def test_a_signal_in_mid_epoch_loses_nothing(digits, tmp_path, monkeypatch):
     assert list(cut) == [1, 2, 3, 4, 5, 6, 7, 8]
     for iteration, loss in whole.items():
         assert cut[iteration] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_second_training_in_a_work_directory_is_refused(digits, tmp_path):
+    with held(tmp_path / "work"):
+        run = subprocess.run(
+            [sys.executable, "-c", "import rankdet.cli; rankdet.cli.main()", "train", ENTRY]
+            + ["--preset", "demo", "--data", digits.folder, "--work-dir", tmp_path / "work"]
+            + ["--out", tmp_path / "out" / "checkpoint.pth"],
+            text=True,
+            capture_output=True,
+        )
+    assert run.returncode == 2 and "which still runs" in run.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_rest_of_an_epoch_skips_what_was_seen():
