@@ -39,11 +39,3 @@ def test_two_processes_train_as_one(digits, tmp_path):
     # Preset smoke starts from nothing and so learns batch statistics, of which each process has its
     # own; all the rest is the same (tests/parallel/test_pools.py has them fixed).
     assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=0.02)
-
-
-def test_a_pool_is_not_cut_among_processes(digits, tmp_path):
-    run = train(digits, tmp_path, "--processes", "4")
-    assert run.returncode != 0
-    assert "1 or 2 processes for 2 images a step, ranked 1 at a time" in (
-        run.stderr + (tmp_path / "log").read_text()
-    )

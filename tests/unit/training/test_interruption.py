@@ -77,14 +77,11 @@ def test_a_signal_in_mid_epoch_loses_nothing(digits, tmp_path, monkeypatch):
 
 
 def test_a_second_training_in_a_work_directory_is_refused(digits, tmp_path):
+    command = [sys.executable, "-c", "import rankdet.cli; rankdet.cli.main()", "train", ENTRY]
+    command += ["--preset", "demo", "--data", digits.folder, "--work-dir", tmp_path / "work"]
+    command += ["--out", tmp_path / "out" / "checkpoint.pth"]
     with held(tmp_path / "work"):
-        run = subprocess.run(
-            [sys.executable, "-c", "import rankdet.cli; rankdet.cli.main()", "train", ENTRY]
-            + ["--preset", "demo", "--data", digits.folder, "--work-dir", tmp_path / "work"]
-            + ["--out", tmp_path / "out" / "checkpoint.pth"],
-            text=True,
-            capture_output=True,
-        )
+        run = subprocess.run(command, text=True, capture_output=True)
     assert run.returncode == 2 and "which still runs" in run.stderr
     assert not (tmp_path / "out").exists()
 
