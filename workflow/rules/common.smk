@@ -42,9 +42,11 @@ def dataset(wildcards):
 
 
 def length_of(wildcards):
-    """Return the option that sets the iterations of the short presets of real images."""
-    count = config["mini_iterations"]
-    return f"--iterations {count}" if wildcards.preset in ("mini", "overfit") else ""
+    """Return the option that sets the iterations of a short preset, where the config says so."""
+    count = preset_of(wildcards).get("iterations")
+    if count is None and wildcards.preset in ("mini", "overfit"):
+        count = config["mini_iterations"]
+    return f"--iterations {count}" if count else ""
 
 
 def entry_config(wildcards):
