@@ -46,7 +46,7 @@ def cluster(tmp_path_factory):
     subprocess.run([HERE / "cluster" / "stop.sh", folder], check=True)
 
 
-def start(project, *arguments, **settings):
+def start(project, *targets, options=(), **settings):
     """Start `snakemake --profile slurm` with ``settings`` of configs/cluster.yaml."""
     site = dict(partition="cpu", gpu_partition="gpu", gpu_model="h100", walltime=60) | settings
     path = project.folder / "site.yaml"
@@ -55,7 +55,7 @@ def start(project, *arguments, **settings):
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     with (project.folder / "snakemake.log").open("a") as log:
         return subprocess.Popen(
-            ["snakemake", "--profile", "slurm", *OPTIONS, *SITE, "--", *arguments],
+            ["snakemake", "--profile", "slurm", *OPTIONS, *SITE, *options, "--", *targets],
             cwd=project.folder,
             env=environment,
             stdout=log,
