@@ -44,8 +44,6 @@ def dataset(wildcards):
 def length_of(wildcards):
     """Return the option that sets the iterations of a short preset, where the config says so."""
     count = preset_of(wildcards).get("iterations")
-    if count is None and wildcards.preset in ("mini", "overfit"):
-        count = config["mini_iterations"]
     return f"--iterations {count}" if count else ""
 
 
