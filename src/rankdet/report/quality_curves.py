@@ -14,6 +14,8 @@ from rankdet.report.groups import detector_group, family_rank, loss_colour, loss
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
+ROW = 2.35  # inches of a row of plots
+CROWDED = 4  # curves; the legend of more would cover them
 THRESHOLDS = {"0.50": "IoU 0.50", "0.75": "IoU 0.75", "mean": "mean over IoU 0.50 to 0.95"}
 _METRIC_OF = {"0.50": "AP50", "0.75": "AP75", "mean": "AP"}
 
@@ -54,13 +56,21 @@ def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict]]:
     return labels(result.entry for result in members), lines
 
 
+def _below(members: list[Result]) -> float:
+    """Return the inches that a legend takes below its plot; 0 where the plot has room for it."""
+    return 0.17 * (len(members) + 1) if len(members) > CROWDED else 0.0
+
+
 @styled
 def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figure:
     """Return precision over recall, mean over classes: a row per detector, a column per IoU."""
     groups = _by_detector(results, "precision")
     rows = max(len(groups), 1)
-    figure = Figure(figsize=(9.4, 0.35 + 2.35 * rows))
-    grid = figure.subplots(rows, len(THRESHOLDS), squeeze=False, sharex=True, sharey=True)
+    heights = [ROW + _below(members) for members in groups.values()] or [ROW]
+    figure = Figure(figsize=(9.4, 0.35 + sum(heights)))
+    grid = figure.subplots(
+        rows, len(THRESHOLDS), squeeze=False, sharex=True, sharey=True, height_ratios=heights
+    )
     headline(figure, "Precision and recall, mean over classes", note.caption)
     if not groups:
         for axes in grid[0]:
@@ -79,7 +89,10 @@ def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figu
                     label=f"{names[result.entry.entry_id]}{figure_of}",
                 )
             axes.set_title(f"{group}, {words}" if column == 0 else words)
-            legend = axes.legend(title=_METRIC_OF[threshold], fontsize=7, title_fontsize=7)
+            place = {}
+            if _below(members):  # the last row has its axis there
+                place = dict(loc="upper left", bbox_to_anchor=(0, -0.25 if row == rows - 1 else 0))
+            legend = axes.legend(title=_METRIC_OF[threshold], fontsize=7, title_fontsize=7, **place)
             legend.set_alignment("left")
         grid[row, 0].set_ylabel("precision")
     for axes in grid[-1]:
