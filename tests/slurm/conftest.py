@@ -21,6 +21,7 @@ OPTIONS += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", 
 # retry does not wait.
 OPTIONS += ["--slurm-no-requeue"]
 SITE = ["--configfile", "site.yaml"]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ def start(project, *targets, options=(), **settings):
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     with (project.folder / "snakemake.log").open("a") as log:
         return subprocess.Popen(
-            ["snakemake", "--profile", "slurm", *OPTIONS, *SITE, *options, "--", *targets],
+            [SNAKEMAKE, "--profile", "slurm", *OPTIONS, *SITE, *options, "--", *targets],
             cwd=project.folder,
             env=environment,
             stdout=log,
