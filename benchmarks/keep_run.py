@@ -2,8 +2,8 @@
 
     python -m benchmarks.keep_run demo [--seconds 720]
 
-Copies metrics, provenance, tables and figures (no checkpoints, no detections) and writes a README
-from the runs' own records.
+Copies metrics, provenance, tables (Markdown) and figures (SVG), no checkpoints and no detections,
+and writes a README from the runs' own records.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import json
 import shutil
 from pathlib import Path
 
+from benchmarks import kept
+
 KEPT = ("metrics.json", "run.json")
 
 
 def main() -> None:
     """Copy the results of one preset."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("preset")
-    parser.add_argument("--seconds", type=float, help="wall time of the whole workflow run")
-    parser.add_argument("--note", default="", help="what a reader must know of this run")
-    options = parser.parse_args()
+    options = kept.options(__doc__.splitlines()[0], "preset")
     source = Path("results") / options.preset
     target = Path("results/reference") / options.preset
     runs = sorted(source.glob("*/run.json"))
@@ -34,23 +32,28 @@ def main() -> None:
         folder.mkdir(parents=True)
         for name in KEPT:
             shutil.copy(run.parent / name, folder)
-    for name in ("tables", "figures", "all/tables"):
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name)
     records = [json.loads(run.read_text()) for run in runs]
+    keep_tables(source, target / "tables", [record["entry"] for record in records])
+    shutil.copytree(source / "figures", target / "figures", ignore=shutil.ignore_patterns("*.png"))
     (target / "README.md").write_text(page(options, source, records))
     print(f"{target}: {len(runs)} runs")
+
+
+def keep_tables(source: Path, target: Path, entries: list[str]) -> None:
+    """Copy, as Markdown, the tables that have a row of ``entries``."""
+    target.mkdir()
+    folder = source / "all/tables"  # of all rows, where the long target was run
+    for table in sorted((folder if folder.is_dir() else source / "tables").glob("*.md")):
+        if any(f"`{entry}`" in table.read_text() for entry in entries):
+            shutil.copy(table, target)
 
 
 def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
     """Return the README: one line a run, then machine and versions."""
     first = records[0]
-    machine, versions = first["machine"], first["versions"]
-    lines = [f"# Preset {options.preset}: what was measured", ""]
-    if options.seconds:
-        lines += [f"The whole workflow took {options.seconds / 60:.1f} minutes.", ""]
-    if options.note:
-        lines += [options.note, ""]
+    threads = f"; each training on {first['threads']} thread(s), as many beside each other as "
+    threads += "there are cores"
+    lines = kept.heading(f"Preset {options.preset}", options)
     lines += [
         "| entry | of | AP | AP50 | oLRP | APr, APc, APf | iterations | training, s | code |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -64,10 +67,7 @@ def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
                 lines.append(f"| {cells} | {cost} |")
     lines += [
         "",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"GPU {machine['gpu'] or 'none'}; each training on {first['threads']} thread(s), as many "
-        "beside each other as there are cores.",
-        "Versions: " + ", ".join(f"{name} {found}" for name, found in versions.items()) + ".",
+        *kept.where(first["machine"], first["versions"], threads),
         f"Seed {first['seed']}, data {first['data']['name']}.",
     ]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
+from benchmarks import kept
 from rankdet.training import provenance
 
 KEPT = ("found.json", "training.json", "search.svg", "search.png", "search.csv", "search.md")
@@ -17,11 +18,7 @@ KEPT = ("found.json", "training.json", "search.svg", "search.png", "search.csv",
 
 def main() -> None:
     """Copy the results of one search."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("search")
-    parser.add_argument("--seconds", type=float, help="wall time of the whole workflow run")
-    parser.add_argument("--note", default="", help="what a reader must know of this run")
-    options = parser.parse_args()
+    options = kept.options(__doc__.splitlines()[0], "search")
     source = Path("results/search") / options.search
     target = Path("results/reference/search") / options.search
     missing = [name for name in KEPT if not (source / name).is_file()]
@@ -36,21 +33,14 @@ def main() -> None:
 
 def page(options: argparse.Namespace, source: Path) -> str:
     """Return the README."""
-    machine, versions = provenance.machine(), provenance.versions()
     training = json.loads((source / "training.json").read_text())
-    lines = [f"# Search {options.search}: what was measured", ""]
-    if options.seconds:
-        lines += [f"The whole workflow took {options.seconds / 60:.1f} minutes.", ""]
-    if options.note:
-        lines += [options.note, ""]
+    lines = kept.heading(f"Search {options.search}", options)
     lines += [
         "[search.md](search.md): the points before, found and published; search.png: the rewards.",
         f"The found config was then trained on the whole splits: box AP {training['reward']:.4f} "
         f"after {training['seconds']} s (a proxy-sized run: it shows that the config trains).",
         "",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"GPU {machine['gpu'] or 'none'}.",
-        "Versions: " + ", ".join(f"{name} {found}" for name, found in versions.items()) + ".",
+        *kept.where(provenance.machine(), provenance.versions()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -20,6 +20,7 @@ import yaml
 from tests.slurm.conftest import HERE, start
 from tests.workflow.project import Project
 
+from benchmarks import kept
 from rankdet.files import write_text
 
 ROWS = ["alrp_mmdet_ap_retinanet_r50_500", "rs_atss_r50"]
@@ -136,7 +137,7 @@ def write(
         count = len(re.findall(rf"rule_train_wildcards_demo_{row}$", shown["squeue-all"], re.M))
         lines += [f"| {row} | {' | '.join(figures)} | {count} |"]
     run = json.loads((results[0] / SHORT_OF_TIME / "run.json").read_text())
-    machine, versions = run["machine"], run["versions"] | {"Slurm": shown["version"]}
+    versions = run["versions"] | {"Slurm": shown["version"], "code": run["git"]}
     lines += [
         "",
         f"Tables that are the same to the letter: {len(same)} of {len(tables)}.",
@@ -152,10 +153,7 @@ def write(
         " has no accounting database) |",
         "| `tables/` | the tables of the run through Slurm |",
         "",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, GPU"
-        f" {machine['gpu'] or 'none'}.",
-        f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())};"
-        f" code {run['git']}.",
+        *kept.where(run["machine"], versions),
     ]
     write_text(TARGET / "README.md", "\n".join(lines) + "\n")
 

@@ -14,17 +14,23 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
+from rankdet.cluster.launch import is_launched
 from rankdet.errors import InputError
 from rankdet.training.shrink import nodes
 
 
 def join_group() -> None:
     """Join the processes that one launcher started; nothing to do in a process of its own."""
-    if "RANK" not in os.environ or dist.is_initialized():
+    if not is_launched() or dist.is_initialized():
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group(backend())
+
+
+def backend() -> str:
+    """Return what the processes talk over."""
+    return "nccl" if torch.cuda.is_available() else "gloo"
 
 
 def leave_group() -> None:

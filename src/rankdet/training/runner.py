@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from rankdet.cluster.launch import is_launched
 from rankdet.training import record  # noqa: F401 (registers the TrainingRecord hook)
+from rankdet.training.processes import backend
 from rankdet.training.start import require_local
 
 
@@ -41,8 +42,8 @@ def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | Non
     config.randomness = dict(seed=seed)
     config.visualizer = None
     config.log_level = "INFO"
-    config.launcher = "pytorch" if "RANK" in os.environ else "none"
-    config.setdefault("env_cfg", dict(cudnn_benchmark=False, dist_cfg=dict(backend=_backend())))
+    config.launcher = "pytorch" if is_launched() else "none"
+    config.setdefault("env_cfg", dict(cudnn_benchmark=False, dist_cfg=dict(backend=backend())))
     for name in ("train", "val", "test"):
         loader = config[f"{name}_dataloader"]
         if workers is not None:
@@ -56,7 +57,3 @@ def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | Non
     config.log_processor = dict(type="LogProcessor", window_size=50, by_epoch=by_epoch)
     logging.getLogger("mmengine").setLevel(logging.INFO)
     return Runner.from_cfg(config)
-
-
-def _backend() -> str:
-    return "nccl" if torch.cuda.is_available() else "gloo"

@@ -49,19 +49,14 @@ def apply_speed(model: nn.Module, speed: Speed) -> None:
     if speed.channels_last:
         for part in (model.backbone, model.neck):
             part.to(memory_format=torch.channels_last)
-        for module in _with_own_kernel(model):  # which reads its weights as if contiguous
-            module.to(memory_format=torch.contiguous_format)
-            module.forward = _contiguous(module.forward)
-    if speed.bf16:
-        for module in _with_own_kernel(model):
-            module.forward = _in_float(module.forward)
+    if speed.bf16 or speed.channels_last:
+        for module in model.modules():
+            if isinstance(module, OWN_KERNEL):
+                module.to(memory_format=torch.contiguous_format)
+                module.forward = _plain(module.forward)
     if speed.compiled:
         model.backbone.compile()  # in place: no other names in the state dict
     model.extract_feat = _extract(model.extract_feat, speed)
-
-
-def _with_own_kernel(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if isinstance(module, OWN_KERNEL)]
 
 
 def _extract(plain: Callable, speed: Speed) -> Callable:
@@ -77,18 +72,10 @@ def _extract(plain: Callable, speed: Speed) -> Callable:
     return extract_feat
 
 
-def _contiguous(plain: Callable) -> Callable:
-    @functools.wraps(plain)
-    def forward(x: Tensor) -> Tensor:
-        return plain(x.contiguous())
-
-    return forward
-
-
-def _in_float(plain: Callable) -> Callable:
+def _plain(plain: Callable) -> Callable:
     @functools.wraps(plain)
     def forward(x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return plain(x.float())
+            return plain(x.float().contiguous())
 
     return forward
