@@ -15,10 +15,11 @@ from torch.autograd.function import once_differentiable
 
 from rankdet.losses.compilation import not_compiled
 from rankdet.losses.devices import positions_of, read_on_host, running_sum_from_zero
+from rankdet.losses.pairs import window
 from rankdet.losses.pools import Pools
 from rankdet.losses.ranking import value_dtype
-from rankdet.losses.sorted_points import SortedWindows
-from rankdet.losses.sorting import sorting_errors, window
+from rankdet.losses.sorted_points import sums_above
+from rankdet.losses.sorting import sorting_errors
 from rankdet.losses.validation import check_delta, check_eps, check_inputs, read_values
 
 _BLOCK = 1 << 20
@@ -89,20 +90,14 @@ class _BucketedLoss(torch.autograd.Function):
         return gradient.to(ctx.dtype), *[None] * 6
 
 
-def _positives_above(buckets: _Buckets, delta: float, *weights: Tensor) -> tuple[Tensor, ...]:
-    """Sum_k w_k H(p_k - p_i), own term included; weights [P], highest positive first."""
-    ascending = buckets.positives.flip(0)
-    windows = SortedWindows(ascending, ascending, delta)
-    return windows.sums(torch.stack(weights)).flip(-1).unbind()
-
-
 def _rank(buckets: _Buckets, delta: float, eps: float, share: float, gradient: Tensor) -> Tensor:
     """The ranking part; adds to ``gradient`` [n] in place."""
     false_positives = torch.empty_like(buckets.positives)
     for part, above in buckets.pairs(delta):
         false_positives[part] = (above * buckets.sizes).sum(1)
-    (positives_above,) = _positives_above(buckets, delta, torch.ones_like(buckets.positives))
-    rank = positives_above + false_positives
+    ascending = buckets.positives.flip(0)
+    (positives_above,) = sums_above(ascending, delta, torch.ones_like(ascending))
+    rank = positives_above.flip(0) + false_positives
     is_wrong = false_positives > eps
     coefficients = torch.where(is_wrong, share / rank, 0.0)
     to_buckets = torch.zeros_like(buckets.means)
@@ -118,10 +113,7 @@ def _sort(
     buckets: _Buckets, u: Tensor, delta: float, eps: float, share: float, gradient: Tensor
 ) -> Tensor:
     """The sorting part, that of Rank & Sort; adds to ``gradient`` [n] in place."""
-    count_above, loss_above = _positives_above(buckets, delta, torch.ones_like(u), 1 - u)
-    errors, to_positives = sorting_errors(
-        buckets.positives.flip(0), u.flip(0), (loss_above / count_above).flip(0), delta, eps
-    )
+    _, errors, to_positives = sorting_errors(buckets.positives.flip(0), u.flip(0), delta, eps)
     gradient[buckets.flat] = to_positives.flip(0) * share
     return errors.sum() * share
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rankdet.losses.devices import Constants
+
 # Value and slope of a curve at u.
 Curve = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -18,16 +20,13 @@ def piecewise_linear(row: list[float]) -> Curve:
     for k in range(len(x) - 1):
         run = x[k + 1] - x[k]
         pieces.append((x[k], y[k], (y[k + 1] - y[k]) / run if run > 0 else 0.0))
+    constants = Constants(pieces)
 
     def curve(u: Tensor) -> tuple[Tensor, Tensor]:
-        start, height, slope = pieces[0]
-        values, slopes = height + slope * (u - start), torch.full_like(u, slope)
-        # Numbers, not tensors of numbers: a copy to an accelerator would wait for its queue.
-        for start, height, slope in pieces[1:]:
-            is_beyond = u > start
-            values = torch.where(is_beyond, height + slope * (u - start), values)
-            slopes = torch.where(is_beyond, slope, slopes)
-        return values, slopes
+        starts, heights, slopes = constants.on(u.device)
+        piece = torch.bucketize(u, starts[1:])
+        slopes = slopes[piece]
+        return heights[piece] + slopes * (u - starts[piece]), slopes
 
     return curve
 

@@ -1,17 +1,22 @@
-"""What differs between a CPU and an accelerator: host reads, and sums in a fixed order.
+"""What differs between a CPU and an accelerator: host reads, launches, sums in a fixed order.
 
-On an accelerator kernels are queued, and reading a number on the host waits for all of them; and
-floating-point atomics, as well as torch.cumsum of floats, add in an order that changes from run to
-run. So there: one host read per call (:func:`read_on_host`), sums as integers (whose order does not
-matter) and running sums by doubling. On the CPU the plain operations are ordered and faster.
+On an accelerator kernels are queued: reading a number on the host waits for all of them, and for
+small tensors queueing takes longer than computing. Floating-point atomics, as well as torch.cumsum
+of floats, add in an order that changes from run to run. So there: one host read per call
+(:func:`read_on_host`), few operations, sums as integers (whose order does not matter) and running
+sums as products with a triangle of ones. On the CPU the plain operations are ordered and faster.
 """
 
 from __future__ import annotations
+
+import functools
 
 import torch
 from torch import Tensor
 
 _FRACTION_BITS = 31
+_BLOCK = 128  # of a running sum
+_MOST_COPIES = 1 << 18  # of all segments: 2 MiB of integers
 
 
 def is_accelerator(tensor: Tensor) -> bool:
@@ -38,14 +43,23 @@ def positions_of(mask: Tensor, count: int) -> Tensor:
 
 def running_sum(values: Tensor) -> Tensor:
     """Inclusive running sum over the last dimension, bit-equal from run to run."""
-    if not is_accelerator(values):
+    count = values.shape[-1]
+    # Integers add to the same sum in any order.
+    if not is_accelerator(values) or not values.is_floating_point() or count < 2:
         return values.cumsum(-1)
-    step = 1
-    while step < values.shape[-1]:
-        head, tail = values[..., :step], values[..., step:] + values[..., :-step]
-        values = torch.cat((head, tail), -1)
-        step *= 2
-    return values
+    upper = _ones_above_diagonal(values.device, values.dtype)
+    if count <= _BLOCK:
+        return values @ upper[:count, :count]
+    blocks = torch.nn.functional.pad(values, (0, -count % _BLOCK)).unflatten(-1, (-1, _BLOCK))
+    inner = blocks @ upper
+    before = running_sum(inner[..., :-1, -1])
+    inner[..., 1:, :] += before[..., None]
+    return inner.flatten(-2)[..., :count]
+
+
+@functools.cache
+def _ones_above_diagonal(device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.ones(_BLOCK, _BLOCK, device=device, dtype=dtype).triu()
 
 
 def running_sum_from_zero(values: Tensor) -> Tensor:
@@ -58,44 +72,67 @@ def running_sum_from_end(values: Tensor) -> Tensor:
     return running_sum(values.flip(-1)).flip(-1)
 
 
-def add_counts(counts: Tensor, segments: Tensor) -> None:
-    """counts[k] += number of ``segments`` equal to k; counts are int64."""
-    if is_accelerator(counts):
-        one = torch.ones((), dtype=counts.dtype, device=counts.device)
-        counts.index_add_(0, segments, one.expand(segments.shape))
-    else:
-        counts += torch.bincount(segments, minlength=counts.numel())
+class Constants:
+    """Rows of numbers as the columns of a tensor, float64, kept on every device that asks.
+
+    Copying numbers to an accelerator waits for its queue: once, not in every call.
+    """
+
+    def __init__(self, rows: list[tuple[float, ...]]) -> None:
+        self.rows = rows
+        self.on = functools.cache(self._copy)
+
+    def _copy(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.rows, dtype=torch.float64, device=device).T.contiguous()
 
 
-class SegmentTotals:
-    """Per-segment totals of numbers in [0, unit], each at a resolution of 2**-62 units.
+class SegmentSums:
+    """Per segment: how many numbers, and the total of numbers in [0, unit].
 
-    Accelerators add two integers per number, the high and the low 31 bits: exact, hence the same
-    in any order. 2**31 numbers fit. The CPU adds float64 in the order of the list.
+    Accelerators add in any order, so there the totals are integers: two per number, the high and
+    the low 31 bits, hence exact and the same in any order at a resolution of 2**-62 units; 2**31
+    numbers fit. Most negatives lie in one segment, and additions to one address wait for each
+    other: neighbours in the list add to different copies of their segment. The CPU adds float64 in
+    the order of the list.
     """
 
     def __init__(self, like: Tensor, segments: int, unit: float) -> None:
-        self.unit = unit
+        self.unit, self.segments = unit, segments
         self.as_integers = is_accelerator(like)
-        kind = torch.int64 if self.as_integers else torch.float64
-        self.high = torch.zeros(segments, dtype=kind, device=like.device)
-        self.low = torch.zeros_like(self.high)
-
-    def add(self, segments: Tensor, values: Tensor) -> None:
-        """Add ``values`` [n] float64 to their ``segments`` [n]."""
+        # A power of two; all copies together stay in the cache.
+        self.copies = 1 << max(0, (_MOST_COPIES // segments).bit_length() - 1)
         if not self.as_integers:
-            self.high.index_add_(0, segments, values)
+            self.copies = 1
+        size = segments * self.copies
+        kind = torch.int64 if self.as_integers else torch.float64
+        self.number = torch.zeros(size, dtype=torch.int64, device=like.device)
+        self.parts = torch.zeros(2 if self.as_integers else 1, size, dtype=kind, device=like.device)
+
+    def add(self, segments: Tensor, values: Tensor | None) -> None:
+        """Count numbers [n] in their ``segments`` [n] int32; add the ``values`` [n] float64."""
+        if not self.as_integers:
+            self.number += torch.bincount(segments, minlength=self.segments)
+            if values is not None:
+                self.parts[0].index_add_(0, segments, values)
             return
-        scaled = values.mul(2.0**_FRACTION_BITS / self.unit)
-        scaled = scaled.nan_to_num_(0.0, 0.0, 0.0).clamp_(0, 2.0**_FRACTION_BITS)
-        high = scaled.floor()
-        low = scaled.sub_(high).mul_(2.0**_FRACTION_BITS)
-        self.high.index_add_(0, segments, high.to(torch.int64))
-        self.low.index_add_(0, segments, low.to(torch.int64))
+        own = torch.arange(segments.numel(), dtype=torch.int32, device=segments.device)
+        own = own.bitwise_and_(self.copies - 1).add_(segments, alpha=self.copies)
+        self.number.index_add_(0, own, self.number.new_ones(()).expand(own.shape))
+        if values is not None:
+            # What is no number of a window (positives, ignored, above or below all) is bounded.
+            scaled = values.mul(2.0**_FRACTION_BITS / self.unit).clamp_(0, 2.0**_FRACTION_BITS)
+            high = scaled.to(torch.int64)
+            low = scaled.sub_(high).mul_(2.0**_FRACTION_BITS).to(torch.int64)
+            self.parts[0].index_add_(0, own, high)
+            self.parts[1].index_add_(0, own, low)
+
+    def counts(self) -> Tensor:
+        """How many numbers each segment holds [segments], int64."""
+        return self.number.view(-1, self.copies).sum(1)
 
     def totals(self) -> Tensor:
         """The totals [segments], float64."""
         if not self.as_integers:
-            return self.high
-        low = self.low.to(torch.float64) * 2.0**-_FRACTION_BITS
-        return (self.high.to(torch.float64) + low) * (self.unit * 2.0**-_FRACTION_BITS)
+            return self.parts[0]
+        high, low = self.parts.view(2, -1, self.copies).sum(2).to(torch.float64).unbind()
+        return high.add(low, alpha=2.0**-_FRACTION_BITS) * (self.unit * 2.0**-_FRACTION_BITS)

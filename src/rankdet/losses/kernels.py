@@ -7,15 +7,17 @@ points -p_i and query -s.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from rankdet.losses.devices import running_sum_from_zero
+from rankdet.losses.devices import Constants, is_accelerator, running_sum_from_zero
 from rankdet.losses.sorted_points import Cells
 
 _WIDTH = 2.0  # of the window: delta is 1
+_BLOCK = 1 << 13
 
 
 class Kernel(Protocol):
@@ -40,7 +42,10 @@ class PiecewisePolynomial:
     """
 
     def __init__(self, knots: list[float], coefficients: list[tuple[float, float, float]]) -> None:
-        self.knots, self.coefficients = knots, coefficients
+        ends = list(pairwise(knots))
+        self.pieces = _Pieces(ends, coefficients)
+        # With z = d/2 + 1/2 the derivative has the factor 1/2.
+        self.derived = _Pieces(ends, [(c1 / 2, c2, 0.0) for _, c1, c2 in coefficients])
 
     @classmethod
     def through(cls, row: list[float]) -> PiecewisePolynomial:
@@ -54,39 +59,54 @@ class PiecewisePolynomial:
 
     def sums(self, points: Tensor, weights: Tensor, queries: Tensor) -> Tensor:
         """Sum_k w_k H(x_k - q)."""
-        total = self._sums(points, weights, queries, self.coefficients)
+        total = self.pieces.sums(points, weights, queries)
         above = running_sum_from_zero(weights.flip(0))
         beyond = torch.searchsorted(points, queries + 1, right=True)
         return total + above[points.numel() - beyond]
 
     def slopes(self, points: Tensor, weights: Tensor, queries: Tensor) -> Tensor:
-        """Sum_k w_k H'(x_k - q): with z = d/2 + 1/2 the derivative has the factor 1/2."""
-        derived = [(c1 / 2, c2, 0.0) for _, c1, c2 in self.coefficients]
-        return self._sums(points, weights, queries, derived)
+        """Sum_k w_k H'(x_k - q)."""
+        return self.derived.sums(points, weights, queries)
 
-    def _sums(self, points, weights, queries, coefficients) -> Tensor:
+
+class _Pieces:
+    """Polynomials on pieces of the window, [K, m] at once: K pieces, m queries."""
+
+    def __init__(
+        self, ends: list[tuple[float, float]], coefficients: list[tuple[float, ...]]
+    ) -> None:
+        degree = max(k for each in coefficients for k in range(3) if each[k] != 0 or k == 0)
+        kept = (own[: degree + 1] for own in coefficients)
+        self.constants = Constants([(*each, *own) for each, own in zip(ends, kept, strict=True)])
+
+    def sums(self, points: Tensor, weights: Tensor, queries: Tensor) -> Tensor:
+        """Sum over pieces and the points inside them of w (c0 + c1 t + c2 t^2)."""
         count = points.numel()
+        lows, highs, *polynomial = self.constants.on(points.device)[:, :, None]
         cells = Cells(points, _WIDTH)
         inner = points - cells.floors
-        degree = max(k for each in coefficients for k in range(3) if each[k] != 0 or k == 0)
         # Sums of w, w x, w x^2 with x relative to the cell, from the highest point down.
-        powers = [weights * inner**k for k in range(degree + 1)]
+        powers = [weights * inner**k for k in range(len(polynomial))]
         moments = [running_sum_from_zero(each.flip(0)) for each in powers]
-        total = torch.zeros_like(queries)
-        # At d = -1 the first piece is closed: clamp() lets the gradient through there.
-        start = torch.searchsorted(points, queries - 1)
-        for k, polynomial in enumerate(coefficients):
-            lowest = queries + (2 * self.knots[k] - 1)
-            end = torch.searchsorted(points, queries + (2 * self.knots[k + 1] - 1), right=True)
-            end = torch.maximum(start, end)
-            for first, last, floor in cells.runs(start, end, lowest):
+
+        def at(queries: Tensor) -> Tensor:
+            lowest = queries + (2 * lows - 1)
+            # At d = -1 the first piece is closed: clamp() lets the gradient through there.
+            start = torch.searchsorted(points, queries - 1)[None]
+            ends = torch.searchsorted(points, queries + (2 * highs - 1), right=True)
+            ends = torch.cummax(torch.cat((start, ends)), 0).values
+            total = torch.zeros_like(lowest)
+            for first, last, floor in cells.runs(ends[:-1], ends[1:], lowest):
                 parts = [each[count - first] - each[count - last] for each in moments]
                 total += _shifted(parts, (floor - lowest) / 2, polynomial)
-            start = end
-        return total
+            return total.sum(0)
+
+        # On a CPU a block of queries stays in the cache.
+        block = max(1, queries.numel()) if is_accelerator(queries) else _BLOCK
+        return torch.cat([at(each) for each in queries.split(block)])
 
 
-def _shifted(moments: list[Tensor], shift: Tensor, polynomial: tuple[float, ...]) -> Tensor:
+def _shifted(moments: list[Tensor], shift: Tensor, polynomial: list[Tensor]) -> Tensor:
     """Sum of w (c0 + c1 t + c2 t^2) with t = x/2 + shift, from the moments of x."""
     total = polynomial[0] * moments[0]
     if len(moments) > 1:

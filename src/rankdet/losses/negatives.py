@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankdet.losses.devices import SegmentTotals, add_counts, is_accelerator
+from rankdet.losses.devices import SegmentSums, is_accelerator
 from rankdet.losses.segment_search import round_up_to, segment_search
 from rankdet.losses.window_sums import Windows
 
@@ -38,20 +38,18 @@ class Negatives:
         first = logits.new_zeros(1, dtype=torch.float64)
         bounds = [part for each in windows for part in (first, each.edges)]
         self.lower_edge = torch.cat(bounds)
-        counts = torch.zeros(sum(self.sizes), dtype=torch.int64, device=logits.device)
-        offsets = SegmentTotals(logits, sum(self.sizes), 2 * windows[0].delta or 1.0)
+        sums = SegmentSums(logits, sum(self.sizes), 2 * windows[0].delta or 1.0)
         self.segment = torch.empty(logits.shape, dtype=torch.int32, device=logits.device)
         for part in _chunks(logits, sum(self.sizes)):
             key = torch.where(targets[part] == 0, logits[part].to(key_dtype), -torch.inf)
             segment = search(key, None if pools is None else pools[part])
             self.segment[part] = segment
-            add_counts(counts, segment)
+            offset = None
             if windows[0].delta > 0:
                 offset = key.to(torch.float64).sub_(self.lower_edge.index_select(0, segment))
-                offsets.add(segment, offset)
-        per_pool = zip(
-            windows, counts.split(self.sizes), offsets.totals().split(self.sizes), strict=True
-        )
+            sums.add(segment, offset)
+        counts, totals = (each.split(self.sizes) for each in (sums.counts(), sums.totals()))
+        per_pool = zip(windows, counts, totals, strict=True)
         self.false_positives = [each.false_positives(n, r) for each, n, r in per_pool]
 
 

@@ -3,6 +3,7 @@ NeurIPS 2021)."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,8 @@ class Functions:
     i3: curves.Curve
 
     @classmethod
-    def searched(cls, rows: list[list[float]]) -> Functions:
+    @functools.lru_cache(maxsize=64)
+    def searched(cls, rows: tuple[tuple[float, ...], ...]) -> Functions:
         """From control points; rows H2, I2, I3, I1 and maybe H1 (else the step at 0)."""
         h1 = PiecewisePolynomial.through(rows[4]) if len(rows) == 5 else Step()
         i2, i3, i1 = (curves.piecewise_linear(row) for row in rows[1:4])
@@ -214,4 +216,4 @@ def chosen_functions(
         raise InputError(
             "control_points for form='searched'", "None", "try SEARCHED_CONTROL_POINTS['retina']"
         )
-    return Functions.searched(check_control_points(control_points))
+    return Functions.searched(tuple(map(tuple, check_control_points(control_points))))

@@ -16,13 +16,10 @@ def _rule(targets: Tensor, eps: float) -> Rule:
     def rule(pool: Pool) -> Update:
         false_positives = pool.false_positives
         qualities = targets[pool.flat].to(torch.float64)
-        count_above, loss_above = pool.positives_above(torch.ones_like(qualities), 1 - qualities)
+        count_above, errors, to_positives = sorting_errors(pool.logits, qualities, pool.delta, eps)
         rank = count_above + false_positives
         ranking_errors = false_positives / rank
         is_wrong = false_positives > eps
-        errors, to_positives = sorting_errors(
-            pool.logits, qualities, loss_above / count_above, pool.delta, eps
-        )
         return Update(
             (ranking_errors.sum(), errors.sum()),
             (torch.where(is_wrong, -ranking_errors, 0.0), to_positives),

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rankdet.losses import pairs
 from rankdet.losses.devices import is_accelerator
 from rankdet.losses.negatives import Negatives, negative_gradients
+from rankdet.losses.pairs import PairedWindows
 from rankdet.losses.pools import Pools
-from rankdet.losses.sorted_points import SortedWindows
+from rankdet.losses.sorted_points import sums_above
 from rankdet.losses.window_sums import Windows
 
 
@@ -42,8 +44,7 @@ class Pool:
 
     def positives_above(self, *weights: Tensor) -> tuple[Tensor, ...]:
         """Sum_k w_k H(p_k - p_i), the own term k = i (H(0) = 1/2) included, per weights [P]."""
-        windows = SortedWindows(self.logits, self.logits, self.delta)
-        return windows.sums(torch.stack(weights).flip(-1)).unbind()
+        return sums_above(self.logits, self.delta, *weights)
 
 
 @dataclass
@@ -85,11 +86,16 @@ class Ranking:
                 strict=True,
             )
         ]
-        merge = not is_accelerator(logits)
-        self.windows = [Windows(pool.logits, delta, merge=merge) for pool in self.pools]
+        self.windows = [_windows(pool.logits, delta) for pool in self.pools]
         self.negatives = Negatives(self.windows, logits, targets, pools.index)
         for pool, each in zip(self.pools, self.negatives.false_positives, strict=True):
             pool.false_positives = each
+
+
+def _windows(positives: Tensor, delta: float) -> Windows | PairedWindows:
+    if delta > 0 and pairs.suit(positives):
+        return PairedWindows(positives, delta)
+    return Windows(positives, delta, merge=not is_accelerator(positives))
 
 
 def value_dtype(logits: Tensor) -> torch.dtype:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rankdet.losses import pairs
 from rankdet.losses.devices import running_sum_from_zero
 
 
@@ -74,6 +75,15 @@ class SortedWindows:
             own = _pick(mass, start, row) - _pick(mass, end, row)
             inside = inside + own * floor + (_pick(reach, start, row) - _pick(reach, end, row))
         return above + inside / (2 * self.delta)
+
+
+def sums_above(points: Tensor, delta: float, *weights: Tensor) -> tuple[Tensor, ...]:
+    """Sum_k w_k H(x_k - x_i) [n], the own term H(0) included, per weights [n]; points ascending."""
+    if pairs.suit(points):
+        above = pairs.window(points[None, :] - points[:, None], delta)
+        return (above @ torch.stack(weights, 1)).unbind(1)
+    windows = SortedWindows(points, points, delta)
+    return windows.sums(torch.stack(weights).flip(-1)).unbind()
 
 
 def _pick(sums: Tensor, index: Tensor, row: Tensor | None) -> Tensor:

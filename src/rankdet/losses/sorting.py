@@ -23,19 +23,13 @@ import torch
 from torch import Tensor
 
 from rankdet.losses.devices import is_accelerator
-from rankdet.losses.sorted_points import SortedWindows
+from rankdet.losses.pairs import window
+from rankdet.losses.sorted_points import SortedWindows, sums_above
 
 # Measured on one CPU thread for 100 to 100 000 positives: up to LEAF the matrix of pairs is fastest
 # (it fits a cache); larger lists are best split into parts of at least SMALLEST, at most PARTS.
 LEAF, SMALLEST, PARTS = 256, 128, 32
 _BLOCK = 1 << 24
-
-
-def window(differences: Tensor, delta: float) -> Tensor:
-    """H(x) = clamp(x / (2 delta) + 1/2, 0, 1), in place; for delta = 0 the step that is 1 at 0."""
-    if delta == 0:
-        return (differences >= 0).to(differences.dtype)
-    return differences.mul_(1 / (2 * delta)).add_(0.5).clamp_(0, 1)
 
 
 @dataclass
@@ -94,18 +88,19 @@ def _walk(group: _Group) -> Iterator[_Leaf | _Node]:
 
 
 def sorting_errors(
-    logits: Tensor, qualities: Tensor, current: Tensor, delta: float, eps: float
-) -> tuple[Tensor, Tensor]:
-    """S_i and the gradient (times P) of their mean, both [P].
+    logits: Tensor, qualities: Tensor, delta: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum_k h_ki, S_i, and the gradient (times P) of the mean of S, [P] each.
 
     Args:
         logits: of the positives, ascending [P], float64.
         qualities: u [P], float64.
-        current: mean of 1 - u over the positives above each [P].
         delta, eps: as in the loss.
     """
     if is_accelerator(logits):
-        return _by_rows(logits, qualities, current, delta, eps)
+        return _by_rows(logits, qualities, delta, eps)
+    count, loss = sums_above(logits, delta, torch.ones_like(qualities), 1 - qualities)
+    current = loss / count
     place = torch.arange(logits.numel())
     groups = list(_walk(_Group(logits, qualities, place)))
     # Rows: Sum h, Sum h (1 - u) over u_k >= u_i; Sum h over u_k < u_i.
@@ -131,7 +126,7 @@ def sorting_errors(
         else:
             received = _spread_between(group, own, delta)
         gradient.index_add_(0, group.place, received)
-    return errors, gradient
+    return count, errors, gradient
 
 
 def _sums_between(node: _Node, delta: float) -> Tensor:
@@ -157,21 +152,21 @@ def _spread_between(node: _Node, share: Tensor, delta: float) -> Tensor:
 
 
 def _by_rows(
-    logits: Tensor, qualities: Tensor, current: Tensor, delta: float, eps: float
-) -> tuple[Tensor, Tensor]:
-    errors, gradient = torch.empty_like(logits), torch.zeros_like(logits)
+    logits: Tensor, qualities: Tensor, delta: float, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    found, gradient = [], torch.zeros_like(logits)
+    mean_of = torch.stack((torch.ones_like(qualities), 1 - qualities), 1)
     rows = max(1, _BLOCK // max(1, logits.numel()))
     for start in range(0, logits.numel(), rows):
-        own = slice(start, start + rows)
-        above = window(logits[None, :] - logits[own, None], delta)
-        is_worse = qualities[None, :] < qualities[own, None]
-        wrong = above * is_worse
-        above.masked_fill_(is_worse, 0)
-        target = (above * (1 - qualities)).sum(1) / above.sum(1)
-        errors[own] = (current[own] - target).clamp_(min=0)
+        part = slice(start, start + rows)
+        above = window(logits[None, :] - logits[part, None], delta)
+        wrong = above * (qualities[None, :] < qualities[part, None])
+        count, loss = (above @ mean_of).unbind(1)
+        count_right, loss_right = (above.sub_(wrong) @ mean_of).unbind(1)
+        errors = (loss / count - loss_right / count_right).clamp_(min=0)
         mass = wrong.sum(1)
-        is_wrong = mass > eps
-        gradient[own] -= torch.where(is_wrong, errors[own], 0.0)
-        share = torch.where(is_wrong, errors[own] / mass, 0.0)
-        gradient += wrong.mul_(share[:, None]).sum(0)
-    return errors, gradient
+        is_right = mass <= eps
+        gradient[part] -= errors.masked_fill(is_right, 0)
+        gradient += (errors / mass).masked_fill_(is_right, 0) @ wrong
+        found.append(torch.stack((count, errors)))
+    return *torch.cat(found, 1).unbind(), gradient

@@ -28,6 +28,7 @@ def versions() -> dict:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
+    found["torch"] = str(torch.__version__)  # names the build (+cpu, +cu130); metadata may not
     return found
 
 

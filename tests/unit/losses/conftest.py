@@ -12,7 +12,10 @@ torch.set_num_threads(1)  # small problems: threads cost more than they bring
 
 
 class HostReads(TorchDispatchMode):
-    """Refuse operations that would wait for an accelerator, or add floats in no fixed order."""
+    """Note operations that would wait for an accelerator, or add floats in no fixed order.
+
+    ``launches`` counts what an accelerator would queue: all but views.
+    """
 
     waiting = ("nonzero.", "_local_scalar_dense", "masked_select", "unique", "_unique", "bincount")
     unordered = ("cumsum", "index_add", "scatter_add", "index_put", "histc")
@@ -20,9 +23,11 @@ class HostReads(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.refused = []
+        self.launches = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.__name__
+        self.launches += not func.is_view
         if name.startswith(self.waiting):
             self.refused.append(name)
         if name.startswith(("index.Tensor", "index_put")) and any(
