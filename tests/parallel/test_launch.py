@@ -29,13 +29,24 @@ def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "out" / "training.jsonl").open()]
 
 
-def test_two_processes_train_as_one(digits, tmp_path):
-    for count in ("1", "2"):
-        run = train(digits, tmp_path / count, "--processes", count)
+def test_two_processes_and_two_passes_train_as_one(digits, tmp_path):
+    for name, processes, passes in (("one", 1, 1), ("processes", 2, 1), ("passes", 1, 2)):
+        options = ["--processes", str(processes), "--passes", str(passes)]
+        run = train(digits, tmp_path / name, *options)
         assert run.returncode == 0, run.stderr
-        record = json.loads((tmp_path / count / "out" / "run.json").read_text())
-        assert (record["processes"], record["batch_size"]) == (int(count), 2)
-        assert not (tmp_path / count / "work" / "running.json").exists()
-    # Preset smoke starts from nothing and so learns batch statistics, of which each process has its
-    # own; all the rest is the same (tests/parallel/test_pools.py has them fixed).
-    assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=0.02)
+        record = json.loads((tmp_path / name / "out" / "run.json").read_text())
+        found = (record["processes"], record["passes"], record["batch_size"])
+        assert found == (processes, passes, 2)
+        assert not (tmp_path / name / "work" / "running.json").exists()
+    # Preset smoke starts from nothing and so learns batch statistics, of which each process and
+    # pass has its own; all the rest is the same (test_pools.py and test_passes.py have them fixed).
+    expected = pytest.approx(losses(tmp_path / "one"), rel=0.02)
+    assert losses(tmp_path / "processes") == expected
+    assert losses(tmp_path / "passes") == expected
+
+
+def test_a_pool_is_not_cut_into_passes(digits, tmp_path):
+    run = train(digits, tmp_path, "--passes", "4")
+    assert run.returncode == 2
+    assert "1 or 2 processes times passes for 2 images a step" in run.stderr.replace("\n", " ")
+    assert not (tmp_path / "out").exists()

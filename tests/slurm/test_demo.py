@@ -99,6 +99,6 @@ def test_the_results_are_those_without_slurm(disturbed, finished):
 def test_then_there_is_nothing_to_do(disturbed):
     project, *_ = disturbed
     before = project.files()
-    assert start(project, "smoke", rows=ON_GPU).wait(timeout=100) == 0
+    assert start(project, "smoke", rows=ON_GPU).wait(timeout=400) == 0
     assert "Nothing to be done" in log_of(project)
     assert project.files() == before

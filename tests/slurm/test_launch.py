@@ -33,6 +33,6 @@ def test_gres_is_asked_for_where_a_site_wants_it(cluster):
             ["srun", option, "--time=1", "bash", "-c", "echo gpu $CUDA_VISIBLE_DEVICES"],
             text=True,
             capture_output=True,
-            timeout=100,
+            timeout=400,
         )
         assert run.returncode == 0 and run.stdout.strip() == "gpu 0", run.stderr

@@ -51,7 +51,7 @@ def test_the_next_snakemake_waits_for_the_job_that_still_runs(cluster, project):
         assert running(project, COMMENT)["id"] == new["id"]
     finally:
         again.send_signal(signal.SIGINT)
-        again.wait(timeout=60)
+        again.wait(timeout=400)
     wait_for(lambda: not [job for job in jobs(project) if job["state"] in ("RUNNING", "PENDING")])
 
 

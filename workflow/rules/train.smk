@@ -23,7 +23,7 @@ rule train:
         "rankdet train {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
         " --work-dir work/{wildcards.preset}/{wildcards.entry} --out {output.checkpoint}"
         " --seed {params.seed} {params.length} --resume --threads {threads} --log {log}"
-        " --processes {resources.processes} --nodes {resources.nodes}"
+        " --processes {resources.processes} --nodes {resources.nodes} --passes {resources.passes}"
 
 
 rule predict:

@@ -56,6 +56,10 @@ def train(
     processes: Annotated[
         int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own.")
     ] = 1,
+    passes: Annotated[
+        int,
+        typer.Option(min=1, help="Passes of a step, each with a part of its images: for memory."),
+    ] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to spread over.")] = 1,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; loss in float32.")
@@ -108,6 +112,7 @@ def train(
                     workers=workers,
                     backbones=backbones,
                     speed=Speed(bf16, channels_last, compiled),
+                    passes=passes,
                 )
             except Interrupted as stop:
                 print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)

@@ -73,7 +73,7 @@ def wish(
         row: ``preset/entry`` where the job has one.
         default: ``mem_mb``, ``runtime`` (minutes) and, where the rule can use one, ``gpu``.
     """
-    chosen = {"gpu": 0, "nodes": 1, "processes": 1} | dict(default)
+    chosen = {"gpu": 0, "nodes": 1, "processes": 1, "passes": 1} | dict(default)
     own = dict(settings["rules"].get(rule, {}))
     if not chosen["gpu"]:
         own.pop("gpu", None)  # a preset for processors stays there, unless its row says otherwise
@@ -110,7 +110,7 @@ def resources(
     if "gpu" not in default:
         return asked
     asked |= _devices(settings["gpu_request"], chosen)
-    asked |= {"processes": chosen["processes"], "nodes": chosen["nodes"]}
+    asked |= {name: chosen[name] for name in ("processes", "passes", "nodes")}
     if chosen["nodes"] > 1:
         # The executor starts the command of an `mpi` job once, outside of any srun; the command
         # then starts one launcher on each node itself.

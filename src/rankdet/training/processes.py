@@ -58,27 +58,32 @@ def said_by_first(value: Any) -> Any:
     return said[0]
 
 
-def share_batch(config: Config, total: int, world: int) -> None:
-    """Give each of ``world`` processes its part of ``total`` images a step.
+def share_batch(config: Config, total: int, world: int, passes: int = 1) -> None:
+    """Give each of ``world`` processes its part of ``total`` images a step, taken in ``passes``.
 
     Raises:
         InputError: if the images, or the pools that they are ranked in, cannot be shared out.
     """
     pools = sorted({node.pool_images for node in nodes(config.model) if node.get("pool_images")})
-    own, rest = divmod(total, world)
-    if rest or any(own % pool for pool in pools if world > 1):
+    shares = world * passes
+    own, rest = divmod(total, shares)
+    if rest or any(own % pool for pool in pools if shares > 1):
         good = [
             str(count)
             for count in range(1, total + 1)
             if total % count == 0 and not any((total // count) % pool for pool in pools)
         ]
         ranked = f", ranked {pools[-1]} at a time" if pools else ""
+        what = "processes times passes" if passes > 1 else "processes"
         raise InputError(
-            f"{' or '.join(good) or '1'} processes for {total} images a step{ranked}",
-            f"{world} processes",
-            "change gpu (or processes) of the row in configs/cluster.yaml, or --processes",
+            f"{' or '.join(good) or '1'} {what} for {total} images a step{ranked}",
+            f"{world} times {passes}" if passes > 1 else f"{world} processes",
+            "change gpu (or processes, passes) of the row in configs/cluster.yaml, or --processes",
         )
-    config.train_dataloader.batch_size = own
+    config.train_dataloader.batch_size = total // world
+    for node in nodes(config.model):
+        if "self_balance" in node:  # it counts passes
+            node.self_balance.period *= passes
     if world == 1:
         return
     for node in nodes(config.model):

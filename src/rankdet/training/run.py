@@ -12,6 +12,7 @@ from rankdet.errors import InputError
 from rankdet.files import write_json, write_text
 from rankdet.training import interruption, processes, provenance  # noqa: F401 (hook, loop)
 from rankdet.training.checkpoints import publish
+from rankdet.training.passes import use_passes
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
@@ -31,6 +32,7 @@ def train(
     workers: int | None = None,
     backbones: Path = BACKBONES,
     speed: Speed = AS_IS,
+    passes: int = 1,
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -46,6 +48,7 @@ def train(
         workers: data-loading processes.
         backbones: where fetched weights lie, from which preset paper starts.
         speed: what is done for speed.
+        passes: of one step, each with a part of the process's images.
 
     Returns:
         The run's record, as in ``run.json``.
@@ -65,13 +68,14 @@ def train(
     goes_on = _prepare(work_dir, config, data, seed, resume) if processes.is_first() else None
     config.resume = processes.said_by_first(goes_on)
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
-    processes.share_batch(config, total, processes.world_size())
+    processes.share_batch(config, total, processes.world_size(), passes)
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
     if config.resume:  # else mmengine would "resume" the weights that the run started from
         config.load_from = None
     start = time.time()
     runner = prepare_runner(config, work_dir, seed, workers)
     apply_speed(getattr(runner.model, "module", runner.model), speed)
+    use_passes(runner.model, passes)
     runner.train()
     record = {
         "entry": entry_id,
@@ -83,6 +87,7 @@ def train(
         "threads": threads,
         "speed": speed.chosen,
         "processes": processes.world_size(),
+        "passes": passes,
         "batch_size": total,
         "start_weights": weights,
         "data": {

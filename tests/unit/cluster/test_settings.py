@@ -24,7 +24,7 @@ def asked(settings, rule="train", row=ROW, default=TRAIN, attempt=1):
 
 
 def test_as_shipped_a_job_asks_for_nothing_of_a_site():
-    assert asked(SHIPPED) == dict(mem_mb=8000, runtime=2880, gpu=1, processes=1, nodes=1)
+    assert asked(SHIPPED) == dict(mem_mb=8000, runtime=2880, gpu=1, processes=1, passes=1, nodes=1)
     assert asked(SHIPPED, "digits", None, dict(mem_mb=1000, runtime=10)) == dict(
         mem_mb=1000, runtime=10
     )
@@ -68,6 +68,11 @@ def test_several_nodes_have_one_launcher_each_and_as_many_gpus():
     assert found["slurm_extra"] == "--gpus-per-node=4"
     assert (found["mpi"], found["tasks"], found["tasks_per_gpu"]) == ("srun", 2, 0)
     assert (found["processes"], found["nodes"]) == (8, 2)
+
+
+def test_a_row_takes_passes():
+    found = asked(site(rows={ROW: {"train": {"gpu": 2, "passes": 2}}}))
+    assert (found["processes"], found["passes"]) == (2, 2)
 
 
 def test_gpus_of_a_rule_leave_presets_without_gpu_alone():

@@ -104,6 +104,17 @@ def test_a_batch_is_shared_out_in_whole_pools(world, own, monkeypatch):
     assert config.train_dataloader.batch_size == own
 
 
+def test_passes_share_out_pools_too(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    config = config_of(pool=4)
+    config.model.bbox_head.self_balance = dict(period=100)
+    share_batch(config, 16, 2, passes=2)
+    assert config.train_dataloader.batch_size == 8
+    assert config.model.bbox_head.self_balance.period == 200  # two counted values a step
+    with pytest.raises(InputError, match="1 or 2 or 4 processes times passes .* got 2 times 4"):
+        share_batch(config_of(pool=4), 16, 2, passes=4)
+
+
 def test_a_pool_is_not_cut():
     with pytest.raises(InputError, match="1 or 2 or 4 processes for 16 images a step, ranked 4"):
         share_batch(config_of(pool=4), 16, 8)
