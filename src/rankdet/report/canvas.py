@@ -21,6 +21,7 @@ from rankdet.report.groups import loss_family
 INK = "#1c2024"  # an inlined figure takes the page's ink instead
 SOFT = "#78818d"  # readable on white and on dark alike
 GRID = "#8b94a133"
+CROWDED = 4  # curves; the legend of more would cover them
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)), (0, (8, 2)))
 
 STYLE = {

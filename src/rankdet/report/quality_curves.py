@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from rankdet.catalogue import Entry
 from rankdet.errors import InputError
-from rankdet.report.canvas import empty, headline, labels, strokes, styled
+from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
 ROW = 2.35  # inches of a row of plots
-CROWDED = 4  # curves; the legend of more would cover them
 THRESHOLDS = {"0.50": "IoU 0.50", "0.75": "IoU 0.75", "mean": "mean over IoU 0.50 to 0.95"}
 _METRIC_OF = {"0.50": "AP50", "0.75": "AP75", "mean": "AP"}
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from rankdet.report.canvas import empty, headline, labels, strokes, styled
+from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
@@ -58,7 +58,9 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
         if histories[result.entry.entry_id]:
             families.setdefault(loss_family(result.entry), []).append(result)
     columns, rows = max(len(families), 1), max(len(panels), 1)
-    figure = Figure(figsize=(max(2.35 * columns + 0.4, 5.2), 0.38 + 1.9 * rows))
+    most = max(map(len, families.values()), default=0)
+    below = 0.15 * most if most > CROWDED else 0.0  # inches of the legends under their columns
+    figure = Figure(figsize=(max(2.35 * columns + 0.4, 5.2), 0.38 + 1.9 * rows + below))
     grid = figure.subplots(rows, columns, squeeze=False, sharex="col", sharey=False)
     headline(figure, "Training", note.caption)
     if not families:
@@ -83,7 +85,12 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
             if panel != "loss":
                 axes.sharey(grid[row, 0])
         grid[0, column].set_title(family)
-        grid[0, column].legend(handlelength=2.4, fontsize=7)
+        if below:
+            lines, names = grid[0, column].get_legend_handles_labels()
+            place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))
+            grid[-1, column].legend(lines, names, handlelength=2.4, fontsize=7, **place)
+        else:
+            grid[0, column].legend(handlelength=2.4, fontsize=7)
         grid[-1, column].set_xlabel("iteration")
         grid[-1, column].set_xlim(left=0)
     for row, panel in enumerate(panels):

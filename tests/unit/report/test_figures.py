@@ -100,6 +100,21 @@ def test_lines_of_one_colour_differ_in_their_dashes(catalogue, tmp_path):
         assert len({line.get_linestyle() for line in lines}) == 2
 
 
+@pytest.mark.parametrize(("extra", "is_below"), [(0, False), (3, True)])
+def test_a_legend_of_many_curves_stands_below_its_column(catalogue, tmp_path, extra, is_below):
+    rows = ["rs_atss_r50", "rs_paa_r50", "rs_frcnn_r50", "rs_mask_r50", "rs_yolact_r50"]
+    for entry_id in rows[: 2 + extra]:
+        write_result(tmp_path / "demo", entry_id, "demo")
+    found = list(read_results(catalogue, tmp_path / "demo", "demo").values())
+    figure = training_curves(found, DEMO)
+    figure.canvas.draw()
+    (axes,) = (axes for axes in figure.axes if axes.get_legend())
+    legend = axes.get_legend().get_window_extent()
+    assert len(axes.get_legend().get_texts()) == 2 + extra
+    assert legend.x0 >= 0 and legend.y0 >= 0  # inside the figure
+    assert (legend.y1 <= axes.get_window_extent().y0) == is_below
+
+
 def test_panels_without_data_are_left_out(catalogue, tmp_path):
     write_result(tmp_path / "demo", "rs_atss_r50", "demo", validations=False)
     found = list(read_results(catalogue, tmp_path / "demo", "demo").values())
