@@ -1,4 +1,4 @@
-"""A step in passes moves the weights as a step of all images does, alone and as one of two ranks."""
+"""A step in passes moves the weights as one of all images does, alone and as one of two ranks."""
 
 import pytest
 import torch

@@ -54,7 +54,7 @@ def test_every_figure_says_what_the_preset_is(catalogue, results):
 def test_no_headline_is_wider_than_its_figure(catalogue, results):
     one = {"rs_atss_r50": results["rs_atss_r50"]}
     for figure in draw_figures(catalogue, one, DEMO).values():
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for text in figure.texts:
             assert text.get_window_extent().x1 < figure.bbox.x1
 
@@ -107,7 +107,7 @@ def test_a_legend_of_many_curves_stands_below_its_column(catalogue, tmp_path, ex
         write_result(tmp_path / "demo", entry_id, "demo")
     found = list(read_results(catalogue, tmp_path / "demo", "demo").values())
     figure = training_curves(found, DEMO)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     (axes,) = (axes for axes in figure.axes if axes.get_legend())
     legend = axes.get_legend().get_window_extent()
     assert len(axes.get_legend().get_texts()) == 2 + extra
