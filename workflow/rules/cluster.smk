@@ -4,7 +4,17 @@ from rankdet.cluster import queue, settings as cluster_settings
 CLUSTER = config["cluster"]
 cluster_settings.check_rows(CLUSTER, config["presets"], [e.entry_id for e in CATALOGUE])
 RESOURCES = ["mem_mb", "runtime", "slurm_partition", "slurm_account", "slurm_extra"]
-DEVICES = ["gpu", "gpu_model", "gres", "processes", "passes", "nodes", "mpi", "tasks", "tasks_per_gpu"]
+DEVICES = [
+    "gpu",
+    "gpu_model",
+    "gres",
+    "processes",
+    "passes",
+    "nodes",
+    "mpi",
+    "tasks",
+    "tasks_per_gpu",
+]
 
 # Jobs that a killed Snakemake left in the queue. What has not begun is cancelled; what runs is
 # waited for, by Slurm, before the same job begins again (and then goes on from its checkpoint).
