@@ -1,6 +1,7 @@
 """Autocast, torch.compile, repeated and threaded runs, modules, weights, a step that learns."""
 
 import doctest
+import pickle
 import subprocess
 import sys
 
@@ -136,6 +137,22 @@ def test_modules_do_what_the_functions_do():
         assert ours == expected
     assert repr(losses.ApLoss(0.7)) == "ApLoss(delta=0.7)"
     assert not list(losses.RankSortLoss().parameters())
+
+
+def test_used_modules_go_into_a_file():
+    logits, targets, errors = trained_like(30, 500)
+    logits.requires_grad_()
+    qualities = targets.clamp(min=0)
+    rows = losses.SEARCHED_CONTROL_POINTS["rpn"]
+    for module, given in (
+        (losses.ApLoss(), (logits, targets)),
+        (losses.AlrpLoss(), (logits, targets, errors)),
+        (losses.RankSortLoss(), (logits, targets)),
+        (losses.BucketedRankSortLoss(), (logits, targets)),
+        (losses.ParameterizedApLoss(rows), (logits, qualities, targets)),
+    ):
+        value = module(*given)
+        assert pickle.loads(pickle.dumps(module))(*given) == value
 
 
 def test_backward_twice_and_a_weight(loss):
