@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.errors import InputError
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether ``error`` says that the disk or the quota is used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import sys
 from rankdet.cli.app import app
 from rankdet.cluster.launch import own_arguments
 from rankdet.errors import InputError
+from rankdet.files import is_full_disk
 from rankdet.quiet import quiet_dependencies
 
 
@@ -26,3 +27,9 @@ def main() -> None:
     except InputError as error:
         print(f"rankdet: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        todo = "make room and run it again; --resume lets a training go on from its checkpoint"
+        print(f"rankdet: error: {error}; {todo}", file=sys.stderr)
+        sys.exit(1)

@@ -39,7 +39,7 @@ def train(
     preset: PresetName,
     data: DataPath = None,
     work_dir: Annotated[
-        Path | None, typer.Option(help=f"Intermediate checkpoints; kept{WORK}")
+        Path | None, typer.Option(help=f"Checkpoints on the way; kept{WORK}")
     ] = None,
     out: Annotated[Path | None, typer.Option(help=f"The checkpoint to publish{OUT}")] = None,
     seed: int = 0,

@@ -71,7 +71,9 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
 def write_weights(state: Mapping[str, torch.Tensor], target: str | Path, meta: dict) -> None:
     """Write {"state_dict", "meta"} to ``target`` in one step, after reading it back."""
     with atomic_path(target) as part:
-        torch.save({"state_dict": OrderedDict(state), "meta": meta}, part)
+        # To a stream: given a path, torch.save does not say that the disk is full.
+        with part.open("wb") as stream:
+            torch.save({"state_dict": OrderedDict(state), "meta": meta}, stream)
         torch.load(part, map_location="cpu", weights_only=True)
 
 

@@ -169,17 +169,10 @@ def _set_schedule(config: Config, preset: Preset) -> None:
     config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=total, val_interval=total + 1)
     config.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
     config.train_dataloader.pop("batch_sampler", None)
-    config.param_scheduler = [
-        dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=warm_up),
-        dict(
-            type="CosineAnnealingLR",
-            by_epoch=False,
-            begin=warm_up,
-            end=total,
-            T_max=total - warm_up,
-            eta_min_ratio=0.01,
-        ),
-    ]
+    rise = dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=warm_up)
+    fall = dict(type="CosineAnnealingLR", by_epoch=False, begin=warm_up, end=total)
+    fall.update(T_max=total - warm_up, eta_min_ratio=0.01)
+    config.param_scheduler = [rise, fall] if total > warm_up else [rise]
     config.optim_wrapper = dict(
         type="OptimWrapper",
         optimizer=dict(type="AdamW", lr=preset.learning_rate, weight_decay=0.01),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from pathlib import Path
 
 from rankdet.catalogue import load_catalogue
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
-from rankdet.files import write_json, write_text
-from rankdet.training import interruption, processes, provenance  # noqa: F401 (hook, loop)
+from rankdet.files import write_text
+from rankdet.training import (
+    finished,
+    interruption,  # noqa: F401 (hook, loop)
+    processes,
+    provenance,
+)
 from rankdet.training.checkpoints import publish
 from rankdet.training.passes import use_passes
 from rankdet.training.presets import Preset
@@ -40,10 +46,11 @@ def train(
         entry_id: an id of the catalogue.
         preset: how large the run is.
         data: the prepared data set.
-        work_dir: intermediate checkpoints and logs; kept, never an output of the DAG.
+        work_dir: checkpoints on the way and logs; kept, never an output of the DAG.
         out: the checkpoint to publish; ``run.json`` and ``training.jsonl`` go beside it.
         seed: of the run.
-        resume: continue from the newest checkpoint of ``work_dir``, if there is one.
+        resume: continue from the newest checkpoint of ``work_dir``, if there is one; where this
+            run has finished there, publish it again.
         threads: processor threads.
         workers: data-loading processes.
         backbones: where fetched weights lie, from which preset paper starts.
@@ -67,6 +74,12 @@ def train(
     last = work_dir / "last_checkpoint"
     goes_on = _prepare(work_dir, config, data, seed, resume) if processes.is_first() else None
     config.resume = processes.said_by_first(goes_on)
+    done = processes.said_by_first(finished.record_of(work_dir) if processes.is_first() else None)
+    if done is not None:
+        if _ends_as_first():
+            print(f"this run has finished in {work_dir}; published again", file=sys.stderr)
+            finished.publish_again(work_dir, out, done)
+        return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
     processes.share_batch(config, total, processes.world_size(), passes)
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
@@ -99,16 +112,18 @@ def train(
         "versions": provenance.versions(),
         "git": provenance.code_state(),
     }
+    if _ends_as_first():
+        meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
+        publish(_last_checkpoint(last), out, {**meta, "classes": list(data.classes)})
+        finished.keep(work_dir, out, record)
+    return record
+
+
+def _ends_as_first() -> bool:
+    """Leave the other processes; tell whether this one has to publish."""
     is_first = processes.is_first()
     processes.leave_group()
-    if not is_first:
-        return record
-    meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    publish(_last_checkpoint(last), out, {**meta, "classes": list(data.classes)})
-    write_json(out.parent / "run.json", record)
-    write_text(out.parent / "training.jsonl", record_path.read_text())
-    return record
+    return is_first
 
 
 def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
@@ -142,27 +157,19 @@ def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
 
 
 def _prepare(work_dir: Path, config, data: Manifest, seed: int, resume: bool) -> bool:
-    """Make the work directory ready; return whether the run in it goes on."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    last = work_dir / "last_checkpoint"
-    same_run = _same_run(work_dir, config, data, seed)
-    if not (resume and same_run):
-        (work_dir / "training.jsonl").unlink(missing_ok=True)
-        last.unlink(missing_ok=True)
-    return resume and last.exists()
+    """Make the work directory ready; return whether the run in it goes on.
 
-
-def _same_run(work_dir: Path, config, data: Manifest, seed: int) -> bool:
-    """Tell whether ``work_dir`` holds this very run, and mark it as holding it from now on.
-
-    Without this, a changed config would be "resumed" at the last iteration of the old one.
+    Only the very same run does: a changed config would be "resumed" at the last iteration of the
+    old one.
     """
     text = "\0".join((config.pretty_text, data.train.sha256, data.val.sha256, str(seed)))
     wanted = hashlib.sha256(text.encode()).hexdigest()
     mark = work_dir / "run_fingerprint"
-    same = mark.exists() and mark.read_text() == wanted
-    write_text(mark, wanted)
-    return same
+    work_dir.mkdir(parents=True, exist_ok=True)
+    if not (resume and mark.exists() and mark.read_text() == wanted):
+        finished.forget(work_dir)
+    write_text(mark, wanted)  # only when nothing of another run is left
+    return resume and (work_dir / "last_checkpoint").exists()
 
 
 def _last_checkpoint(pointer: Path) -> Path:

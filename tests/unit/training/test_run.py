@@ -1,6 +1,9 @@
 """A training can be interrupted, repeated and refused; its artefact is whole or absent."""
 
+import errno
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,6 +60,54 @@ def test_an_interrupted_training_goes_on_where_it_stopped(digits, tmp_path, monk
     for state in (cut, uncut):
         assert state["bbox_head.self_balance.steps"] == 1
         assert state["bbox_head.self_balance.weight"] != 50
+
+
+def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tmp_path, capfd):
+    entry, work = "control_atss_r50", tmp_path / "work"
+    out = tmp_path / "out" / "checkpoint.pth"
+    first = train(entry, TINY, digits, work, out)
+    assert [path.name for path in work.glob("*.pth")] == ["finished.pth"]
+    assert (work / "finished.pth").samefile(out)  # no second copy
+    before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
+    assert set(before) == {"checkpoint.pth", "run.json", "training.jsonl"}
+    shutil.rmtree(out.parent)  # as Snakemake does with a job that it did not see end
+    assert train(entry, TINY, digits, work, out, resume=True) == first
+    assert "published again" in capfd.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
+    # Without --resume it is trained again; the published file of before is not touched till then.
+    assert train(entry, TINY, digits, work, out)["seconds"] != first["seconds"]
+    assert (work / "finished.pth").samefile(out)
+
+
+def test_a_run_killed_while_it_is_published_is_trained_no_longer(digits, tmp_path, monkeypatch):
+    entry, work = "control_atss_r50", tmp_path / "work"
+    out = tmp_path / "out" / "checkpoint.pth"
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_module.finished, "write_json", killed)
+        train(entry, TINY, digits, work, out)
+    assert (work / "iter_4.pth").exists() and run_module.finished.record_of(work) is None
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run_module.finished, "write_text", killed)
+        train(entry, TINY, digits, work, out, resume=True)
+    assert (work / "iter_4.pth").exists() and run_module.finished.record_of(work) is not None
+    record = train(entry, TINY, digits, work, out, resume=True)
+    assert record["resumed"] and record["iterations"] == 4
+    assert not (work / "iter_4.pth").exists() and (out.parent / "training.jsonl").exists()
+
+
+def test_where_there_are_no_links_the_weights_are_copied(digits, tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    work, out = tmp_path / "work", tmp_path / "out" / "checkpoint.pth"
+    train("control_atss_r50", TINY, digits, work, out)
+    assert not (work / "finished.pth").samefile(out)
+    assert (work / "finished.pth").read_bytes() == out.read_bytes()
 
 
 def test_a_changed_run_is_not_resumed(digits, tmp_path):
