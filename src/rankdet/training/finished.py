@@ -48,7 +48,7 @@ def _complete(work_dir: Path, checkpoint: Path, record: dict) -> None:
     write_json(checkpoint.parent / "run.json", record)
     write_text(checkpoint.parent / _CURVES, (work_dir / _CURVES).read_text())
     for path in work_dir.iterdir():
-        if _ON_THE_WAY.fullmatch(path.name):
+        if _ON_THE_WAY.fullmatch(path.name) and path.resolve() != checkpoint.resolve():
             path.unlink()
 
 

@@ -72,10 +72,11 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     assert set(before) == {"checkpoint.pth", "run.json", "training.jsonl"}
     shutil.rmtree(out.parent)  # as Snakemake does with a job that it did not see end
     assert train(entry, TINY, digits, work, out, resume=True) == first
-    assert "published again" in capfd.readouterr().err
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert said == f"this run has finished in {work}; published again"
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
-    # Without --resume it is trained again; the published file of before is not touched till then.
-    assert train(entry, TINY, digits, work, out)["seconds"] != first["seconds"]
+    train(entry, TINY, digits, work, out)  # without --resume it is trained again
+    assert "demo] 4/4 loss" in capfd.readouterr().err.splitlines()[-1]
     assert (work / "finished.pth").samefile(out)
 
 
@@ -108,6 +109,11 @@ def test_where_there_are_no_links_the_weights_are_copied(digits, tmp_path, monke
     train("control_atss_r50", TINY, digits, work, out)
     assert not (work / "finished.pth").samefile(out)
     assert (work / "finished.pth").read_bytes() == out.read_bytes()
+
+
+def test_an_output_among_the_checkpoints_stays(digits, tmp_path):
+    train("control_atss_r50", TINY, digits, tmp_path, tmp_path / "iter_9.pth")
+    assert {path.name for path in tmp_path.glob("*.pth")} == {"finished.pth", "iter_9.pth"}
 
 
 def test_a_changed_run_is_not_resumed(digits, tmp_path):
