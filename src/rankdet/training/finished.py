@@ -41,6 +41,7 @@ def keep(work_dir: Path, checkpoint: Path, record: dict) -> None:
 def publish_again(work_dir: Path, checkpoint: Path, record: dict) -> None:
     """Publish what :func:`keep` kept."""
     _give_second_name(work_dir / _WEIGHTS, checkpoint)
+    checkpoint.touch()  # a link is as old as its file: Snakemake would find it out of date
     _complete(work_dir, checkpoint, record)
 
 

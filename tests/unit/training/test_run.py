@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -70,11 +71,13 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     assert (work / "finished.pth").samefile(out)  # no second copy
     before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
     assert set(before) == {"checkpoint.pth", "run.json", "training.jsonl"}
+    os.utime(work / "finished.pth", (0, 0))  # it may be older than what the workflow prepared since
     shutil.rmtree(out.parent)  # as Snakemake does with a job that it did not see end
     assert train(entry, TINY, digits, work, out, resume=True) == first
     said = capfd.readouterr().err.splitlines()[-1]
     assert said == f"this run has finished in {work}; published again"
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
+    assert out.stat().st_mtime >= (work / "run_fingerprint").stat().st_mtime
     train(entry, TINY, digits, work, out)  # without --resume it is trained again
     assert "demo] 4/4 loss" in capfd.readouterr().err.splitlines()[-1]
     assert (work / "finished.pth").samefile(out)
