@@ -4,11 +4,12 @@ train_pipeline = [
     dict(type="LoadImageFromFile", to_float32=True),
     dict(type="LoadAnnotations", with_bbox=True),
     dict(
-        type="PhotometricWithoutSwap",
+        type="SsdPhotometricDistortion",
         brightness_delta=32,
         contrast_range=(0.5, 1.5),
         saturation_range=(0.5, 1.5),
         hue_delta=18,
+        swap=False,
     ),
     dict(type="LightingNoise", std=0.1, prob=0.5),
     dict(
@@ -33,7 +34,7 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_sampler=None,
+    batch_sampler=dict(by_orientation=False),
     dataset=dict(
         type="PixelCocoDataset",
         filter_cfg=dict(filter_empty_gt=True, min_size=0),

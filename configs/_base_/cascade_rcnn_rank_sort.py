@@ -21,6 +21,14 @@ stage_cfg = [
 model = dict(
     rpn_head=_base_.rank_sort_rpn,
     roi_head=dict(stage_loss_weights=[1, 1, 1], bbox_head=[stage, stage, stage]),
-    train_cfg=dict(rpn=_base_.all_anchors, rcnn=stage_cfg),
-    test_cfg=dict(rcnn=dict(score_thr=_base_.rank_sort_score_thr)),
+    train_cfg=dict(
+        rpn=_base_.all_anchors,
+        # 1000 as in Faster R-CNN; mmdet's own Cascade R-CNN trains on 2000.
+        rpn_proposal=dict(max_per_img=1000, min_bbox_size=_base_.keep_flat_boxes),
+        rcnn=stage_cfg,
+    ),
+    test_cfg=dict(
+        rpn=dict(min_bbox_size=_base_.keep_flat_boxes),
+        rcnn=dict(score_thr=_base_.rank_sort_score_thr),
+    ),
 )

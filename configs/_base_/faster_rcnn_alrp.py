@@ -1,5 +1,5 @@
 # Faster R-CNN with aLRP Loss in both stages, each with a balance of its own.
-_base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py"]
+_base_ = ["faster_rcnn.py"]
 alrp_loss = dict(_delete_=True, type="AlrpLoss", use_sigmoid=True, delta=1.0, eps=1e-5)
 giou_loss = dict(_delete_=True, type="GIoULoss", reduction="none")
 # 3665 = iterations of one epoch of COCO train at 32 images.

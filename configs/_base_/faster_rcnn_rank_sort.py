@@ -1,5 +1,5 @@
 # Faster R-CNN with Rank & Sort Loss in both stages.
-_base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py", "rank_sort_parts.py"]
+_base_ = ["faster_rcnn.py", "rank_sort_parts.py"]
 model = dict(
     rpn_head=_base_.rank_sort_rpn,
     roi_head=dict(bbox_head=_base_.rank_sort_box),

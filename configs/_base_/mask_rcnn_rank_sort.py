@@ -12,6 +12,13 @@ model = dict(
         ),
         mask_positives=200,
     ),
-    train_cfg=dict(rpn=_base_.all_anchors, rcnn=_base_.all_proposals),
-    test_cfg=dict(rcnn=dict(score_thr=_base_.rank_sort_score_thr)),
+    train_cfg=dict(
+        rpn=_base_.all_anchors,
+        rpn_proposal=dict(min_bbox_size=_base_.keep_flat_boxes),
+        rcnn=_base_.all_proposals,
+    ),
+    test_cfg=dict(
+        rpn=dict(min_bbox_size=_base_.keep_flat_boxes),
+        rcnn=dict(score_thr=_base_.rank_sort_score_thr),
+    ),
 )

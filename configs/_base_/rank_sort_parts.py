@@ -21,6 +21,8 @@ rank_sort_box = dict(
 all_anchors = dict(sampler=dict(_delete_=True, type="PseudoSampler"))
 # Nothing is dropped: the sampler only adds the ground-truth boxes to the proposals.
 all_proposals = dict(sampler=dict(num=int(1e10)))
+# Proposals that are clipped to an area of zero stay, as in mmdet 2.
+keep_flat_boxes = -1
 # Ranking scores are high; the published test threshold.
 rank_sort_score_thr = 0.40
 rank_sort_lr = 0.012  # at 16 images

@@ -1,5 +1,5 @@
 # RetinaNet with aLRP Loss on class and box.
-_base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py"]
+_base_ = ["retinanet.py"]
 model = dict(
     bbox_head=dict(
         type="AlrpRetinaHead",

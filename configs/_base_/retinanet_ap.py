@@ -1,5 +1,5 @@
 # RetinaNet with AP Loss and Smooth L1.
-_base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py"]
+_base_ = ["retinanet.py"]
 model = dict(
     bbox_head=dict(
         type="ApRetinaHead",

@@ -1,5 +1,5 @@
 _base_ = [
-    "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
+    "../_base_/faster_rcnn.py",
     "../_base_/coco500.py",
     "../_base_/schedule_100e_75_95.py",
     "../_base_/runtime.py",

@@ -4,7 +4,7 @@
 _base_ = [
     "../_base_/mask_rcnn_rank_sort.py",
     "mmdet::_base_/datasets/cityscapes_instance.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
+    "../_base_/schedule_1x.py",
     "mmdet::_base_/default_runtime.py",
     "../_base_/runtime.py",
 ]
@@ -15,9 +15,10 @@ model = dict(
         bbox_head=dict(num_classes=8, pool_images=1), mask_head=dict(num_classes=8)
     ),
 )
+train_dataloader = dict(batch_sampler=dict(type="GroupBatchSampler"))
 train_cfg = dict(max_epochs=8)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=501),
     dict(type="MultiStepLR", begin=0, end=8, by_epoch=True, milestones=[7], gamma=0.1),
 ]
 optim_wrapper = dict(optimizer=dict(lr=_base_.rank_sort_lr / 2))

@@ -1,5 +1,5 @@
 _base_ = [
-    'mmdet::_base_/models/retinanet_r50_fpn.py', '../_base_/coco500.py',
+    '../_base_/retinanet.py', '../_base_/coco500.py',
     '../_base_/schedule_100e.py', '../_base_/runtime.py'
 ]
 model = dict(

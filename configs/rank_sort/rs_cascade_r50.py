@@ -1,7 +1,7 @@
 _base_ = [
     "../_base_/cascade_rcnn_rank_sort.py",
-    "mmdet::_base_/datasets/coco_detection.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
+    "../_base_/coco_detection.py",
+    "../_base_/schedule_1x.py",
     "mmdet::_base_/default_runtime.py",
     "../_base_/runtime.py",
 ]

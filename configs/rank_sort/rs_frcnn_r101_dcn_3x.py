@@ -1,6 +1,6 @@
 _base_ = [
     "../_base_/faster_rcnn_rank_sort.py",
-    "mmdet::_base_/datasets/coco_detection.py",
+    "../_base_/coco_detection.py",
     "../_base_/schedule_3x.py",
     "mmdet::_base_/default_runtime.py",
     "../_base_/runtime.py",

@@ -1,6 +1,6 @@
 _base_ = [
     "../_base_/mask_rcnn_rank_sort.py",
-    "mmdet::_base_/datasets/coco_instance.py",
+    "../_base_/coco_instance.py",
     "../_base_/schedule_3x.py",
     "mmdet::_base_/default_runtime.py",
     "../_base_/runtime.py",

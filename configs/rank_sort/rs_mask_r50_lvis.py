@@ -1,7 +1,7 @@
 _base_ = [
     "../_base_/mask_rcnn_rank_sort.py",
     "../_base_/lvis_v1.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
+    "../_base_/schedule_1x.py",
     "mmdet::_base_/default_runtime.py",
     "../_base_/runtime.py",
 ]

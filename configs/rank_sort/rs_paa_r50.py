@@ -12,5 +12,10 @@ model = dict(
         ),
     )
 )
-train_dataloader = dict(batch_size=4, num_workers=4)
+train_dataloader = dict(
+    batch_size=4, num_workers=4, batch_sampler=dict(type="GroupBatchSampler")
+)
 optim_wrapper = dict(optimizer=dict(lr=0.008))
+# mmdet 2's warm-up: mmengine's LinearLR counts to end - 1.
+param_scheduler = _base_.param_scheduler
+param_scheduler[0]["end"] = 501

@@ -22,7 +22,7 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(4.0, 4.0)),
     dict(
-        type='PhotoMetricDistortion',
+        type='SsdPhotometricDistortion',
         brightness_delta=32,
         contrast_range=(0.5, 1.5),
         saturation_range=(0.5, 1.5),
@@ -33,10 +33,14 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs')
 ]
-train_dataloader = dict(batch_size=8, num_workers=4, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    batch_sampler=dict(_delete_=True, type='GroupBatchSampler'),
+    dataset=dict(pipeline=train_pipeline))
 train_cfg = dict(max_epochs=55, val_interval=5)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=501),
     dict(type='CosineAnnealingLR', begin=0, end=55, T_max=55, by_epoch=True, eta_min=0.0)
 ]
 optim_wrapper = dict(optimizer=dict(lr=0.006, momentum=0.9, weight_decay=0.0005))

@@ -29,6 +29,8 @@ class SelfBalance(nn.Module):
         period: counted steps between two changes; 3665 in the published setup (one epoch of
             117 266 images at 32 a step). Choose iterations per epoch.
         initial: weight until the first change.
+        passes: calls of `update` that make one step (`rankdet train --passes`): ``period`` counts
+            steps, each of so many calls.
         reduce: average the values over the ranks of torch.distributed at every step, so that all
             ranks hold the same weight. The published code does not: each process keeps its own.
 
@@ -36,12 +38,17 @@ class SelfBalance(nn.Module):
         weight, classification_sum, localization_sum, steps: buffers, in the state dict.
     """
 
-    def __init__(self, period: int, initial: float = 50.0, *, reduce: bool = False) -> None:
+    def __init__(
+        self, period: int, initial: float = 50.0, *, passes: int = 1, reduce: bool = False
+    ) -> None:
         super().__init__()
         if not isinstance(period, int) or period < 1:
             raise InputError("a period of >= 1 steps", repr(period), "use iterations per epoch")
+        if not isinstance(passes, int) or passes < 1:
+            raise InputError("passes >= 1", repr(passes), "1 is a step in one call")
         self.period = period
         self.initial = float(initial)
+        self.passes = passes
         self.reduce = reduce
         double = {"dtype": torch.float64}
         self.register_buffer("weight", torch.tensor(self.initial, **double))
@@ -51,7 +58,7 @@ class SelfBalance(nn.Module):
 
     def fresh(self) -> SelfBalance:
         """Return one with the same settings that has not counted yet, on the CPU."""
-        return SelfBalance(self.period, self.initial, reduce=self.reduce)
+        return SelfBalance(self.period, self.initial, passes=self.passes, reduce=self.reduce)
 
     @torch.no_grad()
     def update(
@@ -84,7 +91,7 @@ class SelfBalance(nn.Module):
 
     def _renew(self) -> None:
         # torch.where instead of `if`: no host synchronisation on a GPU.
-        is_due = self.steps >= self.period
+        is_due = self.steps >= self.period * self.passes
         total = self.classification_sum + self.localization_sum
         renewed = torch.where(self.localization_sum > 0, total / self.localization_sum, self.weight)
         self.weight.copy_(torch.where(is_due, renewed, self.weight))

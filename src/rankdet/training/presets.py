@@ -183,9 +183,7 @@ def _set_schedule(config: Config, preset: Preset) -> None:
 
 def _resize_pipelines(config: Config, side: int) -> None:
     """Replace the pipelines by load, resize to a square, pack; no augmentation is left."""
-    masks = any(
-        step.get("with_mask") for step in config.train_pipeline if step.type == "LoadAnnotations"
-    )
+    masks = any(step.get("with_mask") for step in config.train_pipeline)
     annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=masks)
     resize = dict(type="Resize", scale=(side, side), keep_ratio=False)
     load = dict(type="LoadImageFromFile")

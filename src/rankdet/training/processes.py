@@ -58,6 +58,15 @@ def said_by_first(value: Any) -> Any:
     return said[0]
 
 
+def set_batch_size(config: Config, images: int) -> None:
+    """Give a process ``images`` a step; groups of one orientation stay those of an official GPU."""
+    loader = config.train_dataloader
+    grouping = loader.get("batch_sampler")
+    if grouping and grouping.type == "GroupBatchSampler":
+        grouping.setdefault("group_images", loader.batch_size)
+    loader.batch_size = images
+
+
 def share_batch(config: Config, total: int, world: int, passes: int = 1) -> None:
     """Give each of ``world`` processes its part of ``total`` images a step, taken in ``passes``.
 
@@ -80,15 +89,12 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> None
             f"{world} times {passes}" if passes > 1 else f"{world} processes",
             "change gpu (or processes, passes) of the row in configs/cluster.yaml, or --processes",
         )
-    config.train_dataloader.batch_size = total // world
-    for node in nodes(config.model):
-        if "self_balance" in node:  # it counts passes
-            node.self_balance.period *= passes
-    if world == 1:
-        return
+    set_batch_size(config, total // world)
     for node in nodes(config.model):
         if "self_balance" in node:
-            node.self_balance.reduce = True
+            node.self_balance.update(passes=passes, reduce=world > 1)
+    if world == 1:
+        return
     # Without the device ids that mmengine gives it, which exist on GPUs only.
     devices = [int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None
     # A batch without any object leaves the mask heads of that process without a gradient.

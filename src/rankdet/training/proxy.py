@@ -18,9 +18,11 @@ from mmengine.registry import HOOKS
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training.presets import apply_preset, get_preset
+from rankdet.training.processes import set_batch_size
 from rankdet.training.resolve import connect_data, load_config
 from rankdet.training.runner import prepare_runner, use_threads
 
+DECIMALS = 3  # of a reward of the published search, as mmdet 2 logs an AP
 PATIENCE = 50  # iterations of a loss that tells nothing, before a proxy is given up
 DIVERGED = ("NaN or infinity", "diverged", " nan")  # in what our losses say of such values
 NMS_IOU = 0.5  # of every proxy, whatever the entry's
@@ -34,19 +36,24 @@ class ProxyFailed(RuntimeError):
 class FailRule(Hook):
     """Stop a proxy after more than 50 iterations in which a loss was NaN or within 1e-6 of 1.
 
-    A loss of exactly 1 is that of scores so far apart that no pair has a gradient. The rule looks
-    at each term: beside an RPN's, the published total of Faster R-CNN would be 2.
+    A loss of exactly 1 is that of scores so far apart that no pair has a gradient.
+
+    Args:
+        of_total: look at the total loss, as the published search does. It then misses a head of
+            Faster R-CNN that learns nothing: beside the other head's loss the total is not 1.
+            Otherwise each term counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of_total: bool = False) -> None:
+        self.of_total = of_total
         self.count = 0
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Count the iteration if a term is dead."""
+        """Count the iteration if it taught nothing."""
         terms = [
             float(torch.as_tensor(value).detach())
             for name, value in (outputs or {}).items()
-            if "loss_" in name
+            if (name == "loss" if self.of_total else "loss_" in name)
         ]
         self.count += any(math.isnan(value) or abs(value - 1) <= 1e-6 for value in terms)
         if self.count > PATIENCE:
@@ -119,7 +126,8 @@ def proxy_config(
     """Return ``config`` shortened to a proxy training on ``data``.
 
     With preset paper: ``epochs`` epochs at the entry's learning rate after its warm-up, then
-    constant; other presets: ``iterations`` of the preset's own schedule. Pools stay as large as
+    constant, with the published fail rule and rounding of the reward; other presets:
+    ``iterations`` of the preset's own schedule. Pools stay as large as
     the preset has them, so that one device ranks what each of eight did.
     """
     preset = get_preset(preset_name)
@@ -127,7 +135,7 @@ def proxy_config(
         preset = replace(preset, iterations=iterations or preset.iterations)
     apply_preset(config, preset)
     connect_data(config, data)
-    config.train_dataloader.batch_size = batch_size
+    set_batch_size(config, batch_size)
     for part in (config.model.test_cfg, config.model.test_cfg.get("rcnn", {})):
         if "score_thr" in part:
             part.nms.iou_threshold = NMS_IOU
@@ -136,8 +144,10 @@ def proxy_config(
             type="EpochBasedTrainLoop", max_epochs=epochs or 1, val_interval=epochs or 1
         )
         config.param_scheduler = config.param_scheduler[:1]
+        config.proxy = dict(of_total=True, decimals=DECIMALS)
     else:
         config.train_cfg.val_interval = preset.iterations
+        config.proxy = dict(of_total=False, decimals=None)
     config.default_hooks = dict(
         logger=dict(type="LoggerHook", interval=50),
         checkpoint=None,  # a proxy is as short as the way to its first checkpoint
@@ -156,7 +166,7 @@ def train_proxy(
     reward = Reward()
     config.custom_hooks = [
         dict(type="TrainingRecord", path=path, label=label),
-        dict(type="FailRule"),
+        dict(type="FailRule", of_total=config.proxy.of_total),
     ]
     runner = prepare_runner(config, work_dir, seed, None)
     runner.register_hook(reward)
@@ -166,7 +176,9 @@ def train_proxy(
         value = reward.metrics.get("rankdet/bbox/AP")
         if value is None:
             raise InputError("a box AP at the end", "none", "use a validation set with objects")
-        outcome = {"reward": float(value), "failed": False}
+        decimals = config.proxy.decimals
+        found = float(value) if decimals is None else round(float(value), decimals)
+        outcome = {"reward": found, "failed": False}
     except ProxyFailed as error:
         outcome["reason"] = str(error)
     except InputError as error:

@@ -110,9 +110,18 @@ def test_passes_share_out_pools_too(monkeypatch):
     config.model.bbox_head.self_balance = dict(period=100)
     share_batch(config, 16, 2, passes=2)
     assert config.train_dataloader.batch_size == 8
-    assert config.model.bbox_head.self_balance.period == 200  # two counted values a step
+    assert config.model.bbox_head.self_balance == dict(period=100, passes=2, reduce=True)
     with pytest.raises(InputError, match=r"2 or 4 processes times passes .* got 2 times 4"):
         share_batch(config_of(pool=4), 16, 2, passes=4)
+
+
+def test_images_of_one_orientation_stay_those_of_an_official_gpu(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    config = config_of()
+    config.train_dataloader = dict(batch_size=4, batch_sampler=dict(type="GroupBatchSampler"))
+    share_batch(config, 16, 2)
+    assert config.train_dataloader.batch_size == 8
+    assert config.train_dataloader.batch_sampler.group_images == 4
 
 
 def test_a_pool_is_not_cut():

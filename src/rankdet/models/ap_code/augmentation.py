@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from mmdet.datasets.transforms import MinIoURandomCrop, PhotoMetricDistortion
+from mmdet.datasets.transforms import MinIoURandomCrop
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, autocast_box_type
 
@@ -19,17 +19,6 @@ EIGENVECTORS = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 )
 TRIALS = 50  # patches that are drawn for one threshold
-
-
-@TRANSFORMS.register_module()
-class PhotometricWithoutSwap(PhotoMetricDistortion):
-    """mmdet's distortion of brightness, contrast, saturation and hue; channels stay in place."""
-
-    @cache_randomness
-    def _random_flags(self) -> tuple:
-        flags = list(super()._random_flags())
-        flags[5] = 0
-        return tuple(flags)
 
 
 @TRANSFORMS.register_module()

@@ -13,23 +13,30 @@ from torch import Tensor
 class NonZeroOptimWrapper(OptimWrapper):
     """mmengine's wrapper, which leaves the model alone where the loss of all ranks is 0.
 
-    Otherwise weight decay and momentum would move it. One host synchronisation a step.
+    Otherwise weight decay and momentum would move it. One host synchronization a step, which may
+    consist of several calls of `backward` (`rankdet train --passes`).
 
     Attributes:
-        was_skipped: whether the last call changed nothing.
+        was_skipped: whether the last step changed nothing.
     """
 
     was_skipped = False
+    _total: Tensor | None = None
 
-    def update_params(self, loss: Tensor, *args, **kwargs) -> None:
-        """Step down the gradient of ``loss``, unless it is 0 on every rank."""
-        total = loss.detach().abs().sum()
-        if dist.is_available() and dist.is_initialized():
-            total = total.clone()
+    def backward(self, loss: Tensor, **kwargs) -> None:
+        """Add the gradient of ``loss``."""
+        size = loss.detach().abs().sum()
+        self._total = size if self._total is None else self._total + size
+        super().backward(loss, **kwargs)
+
+    def step(self, **kwargs) -> None:
+        """Step down the gradient, unless the losses behind it are 0 on every rank."""
+        total, self._total = self._total, None
+        if total is not None and dist.is_available() and dist.is_initialized():
             dist.all_reduce(total)
-        self.was_skipped = bool(torch.eq(total, 0))
+        self.was_skipped = total is not None and bool(torch.eq(total, 0))
         if not self.was_skipped:
-            super().update_params(loss, *args, **kwargs)
+            super().step(**kwargs)
 
 
 @PARAM_SCHEDULERS.register_module()

@@ -25,10 +25,14 @@ class WindowedSelfBalance(nn.Module):
         interval: iterations between two entries.
         entries: entries of an epoch that count.
         period: iterations of an epoch, where nobody calls `end_epoch`; None waits for it.
+        passes: calls of `update` that make one iteration (`rankdet train --passes`). Their losses
+            are averaged, so that window, interval and period count iterations as without passes.
+        reduce: average the losses over the ranks of torch.distributed. The official code runs all
+            GPUs in one process and averages over them.
 
     Attributes:
-        weight, window_losses, entry_means, counted, recorded, iteration: buffers, saved with the
-            model (the official ones were lost when a run was resumed).
+        weight, window_losses, entry_means, counted, recorded, iteration, pass_losses, passed:
+            buffers, saved with the model (the official ones were lost when a run was resumed).
     """
 
     def __init__(
@@ -38,21 +42,26 @@ class WindowedSelfBalance(nn.Module):
         interval: int = 50,
         entries: int = 50,
         period: int | None = None,
+        *,
+        passes: int = 1,
+        reduce: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("window", window), ("interval", interval), ("entries", entries)):
+        counts = {"window": window, "interval": interval, "entries": entries, "passes": passes}
+        for name, value in counts.items():
             if value < 1:
                 raise InputError(f"{name} >= 1", repr(value), "the published value is its default")
-        self.settings = dict(
-            initial=initial, window=window, interval=interval, entries=entries, period=period
-        )
+        self.settings = {**counts, "initial": initial, "period": period, "reduce": reduce}
         self.interval = interval
         self.period = period
+        self.passes = passes
+        self.reduce = reduce
         double = {"dtype": torch.float64}
         self.register_buffer("weight", torch.tensor(float(initial), **double))
         self.register_buffer("window_losses", torch.zeros(2, window, **double))
         self.register_buffer("entry_means", torch.zeros(2, entries, **double))
-        for name in ("counted", "recorded", "iteration"):
+        self.register_buffer("pass_losses", torch.zeros(2, **double))
+        for name in ("counted", "recorded", "iteration", "passed"):
             self.register_buffer(name, torch.zeros(1, dtype=torch.int64))
 
     def fresh(self) -> WindowedSelfBalance:
@@ -63,25 +72,29 @@ class WindowedSelfBalance(nn.Module):
     def update(
         self, classification: Tensor, localization: Tensor, *, has_positives: bool | None = None
     ) -> Tensor:
-        """Count one iteration; return the weight [scalar] for it.
+        """Count one pass; return the weight [scalar] for it.
 
         Args:
-            classification, localization: the unweighted values of the iteration, scalars, averaged
-                over the ranks of torch.distributed here.
+            classification, localization: the unweighted values of the pass, scalars.
             has_positives: not needed; an iteration counts if either value is not 0.
         """
         if self.period is not None:
             self._renew(self.iteration >= self.period)
         losses = torch.stack((classification, localization)).detach().float()
-        if dist.is_available() and dist.is_initialized():
+        if self.reduce and dist.is_available() and dist.is_initialized():
             dist.all_reduce(losses)
             losses = losses / dist.get_world_size()
-        counts = (losses != 0).any()[None]
-        self._put(self.window_losses, self.counted, losses.double(), counts)
+        self.pass_losses += losses.double() / self.passes
+        self.passed += 1
+        is_last = self.passed == self.passes
+        counts = is_last & (self.pass_losses != 0).any()
+        self._put(self.window_losses, self.counted, self.pass_losses, counts)
         filled = self.counted.clamp(1, self.window_losses.shape[1])
         is_due = counts & (self.iteration % self.interval == 0)
         self._put(self.entry_means, self.recorded, self.window_losses.sum(1) / filled, is_due)
-        self.iteration += 1
+        self.iteration += is_last
+        self.passed.masked_fill_(is_last, 0)
+        self.pass_losses.masked_fill_(is_last, 0)
         return self.weight.to(localization.dtype)
 
     @torch.no_grad()

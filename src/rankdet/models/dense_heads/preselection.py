@@ -20,10 +20,6 @@ class AnchorPreselection:
     All classes of a kept anchor stay. mmdet 3 keeps the best ``nms_pre`` (anchor, class) pairs
     instead; a ranking loss puts many pairs above the score threshold, so that the two rules give
     different boxes. The published figures were measured with this one.
-
-    Boxes that are clipped to an area of zero are dropped (``min_bbox_size=0``, as in mmdet 3);
-    the official code kept them. They overlap no object and no other box, so that they can only
-    cost precision, or one of the ``max_per_img`` places.
     """
 
     def _predict_by_feat_single(

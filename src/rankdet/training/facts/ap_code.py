@@ -110,7 +110,7 @@ def _photometric(step: ConfigDict) -> str:
 
 _RANGES = ("contrast", "saturation")
 SAID: dict[str, Callable[[ConfigDict], str]] = {
-    "PhotometricWithoutSwap": _photometric,
+    "SsdPhotometricDistortion": _photometric,
     "LightingNoise": lambda step: f"PCA lighting noise std {step.std}",
     "Expand": lambda step: (
         f"Expand ratio {step.ratio_range[0]}-{step.ratio_range[1]} (p {step.prob}, fill mean)"
@@ -162,12 +162,6 @@ def warmup(config: Config) -> str:
     return "linear" if found.type == "CountedLinearLR" and not found.by_epoch else found.type
 
 
-def warmup_iters(config: Config) -> str:
-    """Return the step, counted from 0, that has the full rate first."""
-    found = config.param_scheduler[0]
-    return str(found.end - found.begin - 1)
-
-
 def warmup_ratio(config: Config) -> str:
     """Return the share of the learning rate at which the warm-up starts."""
     return str(Fraction(config.param_scheduler[0].start_factor).limit_denominator(100))
@@ -195,6 +189,6 @@ WORDS: dict[str, Callable[[Config], str]] = {
     for function in (
         *(loss_bbox, backbone, neck, frozen_stages, anchors, box_coder_stds, head_type),
         *(assigner, sampler, test_scale, augmentations, img_mean, img_std, to_rgb, lr_policy),
-        *(lr_steps, warmup, warmup_iters, warmup_ratio, score_thr, nms, nms_pre),
+        *(lr_steps, warmup, warmup_ratio, score_thr, nms, nms_pre),
     )
 }

@@ -9,11 +9,13 @@ from mmengine.config import Config, ConfigDict
 from rankdet.training.facts.nodes import call, plain
 from rankdet.training.shrink import nodes
 
-LOADING = ("LoadImageFromFile", "LoadAnnotations", "PackDetInputs")
+LOADING = (*("LoadImageFromFile", "LoadAnnotations", "LoadLastPixelAnnotations", "PackDetInputs"),)
 SQUARES = ("Resize", "RandomInterpolationResize")
 RESIZING = (*SQUARES, "RandomChoiceResize", "RandomResize", "ResizeByFactor")
 # Said elsewhere: the fill of Expand is the mean, its order that of the image. _scope_ says nothing.
 UNSAID = ("type", "mean", "to_rgb", "_scope_")
+# Transform here -> the same transform of mmdet 1 and 2.
+OFFICIAL = {"SsdPhotometricDistortion": "PhotoMetricDistortion"}
 DATASETS = {
     "CocoDataset": "coco",
     "PixelCocoDataset": "coco",
@@ -63,7 +65,10 @@ def augmentations(config: Config) -> str:
     """Return what happens to training images besides the resizing."""
     steps = pipeline(config.train_dataloader)
     said = [
-        call(step.type, {key: value for key, value in step.items() if key not in UNSAID})
+        call(
+            OFFICIAL.get(step.type, step.type),
+            {key: value for key, value in step.items() if key not in UNSAID},
+        )
         for step in steps
         if step.type not in (*LOADING, *RESIZING)
     ]

@@ -40,7 +40,9 @@ def grad_clip(config: Config) -> str:
 
 def _warm_up(config: Config) -> ConfigDict | None:
     steps = config.param_scheduler
-    return next((step for step in steps if step.type == "LinearLR" and not step.by_epoch), None)
+    return next(
+        (step for step in steps if step.type.endswith("LinearLR") and not step.by_epoch), None
+    )
 
 
 def _main(config: Config) -> ConfigDict:
@@ -71,9 +73,9 @@ def warmup(config: Config) -> str:
 
 
 def warmup_iters(config: Config) -> str:
-    """Return the iterations of the warm-up."""
+    """Return the iteration, counted from 0, that has the full rate first."""
     found = _warm_up(config)
-    return str(found.end - found.get("begin", 0)) if found else ""
+    return str(found.end - found.get("begin", 0) - 1) if found else ""
 
 
 def warmup_ratio(config: Config) -> str:

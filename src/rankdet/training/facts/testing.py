@@ -46,7 +46,8 @@ def test_other(config: Config) -> str:
     if "rpn" in testing:
         said += [f"rpn nms {testing.rpn.nms.iou_threshold}", f"rpn max {testing.rpn.max_per_img}"]
     elif "min_bbox_size" in found:
-        said.append(f"min_bbox_size {found.min_bbox_size}")
+        # mmdet 2 read 0 as no limit, which mmdet 3.3 calls -1.
+        said.append(f"min_bbox_size {max(found.min_bbox_size, 0)}")
     names = {"mask_thr": "mask_thr", "filter_thr": "update_thr", "update_thr": "update_thr"}
     said += [f"{shown} {found[key]}" for key, shown in names.items() if key in found]
     for key in ("kernel", "sigma", "iou_thr", "top_k", "mask_thr_binary"):

@@ -7,11 +7,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.utils import register_all_modules
 
-from rankdet.models.ap_code.augmentation import (
-    LightingNoise,
-    OneOverlapCrop,
-    PhotometricWithoutSwap,
-)
+from rankdet.models.ap_code.augmentation import LightingNoise, OneOverlapCrop
 from rankdet.models.ap_code.resize import RandomInterpolationResize, ResizeByFactor
 from rankdet.training.resolve import load_config
 
@@ -55,11 +51,6 @@ def test_interpolation_changes_from_image_to_image():
         assert resize(sample())["img"].shape == (32, 32, 3)
         seen.add(resize.interpolation)
     assert seen == set(RandomInterpolationResize.modes)
-
-
-def test_channels_are_never_swapped():
-    distort = PhotometricWithoutSwap()
-    assert {distort._random_flags()[5] for _ in range(40)} == {0}
 
 
 def test_lighting_is_one_colour_and_half_of_the_images_get_none():
