@@ -21,7 +21,7 @@ def test_a_deviation_stands_with_its_reason():
 
 
 def test_a_stock_row_differs_in_nothing():
-    assert "nothing: every setting and behaviour is the official one" in show("control_atss_r50")
+    assert "nothing: every setting and behaviour is the official one" in show("control_frcnn_r50")
 
 
 def test_settings_and_deviations_for_machines():
