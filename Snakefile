@@ -70,6 +70,12 @@ rule smoke:
         everything("smoke"),
 
 
+# The official run of every row, cut off after two epochs of drawn images: does it start and end?
+rule rehearsal:
+    input:
+        everything("rehearsal"),
+
+
 # A whole search of the functions of Parameterized AP Loss, its proxies minutes on two cores.
 rule demo_search:
     input:

@@ -44,6 +44,20 @@ rule digits_tiny:
         " --train-images 8 --val-images 4 > {log} 2>&1"
 
 
+rule drawn:
+    output:
+        "data/prepared/drawn-{like}/dataset.json",
+    log:
+        "logs/data/drawn-{like}.log",
+    benchmark:
+        "logs/data/drawn-{like}.benchmark.tsv"
+    resources:
+        **asks("drawn", mem_mb=1000, runtime=10),
+    shell:
+        "rankdet prepare drawn --like {wildcards.like} --out data/prepared/drawn-{wildcards.like}"
+        " > {log} 2>&1"
+
+
 rule coco_folder:
     input:
         sums=fetched,

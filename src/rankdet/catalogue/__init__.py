@@ -5,18 +5,24 @@ published figure. Nothing here imports torch or mmdet.
 """
 
 from rankdet.catalogue.catalogue import Catalogue, Table, load_catalogue
+from rankdet.catalogue.code import code_identity
 from rankdet.catalogue.config_files import config_files
 from rankdet.catalogue.entry import Entry
 from rankdet.catalogue.published import PublishedValue
+from rankdet.catalogue.rehearsal import Rehearsal, recorded_rehearsals, rehearsals_of
 from rankdet.catalogue.state import State, entry_state
 
 __all__ = [
     "Catalogue",
     "Entry",
     "PublishedValue",
+    "Rehearsal",
     "State",
     "Table",
+    "code_identity",
     "config_files",
     "entry_state",
     "load_catalogue",
+    "recorded_rehearsals",
+    "rehearsals_of",
 ]

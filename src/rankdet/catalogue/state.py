@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankdet.catalogue.code import code_identity
 from rankdet.catalogue.entry import Entry
+from rankdet.catalogue.rehearsal import PRESET, recorded_rehearsals, rehearsals_of
 
 # Detectors of mmdet's projects/ folder, which no release of mmdet holds: their rows stay for their
 # figures.
@@ -14,11 +16,19 @@ NOT_IN_MMDET = "CoDETR"
 
 @dataclass(frozen=True)
 class State:
-    """``label`` is for people; ``measured`` names the presets with a finished evaluation."""
+    """How far a row is.
+
+    Attributes:
+        label: for people.
+        has_config: whether there is a config to run it.
+        measured: the presets with a finished evaluation.
+        is_rehearsed: whether preset rehearsal ran to its end at this code.
+    """
 
     label: str
     has_config: bool
     measured: tuple[str, ...] = ()
+    is_rehearsed: bool = False
 
 
 def entry_state(
@@ -35,15 +45,28 @@ def entry_state(
     has_config = entry.config_path.is_file()
     measured = tuple(
         sorted(
-            path.parents[1].name for path in Path(results).glob(f"*/{entry.entry_id}/metrics.json")
+            path.parents[1].name
+            for path in Path(results).glob(f"*/{entry.entry_id}/metrics.json")
+            if path.parents[1].name != PRESET
         )
     )
+    rehearsed = has_config and is_rehearsed(entry, results)
     if measured:
         label = f"measured ({', '.join(measured)})"
     elif has_config:
-        label = "runnable"
+        label = "runnable" if rehearsed else "not rehearsed at this code"
     elif entry.has_official_config and not entry.head_type.startswith(NOT_IN_MMDET):
         label = "no config yet"
     else:
         label = "published only" if has_figures else "named only"
-    return State(label, has_config, measured)
+    return State(label, has_config, measured, rehearsed)
+
+
+def is_rehearsed(entry: Entry, results: str | Path = "results") -> bool:
+    """Return whether preset rehearsal of ``entry`` ran to its end at this code.
+
+    Either in ``results``, or as recorded beside the catalogue.
+    """
+    found = [*rehearsals_of(results, [entry]), *recorded_rehearsals()]
+    code = code_identity(entry)
+    return any(each.entry == entry.entry_id and each.code == code for each in found)

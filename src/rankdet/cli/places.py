@@ -27,7 +27,7 @@ def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> M
         given: a dataset.json, or None.
         entry: the row; its data set tells which annotations of the folder it needs.
         preset: the preset's name.
-        meant_for: "digits" for the presets with built-in data, else "coco".
+        meant_for: "digits" or "drawn" for the presets with built-in data, else "coco".
 
     Raises:
         InputError: if nothing is given, or the folder is neither prepared nor in COCO layout.
@@ -38,6 +38,11 @@ def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> M
         return load_manifest(given)
     if meant_for == "digits":
         return _digits(entry, preset)
+    if meant_for == "drawn":
+        from rankdet.data.drawn import prepare_drawn
+
+        folder = _results("--data") / "data" / f"drawn-{entry.dataset}"
+        return prepare_drawn(folder, entry.dataset)
     if not os.environ.get(DATA):
         raise InputError(
             "--data, a dataset.json",

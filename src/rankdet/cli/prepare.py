@@ -1,4 +1,4 @@
-"""`rankdet prepare digits|coco|lvis`: data sets that the later steps can rely on."""
+"""`rankdet prepare digits|drawn|coco|lvis`: data sets that the later steps can rely on."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def prepare_digits(
 
     manifest = compose(out, seed, train_images, val_images, long_tail)
     _tell(manifest, out / "dataset.json")
+
+
+@prepare.command("drawn")
+def prepare_drawn(
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    like: Annotated[str, typer.Option(help="coco, lvis or cityscapes.")] = "coco",
+    seed: Annotated[int, typer.Option(help="Same seed, same images.")] = 0,
+) -> None:
+    """Draw a few small images in the layout of a paper's data set, for preset rehearsal."""
+    from rankdet.data.drawn import prepare_drawn as draw
+
+    _tell(draw(out, like, seed), out / "dataset.json")
 
 
 @prepare.command("coco")

@@ -18,7 +18,7 @@ report = typer.Typer(help="Tables, figures and pages from results/<preset>/.", n
 app.add_typer(report, name="report")
 
 Preset = Annotated[
-    str, typer.Option("--preset", help="paper, published, mini, overfit, demo or smoke.")
+    str, typer.Option("--preset", help="paper, published, rehearsal, mini, overfit, demo or smoke.")
 ]
 Results = Annotated[
     Path | None, typer.Option("--results", help="Folder of the preset; default results/<preset>.")
@@ -111,6 +111,38 @@ def summary_command(preset: Preset, results: Results = None, entries: Entries = 
     if not console.is_terminal:
         console = Console(width=120)
     console.print(summary(found, expected, folder, note))
+
+
+@report.command("rehearsal")
+def rehearsal_command(
+    results: Annotated[
+        Path, typer.Option("--results", help="Folder with rehearsal/<entry>/.")
+    ] = Path("results"),
+    record: Annotated[
+        bool, typer.Option("--record", help="Record what passed beside the catalogue.")
+    ] = False,
+) -> None:
+    """Tell which rows have passed preset rehearsal at this code; fail if any did not."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.catalogue.code import code_identity
+    from rankdet.catalogue.rehearsal import record_rehearsals, rehearsals_of
+
+    rows = [entry for entry in load_catalogue() if entry.config_path.is_file()]
+    codes = {entry.entry_id: code_identity(entry) for entry in rows}
+    every = rehearsals_of(results, rows)
+    passed = [each for each in every if each.code == codes[each.entry]]
+    older = {each.entry for each in every} - {each.entry for each in passed}
+    for name in sorted(set(codes) - {each.entry for each in passed}):
+        why = "passed at other code" if name in older else "did not come to its end"
+        typer.echo(f"{name}: {why}")
+    seconds = sum(each.seconds for each in passed)
+    typer.echo(
+        f"{len(passed)} of {len(rows)} rows rehearsed at this code; training {seconds:.0f} s"
+    )
+    if record:
+        typer.echo(str(record_rehearsals(passed)))
+    if len(passed) < len(rows):
+        raise typer.Exit(1)
 
 
 def _read(

@@ -21,7 +21,9 @@ from rankdet.cluster.lock import held
 
 AGAIN = 75  # exit code of a training that was stopped in time and can go on (EX_TEMPFAIL)
 
-PresetName = Annotated[str, typer.Option(help="paper, published, mini, overfit, demo or smoke.")]
+PresetName = Annotated[
+    str, typer.Option(help="paper, published, rehearsal, mini, overfit, demo or smoke.")
+]
 DataPath = Annotated[
     Path | None,
     typer.Option(help="dataset.json written by `rankdet prepare`; default: made of RANKDET_DATA."),
@@ -58,8 +60,11 @@ def train(
     ] = 1,
     passes: Annotated[
         int,
-        typer.Option(min=1, help="Passes of a step, each with a part of its images: for memory."),
-    ] = 1,
+        typer.Option(
+            min=0,
+            help="Passes of a step, each with a part of its images; 0: the official GPUs' parts.",
+        ),
+    ] = 0,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to spread over.")] = 1,
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; loss in float32.")

@@ -73,7 +73,7 @@ def wish(
         row: ``preset/entry`` where the job has one.
         default: ``mem_mb``, ``runtime`` (minutes) and, where the rule can use one, ``gpu``.
     """
-    chosen = {"gpu": 0, "nodes": 1, "processes": 1, "passes": 1} | dict(default)
+    chosen = {"gpu": 0, "nodes": 1, "processes": 1, "passes": 0} | dict(default)
     own = dict(settings["rules"].get(rule, {}))
     if not chosen["gpu"]:
         own.pop("gpu", None)  # a preset for processors stays there, unless its row says otherwise

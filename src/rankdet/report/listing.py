@@ -53,10 +53,14 @@ def listing(
             parts.append(Text(f"\n{paper}", style="bold"))
         parts.append(_table(catalogue, table, states, builds))
     rows = [states[entry.entry_id] for table in tables for entry in table.entries]
-    configs = sum(state.has_config for state in rows)
+    runnable = sum(state.is_rehearsed for state in rows)
+    waiting = sum(state.has_config and not state.is_rehearsed for state in rows)
     measured = sum(bool(state.measured) for state in rows)
     only = sum(state.label == "published only" for state in rows)
-    text = f"{configs} runnable, {only} published only, {measured} measured here"
+    text = f"{runnable} runnable, "
+    if waiting:
+        text += f"{waiting} not rehearsed at this code (`snakemake rehearsal` tries them), "
+    text += f"{only} published only, {measured} measured here"
     parts.append(Text(f"\n{len(rows)} entries: {text}", "dim"))
     return Group(*parts)
 
@@ -121,6 +125,7 @@ def as_data(
                 "pool_images": entry.pool_images,
                 "status": state.label,
                 "measured": list(state.measured),
+                "rehearsed": state.is_rehearsed,
                 "config": str(Path("configs", entry.family, entry.config_path.name))
                 if state.has_config
                 else None,

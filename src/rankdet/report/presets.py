@@ -37,6 +37,12 @@ NOTES = {
             "data; nothing was trained.",
         ),
         PresetNote(
+            "rehearsal",
+            "Preset rehearsal: the official runs cut off after two epochs of a few small drawn "
+            "images; it shows that a paper training starts and ends, its figures mean nothing.",
+            "drawn images",
+        ),
+        PresetNote(
             "mini",
             "Preset mini: real images in COCO layout, few of them, and a short schedule; "
             "not the paper's run.",

@@ -1,11 +1,13 @@
 """The sizes of an entry: a preset transforms the entry's one config (DESIGN 3.4).
 
-`paper` and `published` change nothing but where the data lie. The others change what their table
-below says; the loss, its hyper-parameters, assigner, coder and head stay the entry's own.
+`paper` and `published` change nothing but where the data lie, `rehearsal` nothing but sizes in
+pixels and the number of epochs. The others change what their table below says; the loss, its
+hyper-parameters, assigner, coder and head stay the entry's own.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 from mmengine.config import Config
@@ -21,9 +23,9 @@ class Preset:
     """What a preset changes.
 
     Attributes:
-        name: paper, published, mini, overfit, demo or smoke.
+        name: paper, published, rehearsal, mini, overfit, demo or smoke.
         purpose: one line for tables and reports.
-        dataset: the data set it is meant for: "coco" (any COCO folder) or "digits".
+        dataset: the data set it is meant for: "coco" (any COCO folder), "digits" or "drawn".
         iterations: optimiser steps; None keeps the entry's epochs.
         batch_size: images per step; None keeps the entry's.
         pool_images: images that a ranking loss ranks together; None takes the batch.
@@ -39,6 +41,10 @@ class Preset:
         validations: how often a short training is measured, for its curves.
         comparable: whether its figures may stand beside the published ones.
         trains: False where published weights stand in for a training.
+        start_weights: "official" starts from the fetched weights of the official run, "drawn" from
+            random ones in a file of the same layout, "" from scratch with nothing frozen.
+        shrink: sizes of the entry's own resizing steps are divided by this; None keeps them.
+        epochs: in place of the entry's; its schedule stays and is cut off.
     """
 
     name: str
@@ -55,6 +61,9 @@ class Preset:
     comparable: bool = False
     pool_images: int | None = None
     trains: bool = True
+    start_weights: str = ""
+    shrink: int | None = None
+    epochs: int | None = None
 
 
 _MINI = Preset(
@@ -72,8 +81,23 @@ _MINI = Preset(
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("paper", "the official run", "coco", comparable=True),
-        Preset("published", "the official trained model", "coco", comparable=True, trains=False),
+        Preset("paper", "the official run", "coco", comparable=True, start_weights="official"),
+        Preset(
+            "published",
+            "the official trained model",
+            "coco",
+            comparable=True,
+            trains=False,
+            start_weights="official",
+        ),
+        Preset(
+            "rehearsal",
+            "the official run cut off after two epochs of small drawn images: does it run?",
+            "drawn",
+            start_weights="drawn",
+            shrink=16,
+            epochs=2,
+        ),
         _MINI,
         replace(_MINI, name="overfit", purpose="mini, measured on the images it is trained on"),
         Preset(
@@ -131,6 +155,10 @@ def get_preset(name: str, iterations: int | None = None) -> Preset:
 
 def apply_preset(config: Config, preset: Preset) -> None:
     """Change ``config`` in place as ``preset`` says; the data are connected separately."""
+    if preset.shrink is not None:
+        _shrink_pipelines(config, preset.shrink)
+    if preset.epochs is not None:
+        config.train_cfg.max_epochs = preset.epochs
     if preset.side is not None:
         _resize_pipelines(config, preset.side)
         shrink.fit_grids(config.model, preset.side)
@@ -147,7 +175,7 @@ def apply_preset(config: Config, preset: Preset) -> None:
         _set_schedule(config, preset)
     if preset.score_threshold is not None:
         _lower_thresholds(config, preset.score_threshold)
-    if not preset.comparable:
+    if not preset.start_weights:
         config.load_from = None
         shrink.drop_pretrained(config.model)
     if preset.small_network:
@@ -179,6 +207,25 @@ def _set_schedule(config: Config, preset: Preset) -> None:
         # Ranking losses start with large updates from scratch; without it AdamW can jump.
         clip_grad=dict(max_norm=10.0, norm_type=2),
     )
+
+
+def _shrink_pipelines(config: Config, factor: int) -> None:
+    """Divide every size in pixels of the resizing steps by ``factor``."""
+
+    def smaller(value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return type(value)(smaller(each) for each in value)
+        return max(1, round(value / factor))
+
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        # A loader may share its pipeline with another one.
+        loader.dataset = copy.deepcopy(loader.dataset)
+        for dataset in (node for node in shrink.nodes(loader.dataset) if "ann_file" in node):
+            for step in shrink.nodes(dataset.pipeline):
+                if "Resize" in step.type:
+                    for key in ("scale", "scales", "short_side"):
+                        if key in step:
+                            step[key] = smaller(step[key])
 
 
 def _resize_pipelines(config: Config, side: int) -> None:

@@ -49,6 +49,12 @@ def is_first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
+def wait() -> None:
+    """Wait until all processes are here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def said_by_first(value: Any) -> Any:
     """Return the first process's ``value``, in all of them."""
     if not dist.is_initialized():
@@ -61,18 +67,43 @@ def said_by_first(value: Any) -> Any:
 def set_batch_size(config: Config, images: int) -> None:
     """Give a process ``images`` a step; groups of one orientation stay those of an official GPU."""
     loader = config.train_dataloader
-    grouping = loader.get("batch_sampler")
-    if grouping and grouping.type == "GroupBatchSampler":
-        grouping.setdefault("group_images", loader.batch_size)
+    if _is_grouped(config) and images % loader.batch_size == 0:
+        loader.batch_sampler.setdefault("group_images", loader.batch_size)
     loader.batch_size = images
 
 
-def share_batch(config: Config, total: int, world: int, passes: int = 1) -> None:
+def official_passes(config: Config, images: int) -> int:
+    """Return the passes in which a process goes through ``images`` as the official GPUs did.
+
+    Each of these padded its own images to a common size, and normalized by their number. One pass
+    pads high and wide images to the same square, and so puts empty proposals among those of an RPN.
+    """
+    own = config.train_dataloader.batch_size
+    return images // own if _is_grouped(config) and images % own == 0 else 1
+
+
+def _is_grouped(config: Config) -> bool:
+    grouping = config.train_dataloader.get("batch_sampler")
+    return bool(grouping) and grouping.type == "GroupBatchSampler"
+
+
+def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
     """Give each of ``world`` processes its part of ``total`` images a step, taken in ``passes``.
+
+    Args:
+        config: changed in place.
+        total: images of one step of the optimizer.
+        world: processes.
+        passes: of one process and step; 0 takes those of `official_passes`.
+
+    Returns:
+        The passes.
 
     Raises:
         InputError: if the images, or the pools that they are ranked in, cannot be shared out.
     """
+    if not passes:
+        passes = official_passes(config, total // world) if total % world == 0 else 1
     pools = sorted({node.pool_images for node in nodes(config.model) if node.get("pool_images")})
     shares = world * passes
     own, rest = divmod(total, shares)
@@ -94,7 +125,7 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> None
         if "self_balance" in node:
             node.self_balance.update(passes=passes, reduce=world > 1)
     if world == 1:
-        return
+        return passes
     # Without the device ids that mmengine gives it, which exist on GPUs only.
     devices = [int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None
     # A batch without any object leaves the mask heads of that process without a gradient.
@@ -104,3 +135,4 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> None
         broadcast_buffers=False,
         find_unused_parameters=True,
     )
+    return passes

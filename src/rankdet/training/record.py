@@ -34,6 +34,7 @@ class TrainingRecord(Hook):
         self._last = time.perf_counter()
         self._start = self._last
         self._first_iteration = 0
+        self._rate = 0.0
 
     def before_train(self, runner) -> None:
         """Drop lines of iterations that a resumed run will repeat."""
@@ -53,6 +54,10 @@ class TrainingRecord(Hook):
                     kept.append(line)
         self.path.write_text("".join(line + "\n" for line in kept))
 
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Note the learning rate of the step: the schedule moves on before the hooks after it."""
+        self._rate = runner.optim_wrapper.get_lr()["lr"][0]
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Write one line: iteration, every loss term, learning rate, seconds."""
         losses = _over_processes(outputs or {})
@@ -60,7 +65,7 @@ class TrainingRecord(Hook):
             return
         now = time.perf_counter()
         row = {"iteration": runner.iter + 1, **losses}
-        row["lr"] = runner.optim_wrapper.get_lr()["lr"][0]
+        row["lr"] = self._rate
         row["time"] = round(now - self._last, 4)
         self._last = now
         self._append(row)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from rankdet.catalogue import load_catalogue
+from rankdet.catalogue import code_identity, load_catalogue
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.files import write_text
@@ -23,7 +23,7 @@ from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.speed import AS_IS, Speed, apply_speed
-from rankdet.training.start import BACKBONES, use_local_weights
+from rankdet.training.start import BACKBONES, use_drawn_weights, use_local_weights
 
 
 def train(
@@ -38,7 +38,7 @@ def train(
     workers: int | None = None,
     backbones: Path = BACKBONES,
     speed: Speed = AS_IS,
-    passes: int = 1,
+    passes: int = 0,
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -55,7 +55,8 @@ def train(
         workers: data-loading processes.
         backbones: where fetched weights lie, from which preset paper starts.
         speed: what is done for speed.
-        passes: of one step, each with a part of the process's images.
+        passes: of one step, each with a part of the process's images; 0 takes those of the
+            official GPUs one by one.
 
     Returns:
         The run's record, as in ``run.json``.
@@ -65,11 +66,13 @@ def train(
         raise InputError("a preset that trains", f"preset {preset.name}", todo)
     config = resolve(entry_id, preset, data)
     weights = None
-    if preset.comparable:
+    if preset.start_weights == "official":
         weights = use_local_weights(config, load_catalogue()[entry_id], backbones)
     config.speed = speed.chosen
     use_threads(threads)
     processes.join_group()
+    if preset.start_weights == "drawn":
+        weights = use_drawn_weights(config, load_catalogue()[entry_id], work_dir)
     record_path = work_dir / "training.jsonl"
     last = work_dir / "last_checkpoint"
     goes_on = _prepare(work_dir, config, data, seed, resume) if processes.is_first() else None
@@ -81,7 +84,7 @@ def train(
             finished.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
-    processes.share_batch(config, total, processes.world_size(), passes)
+    passes = processes.share_batch(config, total, processes.world_size(), passes)
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
     if config.resume:  # else mmengine would "resume" the weights that the run started from
         config.load_from = None
@@ -111,6 +114,7 @@ def train(
         "machine": provenance.machine(),
         "versions": provenance.versions(),
         "git": provenance.code_state(),
+        "code": code_identity(load_catalogue()[entry_id]),
     }
     if _ends_as_first():
         meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
+from torch import nn
 
 from rankdet.catalogue import Entry
 from rankdet.data.fetch.obtain import noted
 from rankdet.data.fetch.table import backbone_of
-from rankdet.data.fetch.verify import verify
+from rankdet.data.fetch.verify import hashes, verify
 from rankdet.errors import InputError
-from rankdet.training import shrink
+from rankdet.files import atomic_path
+from rankdet.training import processes, shrink
 
 BACKBONES = Path("data/backbones")
 
@@ -55,6 +59,60 @@ def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None
     for node in places:
         node.checkpoint = str(path)
     return {"file": row.file, "sha256": sha256}
+
+
+def use_drawn_weights(config: Config, entry: Entry, folder: Path) -> dict | None:
+    """Let ``config`` start from random weights in a file of the layout that the official run reads.
+
+    Args:
+        config: changed in place.
+        entry: whose official run it is.
+        folder: where the file is written, by the first process.
+
+    Returns:
+        {"file", "sha256"} for the run's record; None if the run starts from scratch.
+    """
+    row = backbone_of(entry)
+    places = list(pretrained(config))
+    if row is None:
+        return None
+    path = folder / f"drawn-{row.file}"
+    if processes.is_first():
+        own = Config(dict(model=config.model)).model  # a copy, without the address of any weights
+        for node in shrink.nodes(own):
+            if is_pretrained(node.get("init_cfg")):
+                node.init_cfg = None
+        model = MODELS.build(own)
+        write_drawn_weights(model if row.kind == "model" else model.backbone, path)
+    processes.wait()
+    if row.kind == "model":
+        config.load_from = str(path)
+    for node in places:
+        node.checkpoint = str(path)
+    return {"file": path.name, "sha256": hashes(path)[0]}
+
+
+def write_drawn_weights(model: nn.Module, path: Path) -> None:
+    """Write random tensors with the names and shapes of ``model``, and a classifier besides.
+
+    They keep the size of activations: norm layers that a row freezes do not learn to.
+    """
+    draw = torch.Generator().manual_seed(0)
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if not tensor.is_floating_point():
+            state[name] = torch.zeros_like(tensor)
+        elif tensor.dim() > 1:
+            spread = (2 / tensor[0].numel()) ** 0.5
+            state[name] = torch.randn(tensor.shape, generator=draw) * spread
+        elif name.endswith(("running_var", "weight")):
+            # The last norm layer of a residual block is small, so that blocks do not add up.
+            state[name] = torch.full_like(tensor, 0.2 if "bn3.weight" in name else 1.0)
+        else:
+            state[name] = torch.zeros_like(tensor)
+    state["fc.weight"], state["fc.bias"] = torch.zeros(1000, 8), torch.zeros(1000)
+    with atomic_path(path) as part:
+        torch.save(state, part)
 
 
 def require_local(config: Config) -> None:

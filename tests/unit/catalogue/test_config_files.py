@@ -70,8 +70,8 @@ def test_state_follows_the_disk(catalogue, tmp_path):
     results = tmp_path / "results"
     assert entry_state(entry, results).label == "no config yet"
     write(entry.config_path, "")
-    assert entry_state(entry, results).label == "runnable"
-    for preset in ("mini", "demo"):
+    assert entry_state(entry, results).label == "not rehearsed at this code"
+    for preset in ("rehearsal", "mini", "demo"):
         write(results / preset / entry.entry_id / "metrics.json", "{}")
     state = entry_state(entry, results)
     assert (state.label, state.measured) == ("measured (demo, mini)", ("demo", "mini"))

@@ -24,7 +24,7 @@ def asked(settings, rule="train", row=ROW, default=TRAIN, attempt=1):
 
 
 def test_as_shipped_a_job_asks_for_nothing_of_a_site():
-    assert asked(SHIPPED) == dict(mem_mb=8000, runtime=2880, gpu=1, processes=1, passes=1, nodes=1)
+    assert asked(SHIPPED) == dict(mem_mb=8000, runtime=2880, gpu=1, processes=1, passes=0, nodes=1)
     assert asked(SHIPPED, "digits", None, dict(mem_mb=1000, runtime=10)) == dict(
         mem_mb=1000, runtime=10
     )

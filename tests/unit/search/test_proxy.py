@@ -50,7 +50,7 @@ def test_a_papers_proxy_is_one_epoch_at_a_constant_rate(entry, split):
     short = proxy_config(config, "paper", split[1], 64, epochs=1)
     assert short.train_cfg.max_epochs == 1 and short.train_dataloader.batch_size == 64
     (warm_up,) = short.param_scheduler
-    assert (warm_up.type, warm_up.end, warm_up.start_factor) == ("LinearLR", 500, 0.001)
+    assert (warm_up.type, warm_up.end, warm_up.start_factor) == ("LinearLR", 501, 0.001)
     rate = {"pap_pap_retinanet_r50": 0.016, "pap_pap_frcnn_r50": 0.024}[entry]
     assert short.optim_wrapper.optimizer.lr == rate
     test = short.model.test_cfg.get("rcnn", short.model.test_cfg)
@@ -74,6 +74,44 @@ def test_more_than_50_dead_iterations_end_a_proxy(dead):
         rule.after_train_iter(None, 0, outputs={"loss": 1.0, "loss_pap": 0.99})
     with pytest.raises(ProxyFailed, match="51 iterations"):
         rule.after_train_iter(None, 0, outputs={"loss_pap": dead})
+
+
+def test_the_papers_rule_looks_at_the_total():
+    """Beside the RPN's loss the total of Faster R-CNN is not 1 where one head learns nothing."""
+    rule = FailRule(of_total=True)
+    for _ in range(50):
+        rule.after_train_iter(None, 0, outputs={"loss": 1.0, "loss_roi_pap": 0.4})
+        rule.after_train_iter(None, 0, outputs={"loss": 1.4, "loss_roi_pap": 1.0})
+    with pytest.raises(ProxyFailed, match="51 iterations"):
+        rule.after_train_iter(None, 0, outputs={"loss": float("nan"), "loss_roi_pap": 0.4})
+
+
+@pytest.mark.parametrize(
+    ("preset", "of_total", "decimals"), [("paper", True, 3), ("demo", False, None)]
+)
+def test_rule_and_rounding_are_the_published_ones_at_the_papers_size(
+    split, preset, of_total, decimals
+):
+    config = load_config("pap_pap_retinanet_r50")
+    short = proxy_config(config, preset, split[1], 2, 2, epochs=1)
+    assert (short.proxy.of_total, short.proxy.decimals) == (of_total, decimals)
+
+
+def test_the_papers_reward_has_three_decimals(split, tmp_path, monkeypatch):
+    rounded = iter([0.12345, 0.0005])
+
+    class Run:
+        def register_hook(self, hook):
+            self.hook = hook
+
+        def train(self):
+            self.hook.metrics = {"rankdet/bbox/AP": next(rounded)}
+
+    monkeypatch.setattr("rankdet.training.proxy.prepare_runner", lambda *_: Run())
+    config = proxy_config(load_config("pap_pap_retinanet_r50"), "paper", split[1], 64, epochs=1)
+    assert train_proxy(config, tmp_path, "test")["reward"] == 0.123
+    config = proxy_config(load_config("pap_pap_retinanet_r50"), "demo", split[1], 2, 2)
+    assert train_proxy(config, tmp_path, "test")["reward"] == 0.0005
 
 
 def short_run(split, tmp_path, iterations=2):
