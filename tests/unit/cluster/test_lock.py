@@ -22,6 +22,14 @@ def written(path, **changes):
     (path / lock.NAME).write_text(json.dumps(lock._self() | changes))
 
 
+def until(comes):
+    """Wait until ``comes()`` is true, at most some seconds."""
+    end = time.monotonic() + 20
+    while not comes():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)
+
+
 def test_a_second_one_on_this_machine_is_told_who_holds_it(tmp_path):
     told = f"process {os.getpid()} on .*still runs"
     with held(tmp_path), pytest.raises(InputError, match=told), held(tmp_path):
@@ -79,9 +87,8 @@ def stat_of(pid):
 def test_a_process_that_only_waits_for_its_parent_is_dead(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     try:
-        while (fields := stat_of(child.pid))[0] != "Z":
-            time.sleep(0.01)
-        written(tmp_path, pid=child.pid, started=fields[19])
+        until(lambda: stat_of(child.pid)[0] == "Z")
+        written(tmp_path, pid=child.pid, started=stat_of(child.pid)[19])
         with held(tmp_path):
             pass
     finally:
@@ -117,8 +124,7 @@ def test_a_lock_that_another_has_taken_over_stays(tmp_path, other):
 
 def test_the_own_lock_is_removed_after_many_beats(tmp_path):
     with held(tmp_path, beat=0.01):
-        while json.loads((tmp_path / lock.NAME).read_text())["beats"] < 3:
-            time.sleep(0.01)
+        until(lambda: json.loads((tmp_path / lock.NAME).read_text())["beats"] >= 3)
     assert not list(tmp_path.iterdir())
 
 
@@ -131,8 +137,7 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(lock, "write_json", full)
-        while len(tries) < 3:
-            time.sleep(0.01)
+        until(lambda: len(tries) >= 3)
 
 
 @pytest.mark.parametrize("queued", [False, None])
