@@ -52,7 +52,7 @@ VARIABLES = {
     *("rank_sort_box", "all_anchors", "all_proposals", "rank_sort_score_thr", "rank_sort_lr"),
     *("carafe_neck", "resnet101", "resnext101_64x4d", "deformable", "short_480_to_960"),
     *("short_800_to_640", "short_640_to_800", "bucketed", "stage", "stage_cfg", "alrp_loss"),
-    "balance",
+    *("balance", "keep_flat_boxes"),
 }
 Leaves = dict[str, str]
 
@@ -85,9 +85,7 @@ def said(value: object) -> str:
 def found(entry_id: str) -> Leaves:
     """Return the settings of a row as its config has them."""
     config = paper(entry_id).to_dict()
-    return {
-        path: text for key in READ if key in config for path, text in leaves(key, config[key])
-    }
+    return {path: text for key in READ if key in config for path, text in leaves(key, config[key])}
 
 
 def read() -> list[dict[str, str]]:
@@ -135,8 +133,7 @@ def _candidates(names: list[str]) -> dict[str, frozenset[str]]:
         ends = ["_" + "_".join(parts[count:]) for count in range(1, len(parts))]
         patterns |= {name, *(f"{start}*" for start in starts), *(f"*{end}" for end in ends)}
         patterns |= {f"{a}*{b}" for a, b in product(starts, ends) if len(a) + len(b) < len(name)}
-        middles = [f"*_{part}_*" for part in parts]
-        patterns |= {*middles, *(f"{a}{b[1:]}" for a, b in product(starts, (m[1:] for m in middles)))}
+        patterns |= {f"*_{part}_*" for part in parts}
     fits: dict[frozenset[str], str] = {}
     for pattern in sorted(patterns, key=lambda each: (len(each), each)):
         fitted = frozenset(name for name in names if fnmatchcase(name, pattern))
@@ -173,7 +170,9 @@ def table(source: str) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for (path, value), own in sorted(rows.items(), key=lambda item: (order[item[0][0]], item[0][1])):
+    for (path, value), own in sorted(
+        rows.items(), key=lambda item: (order[item[0][0]], item[0][1])
+    ):
         sources = kept.get((path, value)) or {source}
         writer.writerow([path, value, patterns_of(frozenset(own), candidates), "; ".join(sources)])
     return HEADER + out.getvalue()
