@@ -146,7 +146,7 @@ DEFAULTS = {
     "BucketedApLoss": dict(delta=1.0, eps=1e-10),
     "BucketedRankSortLoss": dict(delta=0.5, eps=1e-10),
     "ParameterizedApLoss": dict(control_points=None, top_k=100_000, form="searched"),
-    "SelfBalance": dict(initial=50.0, reduce=False),
+    "SelfBalance": dict(initial=50.0, passes=1, reduce=False),
     "scale_to_value": {},
 }
 
