@@ -94,3 +94,18 @@ def test_costs_that_float32_cannot_tell_apart_keep_their_order():
     costs = torch.tensor([1 + step, 1.0, 1 + 3 * step, 1 + 2 * step], dtype=torch.float64)
     none = torch.zeros(4, dtype=torch.long)
     assert fit_mixtures(costs, none, none, 9).index[0].tolist() == [1, 0, 3, 2]
+
+
+def test_nine_of_a_level_are_nine():
+    """DETECTORS.md 6: "topk 9", of each level of each object; not eight, not ten."""
+    costs = torch.arange(32, dtype=torch.float64)
+    objects, levels = torch.arange(32) // 16, torch.arange(32) // 2 % 8 // 6
+    fit = fit_mixtures(costs, objects, levels, 9)
+    assert [(levels[objects == row] == 0).sum().item() for row in (0, 1)] == [12, 12]
+    for row in (0, 1):
+        kept = fit.index[row][fit.is_candidate[row]]
+        assert (objects[kept] == row).all()
+        for level, count in ((0, 9), (1, 4)):
+            own = kept[levels[kept] == level]
+            place = (objects == row) & (levels == level)
+            assert own.tolist() == place.nonzero().squeeze(1)[:count].tolist()
