@@ -66,6 +66,18 @@ def test_area_limits_belong_to_both_ranges():
     assert numbers["APl"] is None
 
 
+@pytest.mark.parametrize(
+    ("side", "inside"), [(31, "s"), (32, "sm"), (33, "m"), (95, "m"), (96, "ml"), (97, "l")]
+)
+def test_a_size_is_told_by_32_and_96_pixels(side, inside):
+    """COCO: small to 32^2, medium to 96^2; a limit belongs to both."""
+    truth, rows = tiny(((10, 10, side, side),), ((10, 10, side, side, 0.5),))
+    numbers = evaluate(truth, rows).numbers
+    found = {size for size in "sml" if numbers[f"AP{size}"] is not None}
+    assert found == set(inside)
+    assert {size for size in "sml" if numbers[f"oLRP{size}"] is not None} == set(inside)
+
+
 def test_mask_results_with_boxes_use_the_box_area_unless_told_otherwise():
     truth, rows = tiny(((10, 10, 40, 40),), ((80, 80, 40, 30, 0.9), (10, 10, 40, 40, 0.8)))
     both = with_masks(rows, keep_boxes=True)
