@@ -189,3 +189,65 @@ def test_processes_share_gradients_and_nothing_else(world, monkeypatch):
     assert wrapper.type == "MMDistributedDataParallel"
     # A rank without objects has no gradient in its mask head.
     assert wrapper.find_unused_parameters is True and wrapper.broadcast_buffers is False
+
+
+DATA_ROWS = {  # -> what is measured, classes of the heads that count them
+    "rs_atss_r50": ["bbox"],
+    "rs_cascade_r50": ["bbox"],
+    "rs_mask_r50": ["bbox", "segm"],
+    "rs_mask_r50_lvis": ["bbox", "segm"],
+    "rs_yolact_r50": ["bbox", "segm"],
+    "rs_solov2_r34_light": ["segm"],
+    "ext_br_rs_mask_r50_city": ["bbox", "segm"],
+    "ext_ap_r50_500": ["bbox"],
+}
+
+
+@pytest.mark.parametrize("preset", ["paper", "demo"])
+@pytest.mark.parametrize("entry", DATA_ROWS)
+def test_data_stand_where_they_belong(entry, preset, digits):
+    """Training sees train only, validation and test see val; one evaluator for both."""
+    config = resolve(entry, get_preset(preset), digits)
+    for name, split in (("train", "train"), ("val", "val"), ("test", "val")):
+        found = [n for n in nodes(config[f"{name}_dataloader"].dataset) if "ann_file" in n]
+        assert len(found) == 1
+        assert found[0].ann_file == str(digits.annotations(split))
+        assert found[0].data_prefix == dict(img=f"{digits.images(split)}/")
+        assert found[0].data_root == "" and len(found[0].metainfo["classes"]) == 10
+        assert found[0].get("test_mode", False) is (name != "train")
+    assert digits.annotations("train") != digits.annotations("val")
+    wanted = dict(
+        type="RankdetMetric",
+        ann_file=str(digits.annotations("val")),
+        iou_types=DATA_ROWS[entry],
+        protocol=digits.format,
+    )
+    assert config.val_evaluator == config.test_evaluator == wanted
+    classes = [node.num_classes for node in nodes(config.model) if "num_classes" in node]
+    assert classes and {count for count in classes if count != 1} == {10}
+    assert config.model.get("rpn_head", {}).get("num_classes", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "preset", "total"),
+    [
+        ("rs_atss_r50", "paper", 16),  # the official batch, whatever one GPU of it had
+        ("pap_pap_retinanet_r50", "paper", 64),
+        ("ext_br_rs_mask_r50_city", "paper", 8),
+        ("rs_atss_r50", "smoke", 2),
+    ],
+)
+def test_a_step_sees_the_whole_official_batch(entry, preset, total, digits, tmp_path, monkeypatch):
+    seen = []
+
+    def share(config, images, world, passes):
+        seen.append((images, world, passes))
+        raise Reached
+
+    monkeypatch.setattr(run_module.processes, "share_batch", share)
+    monkeypatch.setattr(run_module, "use_local_weights", lambda *arguments: None)
+    with pytest.raises(Reached):
+        run_module.train(
+            entry, get_preset(preset), digits, tmp_path / "w", tmp_path / "c.pth", passes=3
+        )
+    assert seen == [(total, 1, 3)]
