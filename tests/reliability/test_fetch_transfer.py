@@ -10,7 +10,7 @@ from rankdet.data.fetch.patience import Gone
 from rankdet.data.fetch.progress import Progress
 from rankdet.data.fetch.table import Download
 from rankdet.data.fetch.transfer import Settings
-from rankdet.data.fetch.verify import Damaged
+from rankdet.data.fetch.verify import Damaged, check_size
 from rankdet.errors import InputError
 from tests.reliability.server import Behaviour, FileServer
 
@@ -210,3 +210,85 @@ def test_a_full_disk_is_no_reason_to_repeat(server, place, tmp_path, monkeypatch
     with pytest.raises(InputError, match="No space left on device"):
         obtain(row(server), tmp_path / "archive.zip", place)
     assert not (tmp_path / "archive.zip").exists()
+
+
+def refuse(path):
+    raise InputError("a backbone", f"{path} with something else", "get another file")
+
+
+@pytest.fixture
+def dropped(place):
+    """The right file, put into the inbox by a person."""
+    place.inbox.mkdir()
+    path = place.inbox / "archive.zip"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def test_what_a_person_put_there_is_checked_too(server, place, tmp_path, dropped):
+    """The hash of many weights is not known: the content is all that can be looked at."""
+    target, seen = tmp_path / "out" / "archive.zip", []
+    with pytest.raises(InputError, match=f"{dropped} with something else"):
+        obtain(row(server, sha256="", size_bytes=None), target, place, refuse)
+    assert not target.exists() and leftovers(target) == [] and dropped.exists()
+    obtain(row(server, sha256="", size_bytes=None), target, place, seen.append)
+    assert seen == [dropped] and target.read_bytes() == CONTENT
+    assert server.requests == []
+
+
+def test_what_came_and_what_lies_there_is_checked_too(server, place, tmp_path):
+    target = tmp_path / "archive.zip"
+    server.files["archive.zip"] = Behaviour(CONTENT)
+    with pytest.raises(InputError, match="something else"):
+        obtain(row(server), target, place, refuse)
+    assert not target.exists()
+    obtain(row(server), target, place)
+    with pytest.raises(Damaged, match=r"something else.*move .* away"):
+        obtain(row(server), target, place, refuse)
+    assert target.exists()
+
+
+@pytest.mark.parametrize("known", [1, len(CONTENT) - 1, len(CONTENT) + 1])
+@pytest.mark.parametrize("origin", ["inbox", "place"])
+def test_another_size_than_the_known_one_is_refused(server, place, tmp_path, known, origin):
+    """Where no hash is known the size is what tells; each of the ways a file comes."""
+    target = tmp_path / "archive.zip"
+    wanted = row(server, sha256="", size_bytes=known)
+    if origin == "inbox":
+        place.inbox.mkdir()
+        (place.inbox / "archive.zip").write_bytes(CONTENT)
+    else:
+        target.write_bytes(CONTENT)
+    with pytest.raises(Damaged, match=rf"archive\.zip: {known} bytes; got .* with {len(CONTENT)}"):
+        obtain(wanted, target, place)
+    assert target.exists() == (origin == "place")
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_host_that_sends_another_size_is_refused(server, place, tmp_path, ranges, length):
+    server.files["archive.zip"] = Behaviour(CONTENT, ranges=ranges, length=length)
+    target = tmp_path / "archive.zip"
+    with pytest.raises(Damaged, match=f"{len(CONTENT) - 1} bytes"):
+        obtain(row(server, sha256="", size_bytes=len(CONTENT) - 1), target, place)
+    assert not target.exists() and leftovers(target) == []
+
+
+def test_the_known_size_is_compared_to_the_byte():
+    known = Download(kind="data", name="a", file="a.zip", size_bytes=7)
+    check_size(known, 7, "here")
+    for size in (0, 6, 8):
+        with pytest.raises(Damaged, match=f"7 bytes; got here with {size}"):
+            check_size(known, size, "here")
+    unknown = Download(kind="data", name="a", file="a.zip")
+    check_size(unknown, 1, "here")
+    with pytest.raises(Damaged, match="a file with content"):
+        check_size(unknown, 0, "here")
+
+
+@pytest.mark.parametrize("field", ["sha256", "md5"])
+def test_each_known_hash_counts(server, place, tmp_path, field):
+    server.files["archive.zip"] = Behaviour(CONTENT)
+    other = {"sha256": "0" * 64} if field == "sha256" else {"md5": "0" * 32}
+    with pytest.raises(Damaged, match=f"with {field} 0000"):
+        obtain(row(server, **other), tmp_path / "archive.zip", place)

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,14 @@ QUICK = {"beat": 0.05, "silence": 0.4}
 def written(path, **changes):
     """Write a lock as of this very process, with ``changes``."""
     (path / lock.NAME).write_text(json.dumps(lock._self() | changes))
+
+
+def until(comes):
+    """Wait until ``comes()`` is true, at most some seconds."""
+    end = time.monotonic() + 20
+    while not comes():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)
 
 
 def test_a_second_one_on_this_machine_is_told_who_holds_it(tmp_path):
@@ -41,11 +51,93 @@ def test_another_process_with_the_same_number_does_not_hold_it(tmp_path):
         pass
 
 
-def test_the_job_itself_on_another_node_goes_on(tmp_path, monkeypatch):
+@pytest.fixture
+def at_once(monkeypatch):
+    """Let a wait for a sign of life fail the test."""
+
+    def slept(seconds):
+        raise AssertionError("waited for a sign of life")
+
+    monkeypatch.setattr(lock.time, "sleep", slept)
+
+
+def test_the_job_itself_on_another_node_goes_on(tmp_path, monkeypatch, at_once):
+    """Slurm has put it there again: whatever the queue says, the old one is dead, at once."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(lock, "is_queued", lambda job: True)
     written(tmp_path, host="lost", job="7")
     with held(tmp_path):
+        assert json.loads((tmp_path / lock.NAME).read_text())["host"] != "lost"
+
+
+def test_two_without_a_job_are_not_the_same_job(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(lock, "is_queued", lambda job: pytest.fail("there is no job to ask for"))
+    written(tmp_path, host="elsewhere", job=None)
+    begin = time.monotonic()
+    with held(tmp_path, **QUICK):
         pass
+    assert time.monotonic() - begin > QUICK["silence"]
+
+
+def stat_of(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def test_a_process_that_only_waits_for_its_parent_is_dead(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    try:
+        until(lambda: stat_of(child.pid)[0] == "Z")
+        written(tmp_path, pid=child.pid, started=stat_of(child.pid)[19])
+        with held(tmp_path):
+            pass
+    finally:
+        child.wait()
+
+
+def test_one_lost_sign_of_life_is_no_death():
+    """The silence before a takeover is several beats, and both are the defaults of `held`."""
+    assert lock.SILENCE >= 3 * lock.BEAT
+    assert lock.BEAT <= 30  # a person who restarts a run waits for the silence
+    assert held.__wrapped__.__defaults__ == (lock.BEAT, lock.SILENCE)
+
+
+def test_a_holder_elsewhere_may_beat_late(tmp_path, monkeypatch):
+    """A sign of life near the end of the silence counts."""
+    monkeypatch.setattr(lock, "is_queued", lambda job: True)
+    written(tmp_path, host="elsewhere", job="8")
+    late = threading.Timer(0.7, written, (tmp_path,), dict(host="elsewhere", job="8", beats=1))
+    late.start()
+    with pytest.raises(InputError, match="Slurm job 8"), held(tmp_path, beat=0.25, silence=1.0):
+        pass
+    late.join()
+
+
+@pytest.mark.parametrize("other", [{"host": "elsewhere"}, {"pid": 1}, {"started": "1"}])
+def test_a_lock_that_another_has_taken_over_stays(tmp_path, other):
+    """A node that was cut off comes back and ends: the lock is no longer its own."""
+    with held(tmp_path):
+        written(tmp_path, **other)
+    kept = json.loads((tmp_path / lock.NAME).read_text())
+    assert {key: kept[key] for key in other} == other
+
+
+def test_the_own_lock_is_removed_after_many_beats(tmp_path):
+    with held(tmp_path, beat=0.01):
+        until(lambda: json.loads((tmp_path / lock.NAME).read_text())["beats"] >= 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
+    with held(tmp_path, beat=0.01):
+        tries = []
+
+        def full(path, content):
+            tries.append(path)
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(lock, "write_json", full)
+        until(lambda: len(tries) >= 3)
 
 
 @pytest.mark.parametrize("queued", [False, None])

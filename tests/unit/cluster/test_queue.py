@@ -42,6 +42,12 @@ def test_what_waits_is_cancelled_and_what_runs_is_not(slurm, tmp_path):
     assert cancelled.read_text() == "--state=PENDING 2\n"
 
 
+@pytest.mark.parametrize(("job", "is_there"), [("18", True), ("8", False), ("1", False)])
+def test_a_job_is_queued_under_its_whole_number(slurm, job, is_there):
+    slurm("18\n7\n")
+    assert queue.is_queued(job) is is_there
+
+
 def test_nothing_is_left_over_without_slurm(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert queue.left_over(tmp_path) == []

@@ -8,7 +8,7 @@ import pytest
 from rankdet.errors import InputError
 from rankdet.evaluation import evaluate
 from rankdet.evaluation.average_precision import RECALL_LEVELS, _needed
-from rankdet.evaluation.lvis import best_per_image
+from rankdet.evaluation.lvis import PER_IMAGE, best_per_image
 from rankdet.evaluation.overlaps import pair_blocks
 from tests.unit.evaluation.cases import tiny, with_masks
 
@@ -64,6 +64,18 @@ def test_area_limits_belong_to_both_ranges():
     numbers = evaluate(truth, rows).numbers
     assert numbers["APs"] == numbers["APm"] == pytest.approx(1)
     assert numbers["APl"] is None
+
+
+@pytest.mark.parametrize(
+    ("side", "inside"), [(31, "s"), (32, "sm"), (33, "m"), (95, "m"), (96, "ml"), (97, "l")]
+)
+def test_a_size_is_told_by_32_and_96_pixels(side, inside):
+    """COCO: small to 32^2, medium to 96^2; a limit belongs to both."""
+    truth, rows = tiny(((10, 10, side, side),), ((10, 10, side, side, 0.5),))
+    numbers = evaluate(truth, rows).numbers
+    found = {size for size in "sml" if numbers[f"AP{size}"] is not None}
+    assert found == set(inside)
+    assert {size for size in "sml" if numbers[f"oLRP{size}"] is not None} == set(inside)
 
 
 def test_mask_results_with_boxes_use_the_box_area_unless_told_otherwise():
@@ -165,6 +177,47 @@ def test_lvis_groups():
 def test_lvis_keeps_the_300_best_of_an_image_over_all_classes():
     image, score = np.array([0, 1, 0, 0, 1, 0]), np.array([0.5, 0.1, 0.9, 0.5, 0.2, 0.6])
     np.testing.assert_array_equal(best_per_image(image, score, 3), [0, 1, 2, 4, 5])
+
+
+def crowded(count, extra=()):
+    """``count`` wrong boxes of class 1 above the one right box of class 2, which is the last."""
+    truth, rows = lvis(((80, 80, 20, 20, 0.9),) * count, negative=(1,))
+    truth["annotations"][0]["category_id"] = 2
+    right = {"image_id": 1, "category_id": 2, "bbox": [10.0, 10.0, 40.0, 40.0], "score": 0.1}
+    return truth, [*rows, *extra, right]
+
+
+@pytest.mark.parametrize(("count", "found"), [(299, 1.0), (300, 0.0)])
+def test_lvis_has_room_for_300_detections_of_an_image(count, found):
+    """METRICS.md: 300 of an image over all classes, by score; the 301st does not count."""
+    truth, rows = crowded(count)
+    numbers = evaluate(truth, rows, protocol="lvis").numbers
+    assert numbers["AR300"] == pytest.approx(found)
+    assert PER_IMAGE == 300
+
+
+UNKNOWN = {"image_id": 1, "category_id": 99, "bbox": [0.0, 0.0, 9.0, 9.0], "score": 0.8}
+FLAT = {"image_id": 1, "category_id": 2, "bbox": [0.0, 0.0, 0.0, 9.0], "score": 0.8}
+
+
+@pytest.mark.parametrize("extra", [UNKNOWN, FLAT], ids=["unknown category", "no area"])
+def test_lvis_counts_to_300_before_it_drops_what_it_does_not_know(extra):
+    """As the LVIS toolkit: its result file is cut first and loaded afterwards."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for count, found in ((298, 1.0), (299, 0.0)):
+            truth, rows = crowded(count, [extra])
+            numbers = evaluate(truth, rows, protocol="lvis").numbers
+            assert numbers["AR300"] == pytest.approx(found), count
+
+
+def test_lvis_cuts_each_image_by_itself():
+    truth, rows = crowded(300)
+    truth["images"].append({**truth["images"][0], "id": 2})
+    truth["annotations"].append({**truth["annotations"][0], "id": 2, "image_id": 2})
+    rows.append({**rows[-1], "image_id": 2})
+    # Two objects of the class; the one of the other image is found.
+    assert evaluate(truth, rows, protocol="lvis").numbers["AR300"] == pytest.approx(0.5)
 
 
 def test_pair_blocks_cover_everything_once():

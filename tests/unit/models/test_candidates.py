@@ -74,3 +74,38 @@ def test_only_the_best_of_a_level_take_part():
 def test_nothing_to_fit():
     none = torch.zeros(0, dtype=torch.long)
     assert fit_mixtures(torch.zeros(0), none, none, 9).positives(0).shape == (0,)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_fit_is_in_float64_whatever_comes_in():
+    """HEADS.md 5.10: in float32 the official fit stops, or decides ties by rounding."""
+    draw = np.random.default_rng(0)
+    costs = np.sort(draw.gamma(2.0, 0.5, 30)).astype(np.float32)
+    none = torch.zeros(30, dtype=torch.long)
+    fit = fit_mixtures(torch.from_numpy(costs), none, none, 30)
+    assert fit.log_likelihood.dtype == torch.float64
+    is_better, likelihood = one_by_one(costs.astype(np.float64))
+    np.testing.assert_allclose(fit.log_likelihood[0], likelihood, rtol=1e-10)
+    np.testing.assert_array_equal(fit.is_better[0], is_better)
+
+
+def test_costs_that_float32_cannot_tell_apart_keep_their_order():
+    step = 2.0**-30
+    costs = torch.tensor([1 + step, 1.0, 1 + 3 * step, 1 + 2 * step], dtype=torch.float64)
+    none = torch.zeros(4, dtype=torch.long)
+    assert fit_mixtures(costs, none, none, 9).index[0].tolist() == [1, 0, 3, 2]
+
+
+def test_nine_of_a_level_are_nine():
+    """DETECTORS.md 6: "topk 9", of each level of each object; not eight, not ten."""
+    costs = torch.arange(32, dtype=torch.float64)
+    objects, levels = torch.arange(32) // 16, torch.arange(32) // 2 % 8 // 6
+    fit = fit_mixtures(costs, objects, levels, 9)
+    assert [(levels[objects == row] == 0).sum().item() for row in (0, 1)] == [12, 12]
+    for row in (0, 1):
+        kept = fit.index[row][fit.is_candidate[row]]
+        assert (objects[kept] == row).all()
+        for level, count in ((0, 9), (1, 4)):
+            own = kept[levels[kept] == level]
+            place = (objects == row) & (levels == level)
+            assert own.tolist() == place.nonzero().squeeze(1)[:count].tolist()

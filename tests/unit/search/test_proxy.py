@@ -50,6 +50,7 @@ def test_a_papers_proxy_is_one_epoch_at_a_constant_rate(entry, split):
     short = proxy_config(config, "paper", split[1], 64, epochs=1)
     assert short.train_cfg.max_epochs == 1 and short.train_dataloader.batch_size == 64
     (warm_up,) = short.param_scheduler
+    # 500 iterations: LinearLR counts to end - 1.
     assert (warm_up.type, warm_up.end, warm_up.start_factor) == ("LinearLR", 501, 0.001)
     rate = {"pap_pap_retinanet_r50": 0.016, "pap_pap_frcnn_r50": 0.024}[entry]
     assert short.optim_wrapper.optimizer.lr == rate
