@@ -152,7 +152,7 @@ def test_masks_beside_ranked_boxes(entry):
     assert 2 * loss.eps == 1e-5
     assert model.roi_head.type == "RankSortRoIHead" and model.roi_head.mask_positives == 200
     assert model.train_cfg.rcnn.assigner.match_low_quality is True
-    assert model.roi_head.get("align_mask_weights", True) is True  # a defect that is not repeated
+    assert model.roi_head.align_mask_weights is False  # the official order, above 200 positives
 
 
 def test_searched_functions_stand_in_the_configs_as_in_the_package():
