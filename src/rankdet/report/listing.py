@@ -59,7 +59,9 @@ def listing(
     only = sum(state.label == "published only" for state in rows)
     text = f"{runnable} runnable, "
     if waiting:
-        text += f"{waiting} not rehearsed at this code (`snakemake rehearsal` tries them), "
+        text += (
+            f"{waiting} not rehearsed at this code (the workflow's target rehearsal tries them), "
+        )
     text += f"{only} published only, {measured} measured here"
     parts.append(Text(f"\n{len(rows)} entries: {text}", "dim"))
     return Group(*parts)
