@@ -49,7 +49,8 @@ def test_what_is_said_arrives(asked, tmp_path):
 
 def test_what_is_not_said_is_the_default(asked):
     seen = asked()
-    assert (seen["seed"], seen["resume"], seen["passes"]) == (0, False, 1)
+    # 0 passes: as many as make the parts of the official GPUs.
+    assert (seen["seed"], seen["resume"], seen["passes"]) == (0, False, 0)
     assert seen["workers"] is seen["threads"] is None
     assert seen["preset"].iterations == 500
     assert not seen["speed"].chosen
