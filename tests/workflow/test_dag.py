@@ -145,3 +145,16 @@ def test_a_wrong_catalogue_stops_before_the_dag(project):
     finally:
         path.write_text(original)
     assert environment_run.returncode != 0 and "rs_atss_r55" in environment_run.stdout
+
+
+def test_a_training_is_asked_for_with_the_seed_of_the_workflow(project):
+    """Every training of a target, by the very words of its command."""
+    options = ("--quiet", "host", "--printshellcmds", "--forcerun", "train", "--config", "seed=23")
+    run = project.snakemake("smoke", "--dry-run", *options)
+    assert run.returncode == 0, run.stdout
+    shown = [line.partition("Shell command: ")[2] for line in run.stdout.splitlines()]
+    commands = {line.split()[2]: line for line in shown if line.startswith("rankdet train ")}
+    assert set(commands) == set(ENTRIES)
+    for command in commands.values():
+        assert " --preset smoke " in command and " --seed 23 " in command
+        assert " --resume " in command

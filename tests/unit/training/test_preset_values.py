@@ -4,6 +4,7 @@ What a preset is for stands in the README and in `rankdet.training.presets`; the
 those that the figures of the demo in the documentation were made with.
 """
 
+import re
 from dataclasses import asdict
 
 import pytest
@@ -13,6 +14,7 @@ from rankdet.training import run as run_module
 from rankdet.training.presets import PRESETS, get_preset
 from rankdet.training.resolve import load_config, resolve
 from rankdet.training.shrink import nodes
+from tests.parity import settings
 
 MINI = dict(
     dataset="coco",
@@ -222,3 +224,46 @@ def test_a_balance_is_renewed_once_per_epoch_of_the_run(row, preset, resolved):
     assert len(balances) == (2 if "frcnn" in row else 1)
     assert {each.period for each in balances} == {40 // VALUES[preset]["batch_size"]}
     assert {each.initial for each in balances} == {50.0}
+
+
+@pytest.mark.parametrize("preset", ["paper", "published"])
+def test_the_official_presets_change_no_number(preset):
+    found = asdict(PRESETS[preset])
+    for name in ("iterations", "batch_size", "side", "learning_rate", "score_threshold"):
+        assert found[name] is None
+    for name in ("workers", "pool_images", "shrink", "epochs"):
+        assert found[name] is None
+    assert found["comparable"] and not found["small_network"]
+    assert (found["dataset"], found["start_weights"]) == ("coco", "official")
+    assert found["trains"] is (preset == "paper")
+
+
+def leaves_of(config):
+    found = config.to_dict()
+    return {
+        path: text
+        for key in settings.READ
+        if key in found
+        for path, text in settings.leaves(key, found[key])
+    }
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_rehearsal_is_the_official_run_in_small(row):
+    """Sizes in pixels and the number of epochs; everything else is the official run's."""
+    preset = PRESETS["rehearsal"]
+    assert (preset.epochs, preset.comparable, preset.start_weights) == (2, False, "drawn")
+    paper = leaves_of(resolve(row, get_preset("paper"), None))
+    small = leaves_of(resolve(row, preset, None))
+    assert set(paper) == set(small)
+    other = {path for path in paper if paper[path] != small[path]}
+    assert small["train_cfg.max_epochs"] == "2"
+    other -= {"train_cfg.max_epochs"}
+    assert other
+    for path in other:
+        assert ".pipeline." in path and "Resize" in paper[path].partition("(")[0]
+        sizes = [
+            [int(number) for number in re.findall(r"\d+", re.sub(r"\d\.\d+", "", text))]
+            for text in (paper[path], small[path])
+        ]
+        assert [round(size / preset.shrink) for size in sizes[0]] == sizes[1]

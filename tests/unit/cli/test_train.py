@@ -1,0 +1,56 @@
+"""`rankdet train` gives the run what was asked for, and asks for nothing of its own."""
+
+import pytest
+from typer.testing import CliRunner
+
+from rankdet.cli import train as train_module  # noqa: F401 - registers the verb
+from rankdet.cli.app import app
+from rankdet.data.digits import prepare_digits
+from rankdet.training import run as run_module
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """Call `rankdet train` with options; return what its run was asked for."""
+    data = prepare_digits(tmp_path / "digits", 0, 2, 1)
+    seen = {}
+
+    def run(*arguments, **named):
+        names = ("entry", "preset", "data", "work_dir", "out")
+        seen.update(dict(zip(names, arguments, strict=True)), **named)
+        return {"iterations": 1, "seconds": 0.0}
+
+    monkeypatch.setattr(run_module, "train", run)
+
+    def call(*options):
+        base = ["train", "rs_atss_r50", "--preset", "demo", "--data", str(data.folder)]
+        base += ["--work-dir", str(tmp_path / "w"), "--out", str(tmp_path / "o" / "c.pth")]
+        result = CliRunner().invoke(app, [*base, *options])
+        assert result.exit_code == 0, result.output
+        return seen
+
+    return call
+
+
+def test_what_is_said_arrives(asked, tmp_path):
+    seen = asked(
+        *("--seed", "9", "--resume", "--threads", "3", "--workers", "2", "--passes", "4"),
+        *("--iterations", "17", "--bf16", "--compile"),
+    )
+    assert seen["entry"] == "rs_atss_r50"
+    assert (seen["preset"].name, seen["preset"].iterations) == ("demo", 17)
+    assert (seen["seed"], seen["resume"], seen["threads"]) == (9, True, 3)
+    assert (seen["workers"], seen["passes"]) == (2, 4)
+    assert (seen["work_dir"], seen["out"]) == (tmp_path / "w", tmp_path / "o" / "c.pth")
+    assert seen["data"].train.image_count == 2
+    speed = seen["speed"]
+    assert (speed.bf16, speed.channels_last, speed.compiled) == (True, False, True)
+
+
+def test_what_is_not_said_is_the_default(asked):
+    seen = asked()
+    # 0 passes: as many as make the parts of the official GPUs.
+    assert (seen["seed"], seen["resume"], seen["passes"]) == (0, False, 0)
+    assert seen["workers"] is seen["threads"] is None
+    assert seen["preset"].iterations == 500
+    assert not seen["speed"].chosen
