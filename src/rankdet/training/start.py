@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def use_drawn_weights(config: Config, entry: Entry, folder: Path) -> dict | None
         return None
     path = folder / f"drawn-{row.file}"
     if processes.is_first():
-        own = Config(dict(model=config.model)).model  # a copy, without the address of any weights
+        own = copy.deepcopy(config.model)  # built without the address of any weights
         for node in shrink.nodes(own):
             if is_pretrained(node.get("init_cfg")):
                 node.init_cfg = None
