@@ -1,0 +1,98 @@
+"""Official proposals and RoIs of one training iteration, those without area included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.structures import SampleList
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from tests.golden.end_to_end.cases import Case
+from tests.golden.end_to_end.part import Part
+from tests.golden.end_to_end.trajectory import build
+
+BOX = 1e-2  # pixels of the training image
+SCORE = 1e-4
+
+
+class Captured:
+    """What the RPN proposes and what the first RoI head is given, of one training step."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.proposals: list[np.ndarray] = []
+        self.rois: list[np.ndarray] = []
+        self.positives: list[int] = []
+        self._propose = model.rpn_head.loss_and_predict
+        model.rpn_head.loss_and_predict = self._proposing
+        extractor = model.roi_head.bbox_roi_extractor
+        first = extractor[0] if isinstance(extractor, nn.ModuleList) else extractor
+        first.register_forward_pre_hook(self._pooling)
+        head = model.roi_head.bbox_head
+        first_head = head[0] if isinstance(head, nn.ModuleList) else head
+        self._targets = first_head.get_targets
+        first_head.get_targets = self._sampled
+
+    def _proposing(self, x: tuple[Tensor, ...], samples: SampleList, **kwargs):
+        losses, results = self._propose(x, samples, **kwargs)
+        for result in results:
+            scored = torch.cat([result.bboxes, result.scores[:, None]], dim=1)
+            self.proposals.append(scored.detach().numpy().copy())
+        return losses, results
+
+    def _pooling(self, module: nn.Module, inputs: tuple) -> None:
+        rois = inputs[1].detach().numpy()
+        if not self.rois:
+            self.rois = [rois[rois[:, 0] == i, 1:] for i in range(len(self.proposals))]
+
+    def _sampled(self, sampling_results: list, *args, **kwargs):
+        self.positives = [len(result.pos_priors) for result in sampling_results]
+        return self._targets(sampling_results, *args, **kwargs)
+
+
+def compare_proposals(part: Part, case: Case, recorded: Path, work: Path) -> None:
+    """Run the first recorded batch and compare proposals, RoIs and the number of positives."""
+    with np.load(recorded) as archive:
+        official = dict(archive)
+    model, _ = build(case, work)
+    captured = Captured(model)
+    batch = model.data_preprocessor(case.batch(0), True)
+    torch.manual_seed(0)
+    model._run_forward(batch, mode="loss")
+    images = sum(name.startswith("props") for name in official)
+    part.measured["images"] = images
+    part.expect(images > 0, "no proposals recorded")
+    for i in range(images):
+        _compare_boxes(
+            part, f"proposals of image {i}", captured.proposals[i], official[f"props{i}"]
+        )
+        if f"rois{i}" in official:
+            _compare_boxes(part, f"RoIs of image {i}", captured.rois[i], official[f"rois{i}"])
+        if f"npos{i}" in official:
+            part.equal(
+                f"positives of image {i}", captured.positives[i], int(official[f"npos{i}"][0])
+            )
+
+
+def _compare_boxes(part: Part, what: str, ours: np.ndarray, official: np.ndarray) -> None:
+    """Compare boxes [N, 4] or [N, 5 with score] as sets: equal scores have no order."""
+    flat = [int(((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1])).sum()) for b in (ours, official)]
+    part.measured["without area"] = part.measured.get("without area", 0) + flat[1]
+    part.equal(f"{what}: count", len(ours), len(official))
+    part.equal(f"{what}: boxes without area", *flat)
+    box = np.abs(ours[:, None, :4] - official[None, :, :4]).max(axis=2)
+    score = np.zeros_like(box)
+    if official.shape[1] > 4:
+        score = np.abs(ours[:, None, 4] - official[None, :, 4])
+    good = (box <= BOX) & (score <= SCORE)
+    rows, columns = linear_sum_assignment(~good)
+    agreed = good[rows, columns]
+    part.expect(
+        agreed.sum() == len(official),
+        f"{what}: {len(official) - agreed.sum()} of {len(official)} have no equal here",
+    )
+    if agreed.any():
+        part.most("box px", float(box[rows, columns][agreed].max()))
+        part.most("score", float(score[rows, columns][agreed].max()))
