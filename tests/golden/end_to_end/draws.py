@@ -20,6 +20,7 @@ CHAIN_SEEDS = (0, *range(1000, 10_000, 1000))  # what seeds of chains may add to
 ROW_SEEDS = 10
 # Of mean, deviation, boxes, their size in pixels, flip and channels; those are summed in float32.
 ROW_ERRORS = np.array([1e-5, 1e-5, 1e-9, 1e-3, 1e-9, 1e-3, 1e-3, 1e-3])
+EPOCHS = 5  # tried where a recording does not say which epoch it is of
 CHANCE = 1e-3  # two samples of one distribution look less alike than this once in a thousand
 
 
@@ -221,14 +222,44 @@ def compare_samplers(part: Part, record: dict, entry: str, data: Path, work: Pat
     part.expect(count > 0, "no length to compare")
 
 
-def _batches(pipeline: Pipeline, size: int) -> list[list[int]]:
-    """Return the batches of an epoch as our data loader makes them."""
+def compare_ranks(
+    part: Part, record: dict, prefix: str, entry: str, data: Path, work: Path
+) -> None:
+    """Compare the order in which several official processes took the images of one epoch."""
+    pipeline = Pipeline(entry, data, work)
+    names = [n for n in record if re.match(rf"^{prefix}dist_r\d+$", n)]
+    world, size = len(names), pipeline.config.train_dataloader.batch_size
+    part.notes.append(f"compared with {entry}, {world} processes of {size} images")
+    part.measured["images"] = sum(len(record[name]) for name in names)
+    tried = []
+    for epoch in range(EPOCHS):
+        ours = {
+            name: [i for batch in _batches(pipeline, size, rank, world, epoch) for i in batch]
+            for rank, name in enumerate(sorted(names))
+        }
+        if all(ours[name] == record[name].tolist() for name in names):
+            part.measured["epoch"] = epoch
+            return
+        tried.append([len(order) for order in ours.values()])
+    lengths = [len(record[name]) for name in sorted(names)]
+    part.problems.append(
+        f"no epoch below {EPOCHS} has the official order; images of each process: {tried[0]} here, "
+        f"official {lengths}"
+    )
+
+
+def _batches(
+    pipeline: Pipeline, size: int, rank: int = 0, world: int = 1, epoch: int = 0
+) -> list[list[int]]:
+    """Return the batches of an epoch as our data loader makes them, in one of the processes."""
     loader = pipeline.config.train_dataloader
     torch.manual_seed(0)
     np.random.seed(0)
     sampler = DATA_SAMPLERS.build(
         dict(loader.sampler), default_args=dict(dataset=pipeline.dataset, seed=0)
     )
+    sampler.rank, sampler.world_size = rank, world
+    sampler.set_epoch(epoch)
     settings = loader.get("batch_sampler")
     if settings is None:
         order = list(sampler)

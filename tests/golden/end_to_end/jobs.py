@@ -13,7 +13,7 @@ from tests.golden.end_to_end.detections import compare_detections
 from tests.golden.end_to_end.lvis import compare_lvis
 from tests.golden.end_to_end.part import Part, guarded, skipped
 from tests.golden.end_to_end.pipelines import replay_pipelines
-from tests.golden.end_to_end.proposals import compare_proposals
+from tests.golden.end_to_end.proposals import compare_proposals, compare_samples
 from tests.golden.end_to_end.schedule import compare_recorded_rates, compare_schedule
 from tests.golden.end_to_end.trajectory import compare_setup, compare_trajectory
 
@@ -55,6 +55,8 @@ def jobs(folder: Path, data: Path | None, work: Path, quick: bool = False) -> It
         reason = case.lacks("batches.npz") if case else "no recorded batches of that entry"
         run = partial(compare_proposals, case=case, recorded=path, work=work)
         yield _job(path.stem, path.stem, "proposals", reason, run)
+        run = partial(compare_samples, case=case, recorded=path, work=work)
+        yield _job(f"{path.stem}.samples", path.stem, "samples", reason, run)
     for path in sorted(folder.glob("pipeline_*.npz")):
         yield Job(path.stem, partial(_pipelines, path, data, work))
 

@@ -52,6 +52,11 @@ def replay_pipelines(path: Path, data: Path | None, work: Path) -> list[Part]:
 
     for kind in [match[1] for name in record if (match := KINDS.match(name))]:
         entry = _entry(stem, f"{kind}_f0_0_masks" in record, set())
+        if f"{kind}_dist_r0" in record:
+            run(
+                f"{kind} processes",
+                lambda p, k=kind, e=entry: draws.compare_ranks(p, record, f"{k}_", e, data, work),
+            )
         run(f"{kind} images", lambda p, k=kind, e=entry: _flipped(p, record, k, e, data, work))
         run(
             f"{kind} dataset",

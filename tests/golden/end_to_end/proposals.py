@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmdet.structures import SampleList
+from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from tests.golden.end_to_end.cases import Case
+from tests.golden.end_to_end.cases import Case, relative
 from tests.golden.end_to_end.part import Part
-from tests.golden.end_to_end.trajectory import build
+from tests.golden.end_to_end.trajectory import ALIASES, LOSS, build
 
 BOX = 1e-2  # pixels of the training image
 SCORE = 1e-4
@@ -53,27 +54,87 @@ class Captured:
 
 
 def compare_proposals(part: Part, case: Case, recorded: Path, work: Path) -> None:
-    """Run the first recorded batch and compare proposals, RoIs and the number of positives."""
-    with np.load(recorded) as archive:
-        official = dict(archive)
+    """Run the first recorded batch and compare proposals, RoIs and the number of positives.
+
+    A record may be of other weights than the case beside it. Its trajectory tells: if our RoI
+    losses of iteration 0 are the official ones, the official run had our proposals, and the
+    record is not of that run.
+    """
+    official = _read(recorded)
     model, _ = build(case, work)
     captured = Captured(model)
-    batch = model.data_preprocessor(case.batch(0), True)
     torch.manual_seed(0)
-    model._run_forward(batch, mode="loss")
+    losses = model._run_forward(model.data_preprocessor(case.batch(0), True), mode="loss")
+    direct = Part(part.case, part.name)
+    for i in range(_images(part, official)):
+        _compare_boxes(
+            direct, f"proposals of image {i}", captured.proposals[i], official[f"props{i}"]
+        )
+        if f"rois{i}" in official:
+            _compare_boxes(direct, f"RoIs of image {i}", captured.rois[i], official[f"rois{i}"])
+        if f"npos{i}" in official:
+            count = int(official[f"npos{i}"][0])
+            direct.equal(f"positives of image {i}", captured.positives[i], count)
+    part.measured |= direct.measured
+    error = _loss_error(model, losses, case)
+    if direct.problems and error is not None and error <= LOSS:
+        part.skipped = (
+            f"the record is of other weights than {case.name}: the losses of its iteration 0, those "
+            f"of the RoIs included, agree to {error:.0e} with our proposals"
+        )
+        return
+    part.problems += direct.problems
+
+
+def _read(recorded: Path) -> dict[str, np.ndarray]:
+    with np.load(recorded) as archive:
+        return dict(archive)
+
+
+def _images(part: Part, official: dict[str, np.ndarray]) -> int:
     images = sum(name.startswith("props") for name in official)
     part.measured["images"] = images
     part.expect(images > 0, "no proposals recorded")
-    for i in range(images):
-        _compare_boxes(
-            part, f"proposals of image {i}", captured.proposals[i], official[f"props{i}"]
-        )
-        if f"rois{i}" in official:
-            _compare_boxes(part, f"RoIs of image {i}", captured.rois[i], official[f"rois{i}"])
-        if f"npos{i}" in official:
-            part.equal(
-                f"positives of image {i}", captured.positives[i], int(official[f"npos{i}"][0])
-            )
+    return images
+
+
+def _loss_error(model: nn.Module, losses: dict, case: Case) -> float | None:
+    """Return the largest error of the recorded terms of iteration 0; None if not recorded."""
+    if case.lacks("trajectory.json"):
+        return None
+    record = case.json("trajectory.json")[0]["losses"]
+    logged = {name: float(value) for name, value in model.parse_losses(losses)[1].items()}
+    known = [ALIASES.get(name, name) for name in record]
+    if not all(name in logged for name in known) or not any("roi" in name for name in known):
+        return None
+    return max(
+        relative(logged[name], value) for name, value in zip(known, record.values(), strict=True)
+    )
+
+
+def compare_samples(part: Part, case: Case, recorded: Path, work: Path) -> None:
+    """Give the recorded proposals to our assigner and sampler; compare the RoIs in their order."""
+    official = _read(recorded)
+    model, _ = build(case, work)
+    head = model.roi_head
+    assigner, sampler = head.bbox_assigner, head.bbox_sampler
+    if isinstance(assigner, list):
+        assigner, sampler = assigner[0], sampler[0]
+    for i in range(_images(part, official)):
+        proposals = torch.from_numpy(official[f"props{i}"])
+        truth = case.batch(0)["data_samples"][i].gt_instances
+        truth = InstanceData(bboxes=truth.bboxes.tensor, labels=truth.labels)
+        found = InstanceData(priors=proposals[:, :4])
+        torch.manual_seed(0)
+        sampled = sampler.sample(assigner.assign(found, truth), found, truth)
+        ours, rois = sampled.priors.numpy(), official[f"rois{i}"]
+        part.measured["RoIs"] = part.measured.get("RoIs", 0) + len(rois)
+        part.equal(f"RoIs of image {i}: count", len(ours), len(rois))
+        part.equal(f"positives of image {i}", len(sampled.pos_priors), int(official[f"npos{i}"][0]))
+        if len(ours) == len(rois):
+            error = float(np.abs(ours - rois).max())
+            part.most("box px", error)
+            part.expect(error <= 1e-3, f"RoIs of image {i} in order: off by {error:.3g} px")
 
 
 def _compare_boxes(part: Part, what: str, ours: np.ndarray, official: np.ndarray) -> None:
