@@ -50,7 +50,7 @@ def compare_detections(part: Part, case: Case, data: Path, work: Path) -> None:
         for image_id in image_ids:
             mine = [row for row in ours if row["image_id"] == image_id]
             theirs = [row for row in rows if row["image_id"] == image_id]
-            _compare_image(part, f"{kind} of image {image_id}", kind, mine, theirs, limits)
+            compare_image(part, f"{kind} of image {image_id}", kind, mine, theirs, limits)
 
 
 def _rows(path: Path) -> list[dict] | None:
@@ -118,7 +118,7 @@ def _lvis(image: dict, place: str) -> dict:
     return image | fields | {"coco_url": f"http://images.cocodataset.org/{place}"}
 
 
-def _compare_image(
+def compare_image(
     part: Part,
     what: str,
     kind: str,
@@ -126,6 +126,15 @@ def _compare_image(
     official: list[dict],
     limits: tuple[int, float],
 ) -> None:
+    """Compare the detections of one image.
+
+    Args:
+        part: where misses go.
+        what: the image, for messages.
+        kind: "bbox" or "segm".
+        ours, official: rows of the COCO results format.
+        limits: the most detections of an image, and the IoU of its NMS.
+    """
     pairs, mine, theirs = _paired(ours, official)
     for side, rows in (("here only", mine), ("official only", theirs)):
         lost = []
