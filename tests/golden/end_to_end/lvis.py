@@ -20,6 +20,7 @@ from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 
 from rankdet.data.manifest import Manifest, Split
+from rankdet.models.lvis_dataset import LvisDataset
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 from tests.golden.end_to_end.data_under_test import candidates, data_node
@@ -28,6 +29,8 @@ from tests.golden.end_to_end.part import Part
 FACTOR = 1e-12  # relative
 THRESHOLD = 1e-3  # of the published repeat-factor sampling
 LONG, SHORT = 640, 480
+# A class that mmdet 2 misspells; mmdet 3 and LVIS do not.
+SPELLING = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
 
 
 def lvis_entry() -> str:
@@ -44,6 +47,7 @@ def compare_lvis(part: Part, recorded: Path, work: Path) -> None:
     file = work / "lvis_made.json"
     file.write_text(json.dumps(document))
     split = Split(str(file.resolve()), str(work.resolve()), len(record["ids"]), 0, "")
+    # As `rankdet prepare` reads them; that our own list has them too is compared below.
     classes = [row["name"] for row in document["categories"]]
     register_all_modules()
     config = resolve(entry, PRESETS["paper"], Manifest("lvis", "lvis", classes, work, split, split))
@@ -54,7 +58,9 @@ def compare_lvis(part: Part, recorded: Path, work: Path) -> None:
     ids = [row["img_id"] for row in rows]
     part.measured["images"] = len(ids)
     part.equal("images and their order", ids == record["ids"], True)
-    part.equal("classes", list(dataset.metainfo["classes"]) == record["classes"], True)
+    names = [SPELLING.get(name, name) for name in record["classes"]]
+    part.equal("classes", list(LvisDataset.METAINFO["classes"]) == names, True)
+    part.equal("classes in use", list(dataset.metainfo["classes"]) == record["classes"], True)
     part.equal("category ids", list(dataset.cat_ids) == record["cat_ids"], True)
     files = ["/".join(Path(row["img_path"]).parts[-2:]) for row in rows[: len(record["files"])]]
     part.equal("file names", files == record["files"], True)
@@ -199,7 +205,7 @@ def _image(record: dict, image: int, wide: dict[int, int], boxes: dict) -> dict:
     index = record["ids"].index(image) if image in wide else -1
     name = f"train2017/{image:012d}.jpg"
     if 0 <= index < len(record["files"]):
-        name = record["files"][index]
+        name = f"{Path(record['files'][index]).parent}/{image:012d}.jpg"
     return dict(
         id=image,
         width=width,

@@ -11,13 +11,15 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor, nn
 
 from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
@@ -144,6 +146,8 @@ def _run(
         before.append(names.norms(True))
 
     wrapper.backward = recorded_backward
+    if wrapper.clip_grad_kwargs:
+        wrapper._clip_grad = partial(_clip_as_recorded, wrapper)
     wrapper.optimizer.register_step_pre_hook(lambda *_: clipped.append(names.norms(True)))
     base = [group["lr"] for group in wrapper.param_groups]
     steps = []
@@ -152,9 +156,24 @@ def _run(
             group["lr"] = own * record["lr"] / wrapper.defaults["lr"]
         torch.manual_seed(record["iter"])
         logged = model.train_step(case.batch(record["iter"]), wrapper)
-        losses = {name: float(value) for name, value in logged.items()}
+        losses = {name: float(value.detach()) for name, value in logged.items()}
         steps.append(Step(losses, names.norms(False), before[-1], clipped[-1]))
     return steps, start
+
+
+def _clip_as_recorded(wrapper: OptimWrapper) -> None:
+    """Clip with the norm that the recording machine found.
+
+    Its torch 1.7.1 summed the squares of a tensor one after another in float32 on a CPU; a sum of
+    a million of them comes out too small (SOLOv2: by 2.6e-4). No GPU and no later torch does so.
+    """
+    parameters = [p for group in wrapper.param_groups for p in group["params"]]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    squares = [g.detach().float().numpy().ravel() ** 2 for g in gradients]
+    total = sum(float(np.add.accumulate(square)[-1]) for square in squares) ** 0.5
+    factor = wrapper.clip_grad_kwargs["max_norm"] / (total + 1e-6)
+    for gradient in gradients if factor < 1 else ():
+        gradient.mul_(factor)
 
 
 def _use_double(model: nn.Module) -> None:
