@@ -175,7 +175,8 @@ def test_an_exception_is_a_miss(folder, capsys):
 
 
 def test_a_missing_file_skips_its_part_with_the_reason(folder, capsys):
-    (folder / SMALL / "batches.npz").unlink()
+    for name in ("batches.npz", "image_ids.json"):
+        (folder / SMALL / name).unlink()
     status, lines = replayed(folder, SMALL + ".", capsys)
     assert status == 0
     assert any("skipped: no batches.npz" in line for line in lines)

@@ -106,12 +106,12 @@ class Case:
         ignored = found.get("ignored", np.zeros((0, 4), np.float32)).reshape(-1, 4)
         results = dict(
             img=image,
-            img_id=int(found["id"]),
+            img_id=int(found.get("id", 0)),
             img_shape=image.shape[:2],
-            ori_shape=tuple(int(side) for side in found["ori_shape"][:2]),
-            scale_factor=tuple(float(factor) for factor in found["scale_factor"].ravel()[:2]),
-            flip=bool(found["flip"]),
-            flip_direction="horizontal" if found["flip"] else None,
+            ori_shape=tuple(int(side) for side in found.get("ori_shape", image.shape)[:2]),
+            scale_factor=_factors(found.get("scale_factor", np.ones(2))),
+            flip=bool(found.get("flip", False)),
+            flip_direction="horizontal" if found.get("flip", False) else None,
             gt_bboxes=HorizontalBoxes(np.concatenate([boxes, ignored]).astype(np.float32)),
             gt_bboxes_labels=np.concatenate([labels, np.zeros(len(ignored), np.int64)]),
             gt_ignore_flags=np.arange(len(boxes) + len(ignored)) >= len(boxes),
@@ -125,6 +125,12 @@ class Case:
             masks = np.concatenate([masks, np.zeros((len(ignored), height, width), np.uint8)])
             results["gt_masks"] = BitmapMasks(masks, height, width)
         return PackDetInputs(meta_keys=META)(results)
+
+
+def _factors(recorded: np.ndarray) -> tuple[float, float]:
+    """Return the factors of width and height; some official code has one for both."""
+    factors = [float(factor) for factor in np.ravel(recorded)[:2]]
+    return factors[0], factors[-1]
 
 
 def unpacked(bits: np.ndarray, shape: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ CHAIN_SEEDS = (0, *range(1000, 10_000, 1000))  # what seeds of chains may add to
 ROW_SEEDS = 10
 # Of mean, deviation, boxes, their size in pixels, flip and channels; those are summed in float32.
 ROW_ERRORS = np.array([1e-5, 1e-5, 1e-9, 1e-3, 1e-9, 1e-3, 1e-3, 1e-3])
+LENGTH = r"^(?:\w+_)?len_b(\d+)$"  # name of a number of batches, with their size
 EPOCHS = 5  # tried where a recording does not say which epoch it is of
 CHANCE = 1e-3  # two samples of one distribution look less alike than this once in a thousand
 
@@ -197,7 +198,7 @@ def compare_samplers(part: Part, record: dict, entry: str, data: Path, work: Pat
     wide = np.array([row["width"] / row["height"] > 1 for row in pipeline.rows])
     count = 0
     for name in sorted(record):
-        match = re.match(r"^(?:\w+_)?len_b(\d+)$", name)
+        match = re.match(LENGTH, name)
         if not match:
             continue
         size, count = int(match[1]), count + 1

@@ -78,13 +78,16 @@ def replay_pipelines(path: Path, data: Path | None, work: Path) -> list[Part]:
         entry = _entry(stem, any(name.endswith("_masks") for name in record), set())
     if any(name.startswith("test_0") for name in record):
         run("test", lambda p: _test(p, record, entry, data, work))
-    run("samplers", lambda p: draws.compare_samplers(p, record, entry, data, work))
+    if any(re.match(draws.LENGTH, name) for name in record):
+        run("samplers", lambda p: draws.compare_samplers(p, record, entry, data, work))
     for name in sorted(record):
         if "scales_value" in name:
             run(name, lambda p, n=name: draws.compare_scales(p, record[n], stem))
         elif "scales_" in name:
             reason = "no entry draws its size from a range"
             parts.append(skipped(case, name, reason))
+    if not parts:
+        run("pipelines", lambda p: p.expect(False, f"nothing known among {sorted(record)[:5]}"))
     return parts
 
 
@@ -95,21 +98,26 @@ def _side(record: dict[str, np.ndarray]) -> int | None:
 def _entry(stem: str, masked: bool, transforms: set[str], side: int | None = None) -> str:
     """Return the entry whose train pipeline a recording is of.
 
-    It is the first one of that name with (or without) masks, these transforms, and one size.
+    It is the first one of that name with (or without) masks, these transforms, and one size; if
+    none has one size, the first with the transforms.
     """
+    fitting = []
     for name, config in candidates(stem):
         steps = data_node(config, "train").pipeline
         types = {step.type.lower() for step in steps}
-        resize = next((step for step in steps if step.type == "Resize"), None)
         with_mask = any(step.get("with_mask") for step in steps if "Annotations" in step.type)
-        if resize is None or with_mask != masked or "lvis" in name:
+        if with_mask != masked or ("lvis" in name) != ("lvis" in stem):
             continue
         if not all(any(kind.lower() in own for own in types) for kind in transforms):
             continue
+        fitting.append(name)
+        resize = next((step for step in steps if step.type == "Resize"), {})
         whole = side is None and resize.get("keep_ratio")
-        if whole or side == resize.get("scale", (None,))[0]:
+        if whole or (side is not None and side == resize.get("scale", (None,))[0]):
             return name
-    raise LookupError(f"no entry like {stem!r} with the transforms {sorted(transforms)}")
+    if not fitting:
+        raise LookupError(f"no entry like {stem!r} with the transforms {sorted(transforms)}")
+    return fitting[0]
 
 
 def _compare(

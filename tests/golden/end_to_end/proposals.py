@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tests.golden.end_to_end.cases import Case, relative
 from tests.golden.end_to_end.part import Part
-from tests.golden.end_to_end.trajectory import LOSS, build
+from tests.golden.end_to_end.steps import build
+from tests.golden.end_to_end.trajectory import LOSS
 
 BOX = 1e-2  # pixels of the training image
 SCORE = 1e-4

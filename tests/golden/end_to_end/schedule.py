@@ -14,6 +14,7 @@ from torch import nn
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 from tests.golden.end_to_end.cases import Case, relative
+from tests.golden.end_to_end.data_under_test import data_node
 from tests.golden.end_to_end.part import Part
 
 COCO_TRAIN = 117_266  # images with boxes
@@ -117,7 +118,8 @@ def compare_recorded_rates(part: Part, entry_id: str, recorded: list) -> None:
         part.equal("epochs", config.train_cfg.max_epochs, epochs)
         part.measured["epochs"] = int(epochs)
         images = config.auto_scale_lr.base_batch_size
-        part.equal("iterations of an epoch", -(-COCO_TRAIN // images), epoch_length)
+        if "instances_train2017" in data_node(config, "train").ann_file:
+            part.equal("iterations of an epoch", -(-COCO_TRAIN // images), epoch_length)
     _compare(part, rates(config, epoch_length, iterations), official)
 
 
@@ -136,5 +138,11 @@ def compare_schedule(part: Part, case: Case) -> None:
         length = -(-COCO_TRAIN // config.auto_scale_lr.base_batch_size)
         ends = [i for e in range(epochs) for i in (e * length, (e + 1) * length - 1)]
         wanted = sorted({*range(0, 520), *ends})
-        official = official_rates(setup["optimizer"], setup["lr_config"], epochs, length, wanted)
-        _compare(part, rates(config, length, wanted), official)
+        try:
+            formula = official_rates(setup["optimizer"], setup["lr_config"], epochs, length, wanted)
+        except (ValueError, KeyError) as error:
+            part.notes.append(f"only the recorded iterations are compared: {error}")
+            compared = bool(part.measured)
+            part.skipped = "" if compared else f"nothing recorded, and {error}"
+            return
+        _compare(part, rates(config, length, wanted), formula)
