@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -32,8 +28,6 @@ from tests.golden.end_to_end.weights import converted
 
 NOISE = 1e-7
 WHOLE = ("", "all", "total", "model")  # a part that is everything
-# mmcv.ops has a function of the same name as this module.
-nms = importlib.import_module("mmcv.ops.nms")
 BALANCE_PERIOD = 3  # of aLRP in recordings that do not say it
 
 
@@ -112,45 +106,18 @@ def _starts(name: str, part: str) -> bool:
 
 
 def run(
-    case: Case, work: Path, count: int, noise: int | None = None, double: bool = False
-) -> tuple[list[Step], Step]:
-    """Train ``count`` iterations as recorded; return them, and the norms before the first.
+    case: Case, work: Path, count: int, noise: int | None = None
+) -> tuple[list[Step], dict[str, float]]:
+    """Train ``count`` iterations as recorded; return them, and the norms of the weights before.
 
     Args:
         case: the recording.
         work: where the converted weights lie.
         count: of iterations.
         noise: seed of the noise on the weights; None for the recorded weights.
-        double: compute in float64.
     """
-    with _float64() if double else nullcontext():
-        return _run(case, work, count, noise, double)
-
-
-@contextmanager
-def _float64() -> Iterator[None]:
-    """Make new tensors float64; mmcv's NMS, which has no such kernel on a CPU, sees float32."""
-    compiled = nms.ext_module
-
-    def single(boxes: Tensor, scores: Tensor, **settings) -> Tensor:
-        return compiled.nms(boxes.float(), scores.float(), **settings)
-
-    torch.set_default_dtype(torch.float64)
-    nms.ext_module = SimpleNamespace(nms=single)
-    try:
-        yield
-    finally:
-        nms.ext_module = compiled
-        torch.set_default_dtype(torch.float32)
-
-
-def _run(
-    case: Case, work: Path, count: int, noise: int | None, double: bool
-) -> tuple[list[Step], Step]:
     trajectory = case.json("trajectory.json")
     model, config = build(case, work)
-    if double:
-        _use_double(model)
     if noise is not None:
         generator = torch.Generator().manual_seed(noise)
         for parameter in model.parameters():
@@ -158,7 +125,7 @@ def _run(
             parameter.data.mul_(1 + NOISE * drawn)
     names = Names(model, list(trajectory[0].get("weights", trajectory[0].get("grads", {}))))
     wrapper = build_optim_wrapper(model, _optimizer(config, case.setup))
-    start = Step({}, names.norms(False), {}, {})
+    start = names.norms(False)
     before: list[dict[str, float]] = []
     clipped: list[dict[str, float]] = []
     backward = wrapper.backward
@@ -196,21 +163,6 @@ def _clip_as_recorded(wrapper: OptimWrapper) -> None:
     factor = wrapper.clip_grad_kwargs["max_norm"] / (total + 1e-6)
     for gradient in gradients if factor < 1 else ():
         gradient.mul_(factor)
-
-
-def _use_double(model: nn.Module) -> None:
-    """Let a model compute in float64, from its normalized images and boxes on."""
-    model.double()
-    prepare = model.data_preprocessor.forward
-
-    def prepare_double(data: dict, training: bool = False) -> dict:
-        found = prepare(data, training)
-        found["inputs"] = found["inputs"].double()
-        for sample in found["data_samples"]:
-            sample.gt_instances.bboxes = sample.gt_instances.bboxes.double()
-        return found
-
-    model.data_preprocessor.forward = prepare_double
 
 
 def _optimizer(config: Config, setup: dict) -> ConfigDict:
