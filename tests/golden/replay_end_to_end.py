@@ -58,7 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="folder of real COCO images")
     parser.add_argument("--notes", action="store_true", help="print agreements with a reservation")
     parser.add_argument(
-        "--quick", action="store_true", help="at most 3 iterations, none judged by noise"
+        "--quick",
+        action="store_true",
+        help="at most 3 iterations, and noise only where something misses without it",
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

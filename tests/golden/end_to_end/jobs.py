@@ -38,7 +38,7 @@ def jobs(folder: Path, data: Path | None, work: Path, quick: bool = False) -> It
         folder: of the recordings.
         data: folder of real COCO images; None skips the parts that need them.
         work: for checkpoints, manifests and runs; may be used again.
-        quick: leave out the iterations that need noise to be judged.
+        quick: at most 3 iterations, and noise only where something misses without it.
     """
     cases = {case.name: case for case in read_cases(folder)}
     for case in cases.values():
