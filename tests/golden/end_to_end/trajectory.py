@@ -59,17 +59,13 @@ def _compare(
     """Compare every recorded number of the steps that were run."""
     trajectory = case.json("trajectory.json")
     before = start
+    growth: dict[str, float] = {}
     for index, (step, record) in enumerate(zip(steps, trajectory, strict=False)):
         what = f"iteration {record['iter']}"
         noisy = [other[index] for other in others]
-        _losses(part, what, index, step, record, noisy)
-        for name, field in GRADIENTS if index == 0 or noisy else ():
-            for place, official in record.get(name, {}).items():
-                ours = getattr(step, field)[place]
-                spread = _spread(ours, [getattr(other, field)[place] for other in noisy])
-                allowed = max(GRADIENT, SPREAD * spread)
-                label = f"{what}: {name} of {place}"
-                _number(part, f"{name} {min(index, 1)}+", label, ours, official, allowed)
+        _losses(part, what, index, step, record, noisy, growth)
+        if index == 0 or noisy:
+            _gradients(part, what, index, step, record, noisy, growth)
         for place, official in record.get("weights", {}).items():
             ours = step.weights[place]
             _number(part, "weights", f"{what}: weights of {place}", ours, official, WEIGHT)
@@ -78,22 +74,56 @@ def _compare(
         before = step.weights
 
 
-def _losses(part: Part, what: str, index: int, step: Step, record: dict, noisy: list[Step]) -> None:
+def _grow(growth: dict[str, float], name: str, ours: float, others: list[float]) -> float:
+    """Return the spread under noise so far: two runs may meet by chance, and part again."""
+    growth[name] = max(growth.get(name, 0.0), *(relative(other, ours) for other in others), 0.0)
+    return growth[name]
+
+
+def _losses(
+    part: Part,
+    what: str,
+    index: int,
+    step: Step,
+    record: dict,
+    noisy: list[Step],
+    growth: dict[str, float],
+) -> None:
     """Compare the terms: the first strictly, the next ones too unless rounding grows faster."""
-    kind = f"losses {index if index < STRICT else 'late'}"
+    when = index if index < STRICT else "late"
     for name, official in record["losses"].items():
         ours = _term(part, step, record, name)
-        spread = _spread(ours, [_term(part, other, record, name) for other in noisy])
+        spread = _grow(growth, name, ours, [_term(part, o, record, name) for o in noisy])
         error = relative(ours, official)
         if noisy:
-            part.most(f"noise {index if index < STRICT else 'late'}", spread)
+            part.most(f"noise {when}", spread)
         allowed = LOSS if index == 0 else max(LOSS, SPREAD * spread)
-        _number(part, kind, f"{what}: {name}", ours, official, allowed)
+        _number(part, f"losses {when}", f"{what}: {name}", ours, official, allowed)
         if index < STRICT and LOSS < error <= allowed:
             part.notes.append(
                 f"{what}: {name} off by {error:.1e}, within rounding: noise of 1e-7 on our weights "
                 f"changes it by {spread:.1e}"
             )
+
+
+def _gradients(
+    part: Part,
+    what: str,
+    index: int,
+    step: Step,
+    record: dict,
+    noisy: list[Step],
+    growth: dict[str, float],
+) -> None:
+    """Compare norms by part; what noise changes in one part, rounding may change in another."""
+    for name, field in GRADIENTS:
+        norms = getattr(step, field)
+        for place in record.get(name, {}):
+            _grow(growth, name, norms[place], [getattr(o, field)[place] for o in noisy])
+        allowed = max(GRADIENT, SPREAD * growth.get(name, 0.0))
+        for place, official in record.get(name, {}).items():
+            label = f"{what}: {name} of {place}"
+            _number(part, f"{name} {min(index, 1)}+", label, norms[place], official, allowed)
 
 
 def _number(part: Part, kind: str, what: str, ours: float, official: float, allowed: float) -> None:
@@ -158,10 +188,6 @@ def _moves(part: Part, what: str, before: dict, step: Step, records: list[dict])
             abs(ours - official) <= allowed,
             f"{what}: norm of {place} moved by {ours:.3e}, official {official:.3e}",
         )
-
-
-def _spread(ours: float, others: list[float]) -> float:
-    return max((relative(other, ours) for other in others), default=0.0)
 
 
 def compare_setup(part: Part, case: Case) -> None:
