@@ -4,6 +4,8 @@ model = dict(
     rpn_head=_base_.rank_sort_rpn,
     roi_head=dict(
         type="RankSortRoIHead",
+        # Above 200 positives the official code mixes up the weights of the masks.
+        align_mask_weights=False,
         bbox_head=_base_.rank_sort_box,
         mask_head=dict(
             type="RankSortFCNMaskHead",
@@ -11,8 +13,6 @@ model = dict(
             loss_mask=dict(_delete_=True, type="DiceLoss", reduction="none", eps=5e-6),
         ),
         mask_positives=200,
-        # Above 200 positives the official code mixes up the weights of the masks.
-        align_mask_weights=False,
     ),
     train_cfg=dict(
         rpn=_base_.all_anchors,

@@ -123,9 +123,18 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
     set_batch_size(config, total // world)
     for node in nodes(config.model):
         if "self_balance" in node:
-            node.self_balance.update(passes=passes, reduce=world > 1)
+            node.self_balance.passes = passes
+    _exchange(config, world)
+    return passes
+
+
+def _exchange(config: Config, world: int) -> None:
+    """Let ``world`` processes exchange gradients, and the losses that balance an aLRP loss."""
     if world == 1:
-        return passes
+        return
+    for node in nodes(config.model):
+        if "self_balance" in node:
+            node.self_balance.reduce = True
     # Without the device ids that mmengine gives it, which exist on GPUs only.
     devices = [int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None
     # A batch without any object leaves the mask heads of that process without a gradient.
@@ -135,4 +144,3 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
         broadcast_buffers=False,
         find_unused_parameters=True,
     )
-    return passes
