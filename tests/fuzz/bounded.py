@@ -3,6 +3,7 @@
 import resource
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ counts = pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytes
 @contextmanager
 def bounds(seconds: int = SECONDS, gib: float = GIB):
     """Fail what hangs or takes too much memory inside of the block."""
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + int(gib * 2**30), before[1]))
 

@@ -7,6 +7,7 @@ environment variables ``RANKDET_DATA`` and ``RANKDET_RESULTS``; options given by
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,17 +99,20 @@ def _digits(entry: Entry, preset: str) -> Manifest:
 def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
     """Prepare the folder once; the same annotation files are not checked again."""
     from rankdet.data.coco import prepare_coco
+    from rankdet.data.layouts import annotation_files
     from rankdet.data.manifest import load_manifest
 
     # As in the workflow: only official runs have LVIS or Cityscapes, mini is whatever is there.
     name = entry.dataset if preset in ("paper", "published") else preset
     overfit = preset == "overfit"
+    kind = "lvis" if name == "lvis" else "coco"
     path = _results("--data") / "data" / name / "dataset.json"
     if path.exists():
-        manifest = load_manifest(path)
-        newest = max(manifest.annotations(split).stat().st_mtime for split in ("train", "val"))
-        inside = manifest.annotations("val").is_relative_to(root.resolve())
-        if inside and newest < path.stat().st_mtime:
-            return manifest
-    kind = "lvis" if name == "lvis" else "coco"
+        try:
+            manifest = load_manifest(path)
+        except InputError as changed:
+            print(f"{changed.got}: prepared again", file=sys.stderr)
+        else:
+            if manifest.is_of(annotation_files(root.resolve(), kind)):
+                return manifest
     return prepare_coco(root, path, name, format=kind, overfit=overfit)

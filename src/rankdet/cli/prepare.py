@@ -18,6 +18,9 @@ Sums = Annotated[
 ]
 
 
+Place = Annotated[Path | None, typer.Option(help="In place of the file or folder that is found.")]
+
+
 @prepare.command("digits")
 def prepare_digits(
     out: Annotated[Path, typer.Option(help="Folder to write the set into.")],
@@ -56,11 +59,43 @@ def prepare_coco(
         bool, typer.Option("--overfit", help="Train on the val images: an overfit check.")
     ] = False,
     sums: Sums = None,
+    train_annotations: Place = None,
+    train_images: Place = None,
+    val_annotations: Place = None,
+    val_images: Place = None,
+    val_fraction: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Of one file without splits: the share to measure on, at random."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of --val-fraction.")] = 0,
 ) -> None:
-    """Check a folder in COCO layout and point to it; nothing is copied."""
+    """Check images with COCO annotations and point to them; images are not copied.
+
+    ROOT is laid out as COCO, CVAT, Datumaro, Label Studio or Roboflow write it (docs/data.md);
+    for any other layout name the files, relative to ROOT.
+    """
     from rankdet.data.coco import prepare_coco as take_over
 
-    _tell(take_over(root, out, name, sums=sums, overfit=overfit), out)
+    files = {
+        "train_annotations": train_annotations,
+        "train_images": train_images,
+        "val_annotations": val_annotations,
+        "val_images": val_images,
+    }
+    given = {key: path for key, path in files.items() if path is not None}
+    manifest = take_over(
+        root,
+        out,
+        name,
+        sums=sums,
+        overfit=overfit,
+        files=given,
+        val_fraction=val_fraction,
+        seed=seed,
+    )
+    _tell(manifest, out)
 
 
 @prepare.command("lvis")

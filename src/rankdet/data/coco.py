@@ -1,47 +1,24 @@
-"""`rankdet prepare coco|lvis`: take over a folder in COCO layout without copying it."""
+"""`rankdet prepare coco|lvis`: take over a folder of images with COCO or LVIS v1 annotations.
+
+Nothing of the user's is changed or copied. Only where an annotation file needs something completed
+(ids from 0, a missing area, categories out of order) a completed copy stands beside the manifest.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import random
+from collections.abc import Mapping
 from pathlib import Path
 
-from rankdet.data.folder_checks import check_annotations, check_images
-from rankdet.data.manifest import Manifest, Split
+from rankdet.data.completed import write_split
+from rankdet.data.layouts import SPLITS, UNDIVIDED, find_split, find_undivided
+from rankdet.data.manifest import Manifest
+from rankdet.data.prepared import Prepared, check_instances, open_split
 from rankdet.data.sums import check_sums, read_sums
 from rankdet.errors import InputError
+from rankdet.evaluation.annotations import Checked
 from rankdet.files import read_json, write_json
 
-# Names under which the two splits of each format are found, first match wins: COCO's own, short
-# ones, Cityscapes as mmdet converts it. LVIS v1 lies beside COCO 2017 and uses both its folders.
-LAYOUTS = {
-    "coco": (
-        ("instances_{}2017.json", "{}2017"),
-        ("instances_{}.json", "{}"),
-        ("{}.json", "{}"),
-        ("instancesonly_filtered_gtFine_{}.json", "leftImg8bit/{}"),
-    ),
-    "lvis": (("lvis_v1_{}.json", "."),),
-}
-# What every row has to hold.
-FIELDS = {
-    "coco": {
-        "images": ("id", "file_name", "width", "height"),
-        "annotations": ("id", "image_id", "category_id", "bbox"),
-        "categories": ("id", "name"),
-    },
-    "lvis": {
-        "images": (
-            *("id", "coco_url", "width", "height"),
-            *("neg_category_ids", "not_exhaustive_category_ids"),
-        ),
-        "annotations": ("id", "image_id", "category_id", "bbox", "area", "segmentation"),
-        "categories": ("id", "name", "frequency"),
-    },
-}
-TODO = {
-    "coco": "give the instances_*.json of the data set",
-    "lvis": "give lvis_v1_*.json, unpacked from the LVIS v1 download",
-}
 SUMS = "SHA256SUMS"  # a list of hashes that a data set may bring along
 
 
@@ -52,19 +29,25 @@ def prepare_coco(
     format: str = "coco",
     sums: str | Path | None = None,
     overfit: bool = False,
+    files: Mapping[str, str | Path] | None = None,
+    val_fraction: float | None = None,
+    seed: int = 0,
 ) -> Manifest:
     """Check a COCO folder and write the manifest that points to it.
 
     Args:
-        root: folder with ``annotations/instances_{train,val}2017.json`` and ``{train,val}2017/``,
-            or the same without the year; for LVIS v1 ``annotations/lvis_v1_{train,val}.json`` and
-            the two folders of COCO 2017.
+        root: folder in one of the layouts of `rankdet.data.layouts`.
         out: the ``dataset.json`` to write.
         name: stands in every result made from it.
         format: "coco" or "lvis"; the evaluation follows it.
         sums: hashes that files of the folder must have, as `sha256sum` and `rankdet fetch` write
             them; default ``SHA256SUMS`` of the folder, if there is one.
         overfit: let the val images be the train images too.
+        files: other places of {"train_annotations", "train_images", "val_annotations",
+            "val_images"}, relative to ``root``.
+        val_fraction: of an annotation file without splits: the share of its images that is
+            measured on, drawn at random.
+        seed: of that draw.
 
     Raises:
         InputError: if a file is missing, has changed, is not of this format, or is broken.
@@ -72,75 +55,111 @@ def prepare_coco(
     root = Path(root).expanduser().resolve()
     if not root.is_dir():
         raise InputError(
-            "a folder in COCO layout", f"no folder {root}", "set its path in the config"
+            "a folder with annotations and images", f"no folder {root}", "correct --root"
         )
     known = root / SUMS if sums is None else Path(sums)
     if sums is not None or known.is_file():
         check_sums(root, read_sums(known), known.name)
-    splits, classes = {}, {}
-    for split in ("train", "val"):
-        annotations, images = _find(root, split, format)
-        content = read_json(annotations, f"a {format.upper()} instances file")
-        classes[split] = check_instances(content, annotations, format)
-        check_annotations(content, annotations)
-        check_images(content["images"], images)
-        splits[split] = Split(
-            annotations=str(annotations),
-            images=str(images),
-            image_count=len(content["images"]),
-            annotation_count=len(content["annotations"]),
-            sha256=hashlib.sha256(annotations.read_bytes()).hexdigest(),
-        )
-    if classes["train"] != classes["val"]:
-        raise InputError(
-            "the same categories in train and val",
-            f"{len(classes['train'])} and {len(classes['val'])} that differ",
-            "check that both annotation files belong together",
-        )
+    out = Path(out)
+    if val_fraction is not None:
+        both = _divided(root, val_fraction, seed)
+    else:
+        both = {s: _prepared(*_places(root, s, format, files or {}), s, format) for s in SPLITS}
+    _require_same_categories(both["train"], both["val"])
+    if overfit:
+        both["train"] = both["val"]
+    splits = {split: write_split(both[split], split, out) for split in SPLITS}
     if overfit:
         splits["train"] = splits["val"]
-    out = Path(out)
+    ids, classes = zip(*both["val"].categories, strict=True)
     manifest = Manifest(
-        name=name, format=format, classes=classes["val"], folder=out.parent.resolve(), **splits
+        name=name,
+        format=format,
+        classes=list(classes),
+        folder=out.parent.resolve(),
+        category_ids=list(ids),
+        **splits,
     )
     write_json(out, manifest.as_json())
     return manifest
 
 
-def check_instances(content: object, path: Path, format: str = "coco") -> list[str]:
-    """Check that ``content`` is an instances file; return its class names by category id.
-
-    Raises:
-        InputError: naming the first thing that is not as COCO has it.
-    """
-    what, todo = f"a {format.upper()} instances file", TODO[format]
-    if not isinstance(content, dict):
-        raise InputError(what, f"{path} with a {type(content).__name__} at the top", todo)
-    for key, fields in FIELDS[format].items():
-        rows = content.get(key)
-        if not isinstance(rows, list) or not rows:
-            raise InputError(what, f"{path} without a list {key!r}", todo)
-        for index, row in enumerate(rows):
-            lacking = [f for f in fields if not isinstance(row, dict) or f not in row]
-            if lacking:
-                raise InputError(what, f"{path}: {key}[{index}] lacks {lacking[0]!r}", todo)
-    known = {row["id"] for row in content["categories"]}
-    strange = {row["category_id"] for row in content["annotations"]} - known
-    if strange:
-        raise InputError(what, f"{path}: category ids {sorted(strange)[:5]} are not listed", todo)
-    return [row["name"] for row in sorted(content["categories"], key=lambda row: row["id"])]
+def _places(
+    root: Path, split: str, format: str, files: Mapping[str, str | Path]
+) -> tuple[Path, Path]:
+    """Return annotation file and image folder of a split: those named, else those found."""
+    named = [files.get(f"{split}_{what}") for what in ("annotations", "images")]
+    if not any(named):
+        return find_split(root, split, format)
+    if not all(named):
+        raise InputError(
+            f"both --{split}-annotations and --{split}-images", "one of them", "give both"
+        )
+    annotations, images = (root / Path(str(each)).expanduser() for each in named)
+    for place, is_there in ((annotations, annotations.is_file()), (images, images.is_dir())):
+        if not is_there:
+            raise InputError(f"the {split} split", f"no {place}", "correct the path")
+    return annotations.resolve(), images.resolve()
 
 
-def _find(root: Path, split: str, format: str) -> tuple[Path, Path]:
-    tried = []
-    for annotation_name, folder in LAYOUTS[format]:
-        annotations = root / "annotations" / annotation_name.format(split)
-        images = root / folder.format(split)
-        if annotations.is_file() and images.is_dir():
-            return annotations, images
-        tried.append(f"{annotations.relative_to(root)} + {images.relative_to(root)}/")
+def _prepared(path: Path, images: Path, split: str, format: str) -> Prepared:
+    raw = read_json(path, f"a {format.upper()} instances file")
+    return open_split(check_instances(raw, path, format), path, images, split, raw)
+
+
+def _divided(root: Path, fraction: float, seed: int) -> dict[str, Prepared]:
+    """Divide the images of an export without splits at random."""
+    pair = find_undivided(root)
+    if pair is None:
+        raise InputError(
+            f"an annotation file without splits in {root}: "
+            + " or ".join(dict.fromkeys(file for file, _ in UNDIVIDED)),
+            "none",
+            "leave --val-fraction out if there is a file for each split",
+        )
+    path, images = pair
+    raw = read_json(path, "a COCO instances file")
+    checked = check_instances(raw, path)
+    document = checked.document
+    order = sorted(row["id"] for row in document["images"])
+    count = round(fraction * len(order))
+    if not 0 < count < len(order):
+        raise InputError(
+            f"--val-fraction that leaves both splits of {len(order)} images one",
+            str(fraction),
+            "choose another fraction",
+        )
+    held_out = set(random.Random(seed).sample(order, count))
+    both = {}
+    for split in SPLITS:
+        chosen = {key for key in order if (key in held_out) == (split == "val")}
+        part = {
+            "images": [row for row in document["images"] if row["id"] in chosen],
+            "annotations": [row for row in document["annotations"] if row["image_id"] in chosen],
+            "categories": document["categories"],
+        }
+        if not part["annotations"]:
+            raise InputError(
+                f"{path}: annotated images in both splits",
+                f"none among the {len(chosen)} of {split}",
+                "choose another --val-fraction or --seed",
+            )
+        both[split] = open_split(Checked(part, checked.notes), path, images, split, raw)
+    return both
+
+
+def _require_same_categories(train: Prepared, val: Prepared) -> None:
+    one, two = train.categories, val.categories
+    if one == two:
+        return
+    parts = []
+    for mine, theirs, name in ((one, two, "train"), (two, one, "val")):
+        only = [f"{key} {label!r}" for key, label in mine if (key, label) not in theirs]
+        if only:
+            more = f" and {len(only) - 5} more" if len(only) > 5 else ""
+            parts.append(f"in {name} only: {', '.join(only[:5])}{more}")
     raise InputError(
-        f"the {split} split in {root}: {' or '.join(tried)}",
-        "none of them complete",
-        "fetch the data set, or set its path in the config",
+        "the same categories, ids and names, in train and val",
+        "; ".join(parts),
+        "list all categories in both annotation files, also those without annotations",
     )

@@ -64,6 +64,7 @@ def prepare_digits(
             name="digits-lvis" if long_tail else "digits",
             format="lvis" if long_tail else "coco",
             classes=list(NAMES),
+            category_ids=list(range(1, len(NAMES) + 1)),
             folder=out.resolve(),
             **splits,
         )

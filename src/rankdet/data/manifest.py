@@ -1,23 +1,53 @@
-"""`dataset.json`: what every later step needs to know of a data set, checked once."""
+"""`dataset.json`: what every later step needs to know of a data set, checked once.
+
+It also is the identity of the data: hashes of the annotation files, compared again by every step
+that reads them, and the order of the classes, which training, prediction, evaluation and conversion
+share.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
+from rankdet.data.fetch.verify import hashes
 from rankdet.errors import InputError
 from rankdet.files import read_json
+
+AGAIN = "prepare it again: `rankdet prepare`"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split: paths relative to the manifest's folder, or absolute."""
+    """One split: paths relative to the manifest's folder, or absolute.
+
+    Attributes:
+        annotations: the file that later steps read: the user's own, or a completed copy of it.
+        images: folder of the images.
+        image_count, annotation_count: lengths of its lists.
+        sha256: of ``annotations``.
+        source: the user's file, if ``annotations`` is a completed copy; else "".
+        source_sha256: of ``source``.
+        orientation: the pixels that the boxes count: "shown" after the turn that a camera noted in
+            the file, or "stored".
+        without_mask: annotations that have no usable mask.
+        mask_problem: what is wrong with the first of them.
+    """
 
     annotations: str
     images: str
     image_count: int
     annotation_count: int
     sha256: str
+    source: str = ""
+    source_sha256: str = ""
+    orientation: str = "shown"
+    without_mask: int = 0
+    mask_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,9 +57,11 @@ class Manifest:
     Attributes:
         name: "digits", "coco", ...; stands in every result made from it.
         format: "coco" or "lvis".
-        classes: names in the order of the category ids.
+        classes: names in the order of the labels: label 0 first.
         folder: where the manifest lies.
         train, val: the two splits.
+        category_ids: ids in the order of the labels, ascending; both annotation files list their
+            categories in this order.
     """
 
     name: str
@@ -38,6 +70,7 @@ class Manifest:
     folder: Path
     train: Split
     val: Split
+    category_ids: list[int] = field(default_factory=list)
 
     def annotations(self, split: str) -> Path:
         """Return the absolute path of the annotation file of ``split``."""
@@ -47,6 +80,26 @@ class Manifest:
         """Return the absolute path of the image folder of ``split``."""
         return self.folder / getattr(self, split).images
 
+    def is_of(self, files: Iterable[str | Path]) -> bool:
+        """Tell whether the data set was prepared from annotation files among ``files``."""
+        own = {
+            self.folder / (split.source or split.annotations) for split in (self.train, self.val)
+        }
+        return own <= {Path(file) for file in files}
+
+    def identity(self) -> dict:
+        """Return what identifies the data, wherever they lie: for a run's record."""
+        categories = [list(pair) for pair in zip(self.category_ids, self.classes, strict=True)]
+        found: dict = {"name": self.name, "format": self.format}
+        for name in ("train", "val"):
+            split = getattr(self, name)
+            found[f"{name}_sha256"] = split.source_sha256 or split.sha256
+            found[f"{name}_images"] = split.image_count
+            found[f"{name}_annotations"] = split.annotation_count
+        found["categories"] = len(categories)
+        found["categories_sha256"] = _sha256_of(categories)
+        return found
+
     def as_json(self) -> dict:
         """Return what is written to ``dataset.json``."""
         content = asdict(self)
@@ -54,11 +107,16 @@ class Manifest:
         return content
 
 
+def _sha256_of(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
+
+
 def load_manifest(path: str | Path) -> Manifest:
-    """Read ``dataset.json`` (or the folder that holds it) and check that its files are there.
+    """Read ``dataset.json`` (or the folder that holds it) and check that its files are unchanged.
 
     Raises:
-        InputError: if the manifest or what it names is missing.
+        InputError: if the manifest or what it names is missing, or an annotation file is not the
+            one that was prepared.
     """
     path = Path(path)
     if path.is_dir():
@@ -67,14 +125,44 @@ def load_manifest(path: str | Path) -> Manifest:
     try:
         splits = {name: Split(**content.pop(name)) for name in ("train", "val")}
         manifest = Manifest(folder=path.parent.resolve(), **content, **splits)
-    except (KeyError, TypeError, AttributeError) as error:
+        pairs = list(zip(manifest.category_ids, manifest.classes, strict=True))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
-            "a dataset.json written by `rankdet prepare`", f"{path} ({error})", "prepare it again"
+            "a dataset.json written by `rankdet prepare`", f"{path} ({error})", AGAIN
         ) from None
-    for split in ("train", "val"):
-        for place in (manifest.annotations(split), manifest.images(split)):
-            if not place.exists():
-                raise InputError(
-                    f"the data that {path} names", f"no {place}", "run `rankdet prepare` again"
-                )
+    if not pairs:
+        raise InputError(
+            f"{path} with the order of its classes", "none: an older version wrote it", AGAIN
+        )
+    for name in ("train", "val"):
+        _check_split(path, manifest, name)
     return manifest
+
+
+def _check_split(path: Path, manifest: Manifest, name: str) -> None:
+    split: Split = getattr(manifest, name)
+    for place in (manifest.annotations(name), manifest.images(name)):
+        if not place.exists():
+            raise InputError(f"the data that {path} names", f"no {place}", AGAIN)
+    prepared = [(manifest.annotations(name), split.sha256)]
+    # Where a completed copy was moved without its source, the copy is what counts.
+    if split.source and (manifest.folder / split.source).exists():
+        prepared.append((manifest.folder / split.source, split.source_sha256))
+    for file, sha256 in prepared:
+        if hash_of(file) != sha256:
+            raise InputError(
+                f"{file} as it was prepared (sha256 {sha256[:12]})",
+                f"another content (sha256 {hash_of(file)[:12]})",
+                f"{AGAIN} (or restore the file)",
+            )
+
+
+def hash_of(path: Path) -> str:
+    """Return the sha256 of a file; an unchanged file is read once in a process."""
+    status = path.stat()
+    return _hash_of(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@cache
+def _hash_of(path: Path, *status: int) -> str:
+    return hashes(path)[0]

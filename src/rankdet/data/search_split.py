@@ -50,6 +50,9 @@ def prepare_search_split(data: Manifest, out: str | Path, val_images: int, seed:
         splits[name] = Split(
             annotations=path.name,
             images=str(data.images("train").resolve()),
+            orientation=data.train.orientation,
+            without_mask=data.train.without_mask,
+            mask_problem=data.train.mask_problem,
             image_count=len(chosen),
             annotation_count=len(rows),
             sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -58,6 +61,7 @@ def prepare_search_split(data: Manifest, out: str | Path, val_images: int, seed:
         name=f"{data.name}-search",
         format=data.format,
         classes=data.classes,
+        category_ids=data.category_ids,
         folder=out.parent.resolve(),
         **splits,
     )

@@ -23,11 +23,8 @@ def values(rows: Rows, key: str, what: str) -> list[Any]:
     try:
         return list(map(itemgetter(key), rows))
     except (KeyError, TypeError, IndexError):
+        require_objects(rows, what)
         for number, row in enumerate(rows):
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{what}s as JSON objects", f"{row!r:.60} as entry {number}", "check the file"
-                ) from None
             if key not in row:
                 raise InputError(
                     f'"{key}" in every {what}',
@@ -35,6 +32,19 @@ def values(rows: Rows, key: str, what: str) -> list[Any]:
                     "write the file in the COCO layout",
                 ) from None
         raise
+
+
+def require_objects(rows: Sequence[Any], what: str) -> None:
+    """Check that every row is a JSON object.
+
+    Raises:
+        InputError: naming the first that is not.
+    """
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise InputError(
+                f"{what}s as JSON objects", f"{row!r:.60} as entry {number}", "check the file"
+            ) from None
 
 
 def _is_number(kind: type) -> bool:

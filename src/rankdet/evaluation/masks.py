@@ -15,6 +15,7 @@ from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.overlaps import Candidates, joined
 
 Rle = dict[str, Any]
+FARTHEST = 1e6
 
 
 def checked_masks(
@@ -70,6 +71,36 @@ def _from_polygons(polygons: list[Any], size: Sequence[int], what: str) -> Rle:
             f"{polygons!r:.60} in {what} ({error})",
             "check how the file was written",
         ) from None
+
+
+def check_mask(value: Any, size: Sequence[int], what: str) -> None:
+    """Check polygons or an RLE without drawing them.
+
+    Args:
+        value: as in a COCO annotation.
+        size: height and width of its image.
+        what: its name in an error.
+
+    Raises:
+        InputError: if it is no mask of an image of this size.
+    """
+    if isinstance(value, list):
+        for polygon in value:
+            good = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+            if not good or not all(type(each) in (int, float) for each in polygon):
+                raise InputError(
+                    "polygons of at least three points x, y, x, y, ...",
+                    f"{polygon!r:.60} in {what}",
+                    "leave such polygons out",
+                )
+            if not max(map(abs, polygon)) <= FARTHEST:  # NaN too
+                raise InputError(
+                    f"polygons in pixels, within {FARTHEST:.0f}", f"{polygon!r:.60} in {what}", ""
+                )
+        return
+    rle.check_layout(value, size, what)
+    if not isinstance(value["counts"], list):
+        rle.pixel_counts([value["counts"]], [size[0] * size[1]], [what])
 
 
 def boxes(rles: Iterable[Rle]) -> np.ndarray:

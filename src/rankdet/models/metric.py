@@ -33,6 +33,8 @@ class RankdetMetric(BaseMetric):
             areas decide small, medium and large for masks too (mmdetection before 2.12).
         protocol: "coco" or "lvis".
         out_file: also write the standard COCO results JSON here.
+        category_ids: of the labels 0, 1, ...; without them labels count the dataset's classes in
+            the order of ``ann_file``, as in mmdet's data set.
     """
 
     default_prefix = "rankdet"
@@ -43,6 +45,7 @@ class RankdetMetric(BaseMetric):
         iou_types: str | Sequence[str] = ("bbox",),
         protocol: str = "coco",
         out_file: str | None = None,
+        category_ids: Sequence[int] | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
@@ -52,7 +55,7 @@ class RankdetMetric(BaseMetric):
         self.protocol = protocol
         self.out_file = out_file
         self._ground_truth = None
-        self._category_ids = np.zeros(0, dtype=np.int64)
+        self._category_ids = np.array(category_ids or [], dtype=np.int64)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what is needed of each image: boxes x, y, w, h, scores, labels, masks as RLE."""
@@ -87,11 +90,14 @@ class RankdetMetric(BaseMetric):
         return metrics
 
     def _read_annotations(self) -> None:
-        """Read the annotations once; labels count the trained classes in the file's order."""
+        """Read the annotations once."""
         if self._ground_truth is not None:
             return
         document = dict(read_document(Path(self.ann_file), "an annotation file"))
         classes = (self.dataset_meta or {}).get("classes")
+        if len(self._category_ids):
+            self._ground_truth = read_ground_truth(document, self.iou_types, self.protocol)
+            return
         if classes is not None:
             names = set(classes)
             document["categories"] = [row for row in document["categories"] if row["name"] in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -77,11 +77,20 @@ def write_weights(state: Mapping[str, torch.Tensor], target: str | Path, meta: d
         torch.load(part, map_location="cpu", weights_only=True)
 
 
-def load_weights(model: torch.nn.Module, path: str | Path) -> dict:
+def load_weights(
+    model: torch.nn.Module, path: str | Path, classes: Sequence[str] | None = None
+) -> dict:
     """Load a published checkpoint into ``model``, strictly; return its ``meta``.
 
+    Args:
+        model: the entry's model.
+        path: the checkpoint.
+        classes: names in the order of the labels of the data; a checkpoint that was trained with
+            others is refused.
+
     Raises:
-        InputError: if the file is missing, is no checkpoint, or belongs to another model.
+        InputError: if the file is missing, is no checkpoint, or belongs to another model or to
+            other classes.
     """
     path = Path(path)
     if not path.exists():
@@ -101,4 +110,20 @@ def load_weights(model: torch.nn.Module, path: str | Path) -> dict:
             f"{path}: {str(error).splitlines()[-1].strip()}",
             "check --preset, and that the data set has the classes it was trained with",
         ) from None
-    return content.get("meta", {})
+    meta = content.get("meta", {})
+    _check_classes(meta.get("classes"), classes, path)
+    return meta
+
+
+def _check_classes(trained: object, wanted: Sequence[str] | None, path: Path) -> None:
+    if not trained or wanted is None or list(trained) == list(wanted):
+        return
+    label = next(
+        (k for k, pair in enumerate(zip(trained, wanted, strict=False)) if pair[0] != pair[1]), 0
+    )
+    raise InputError(
+        f"a checkpoint of the data set's {len(wanted)} classes in their order",
+        f"{path}, trained on {len(trained)}: label {label} is {trained[label]!r}, not "
+        f"{wanted[label]!r}",
+        "predict on a data set with the ids and names of the one it was trained on",
+    )

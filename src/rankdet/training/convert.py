@@ -48,7 +48,8 @@ def convert(entry_id: str, source: Path, out: Path, data: Manifest | None = None
         "git": provenance.code_state(),
     }
     if data is not None:
-        record["data"] = {"name": data.name, "val_sha256": data.val.sha256}
+        own = data.identity().items()
+        record["data"] = {key: value for key, value in own if not key.startswith("train_")}
     write_weights(state, out, {"entry": entry_id, "preset": "published", "source_sha256": sha256})
     write_json(out.parent / "run.json", record)
     return record

@@ -36,5 +36,5 @@ def predict(
     use_threads(threads)
     config.test_evaluator.out_file = str(out)
     runner = prepare_runner(config, work_dir, seed=0, workers=workers)
-    load_weights(runner.model, checkpoint)
+    load_weights(runner.model, checkpoint, data.classes)
     return runner.test()

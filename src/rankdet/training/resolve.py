@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import mmengine.config.utils
 from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
+from rankdet.data.images import STORED
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training import shrink
@@ -44,7 +46,13 @@ def resolve(entry_id: str, preset: Preset, data: Manifest | None) -> Config:
 
 
 def connect_data(config: Config, data: Manifest) -> None:
-    """Point every loader and evaluator at ``data`` and fit the heads to its classes."""
+    """Point every loader and evaluator at ``data`` and fit the heads to its classes.
+
+    Raises:
+        InputError: if the model needs masks and an annotation of ``data`` has none.
+    """
+    if "segm" in _iou_types(config):
+        _require_masks(data)
     metainfo = dict(classes=tuple(data.classes))
     for name, split in (("train", "train"), ("val", "val"), ("test", "val")):
         for node in shrink.nodes(config[f"{name}_dataloader"].dataset):
@@ -57,13 +65,37 @@ def connect_data(config: Config, data: Manifest) -> None:
                 )
                 if data.format == "lvis":
                     node.type = "LvisDataset"
+                if getattr(data, split).orientation == STORED:
+                    node.pipeline = _without_turns(node.pipeline)
     config.val_evaluator = config.test_evaluator = ConfigDict(
         type="RankdetMetric",
         ann_file=str(data.annotations("val")),
         iou_types=_iou_types(config),
         protocol=data.format,
+        category_ids=list(data.category_ids),
     )
     shrink.set_classes(config.model, len(data.classes))
+
+
+def _require_masks(data: Manifest) -> None:
+    for name in ("train", "val"):
+        split = getattr(data, name)
+        if split.without_mask:
+            raise InputError(
+                f"a mask of every annotation in {data.annotations(name)}: this row trains masks",
+                f"{split.without_mask} of {split.annotation_count} without a usable one, first: "
+                f"{split.mask_problem}",
+                "add polygons of at least three points or RLEs, or choose a row of boxes",
+            )
+
+
+def _without_turns(pipeline: list) -> list:
+    """Return ``pipeline`` reading images as stored, without the turn that EXIF notes."""
+    changed = copy.deepcopy(pipeline)  # loaders may share it
+    for step in changed:
+        if step.type == "LoadImageFromFile":
+            step.color_type = "color_ignore_orientation"
+    return changed
 
 
 def _set_balance_period(config: Config, data: Manifest) -> None:

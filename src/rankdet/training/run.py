@@ -106,11 +106,7 @@ def train(
         "passes": passes,
         "batch_size": total,
         "start_weights": weights,
-        "data": {
-            "name": data.name,
-            "train_sha256": data.train.sha256,
-            "val_sha256": data.val.sha256,
-        },
+        "data": data.identity(),
         "machine": provenance.machine(),
         "versions": provenance.versions(),
         "git": provenance.code_state(),

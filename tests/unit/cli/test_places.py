@@ -27,8 +27,8 @@ def coco_folder(root):
     (root / "annotations").mkdir(parents=True)
     for index, split in enumerate(("train", "val")):
         (root / split).mkdir()
-        image = {"id": 1, "file_name": f"{index}.jpg", "width": 8, "height": 8}
-        Image.new("RGB", (8, 8)).save(root / split / image["file_name"])
+        image = {"id": 1, "file_name": f"{index}.jpg", "width": 40, "height": 40}
+        Image.new("RGB", (40, 40)).save(root / split / image["file_name"])
         box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4], "area": 16}
         content = {
             "images": [image],

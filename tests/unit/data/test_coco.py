@@ -87,7 +87,7 @@ def test_lvis_needs_its_own_fields_and_images(lvis, tmp_path):
     content = json.loads(path.read_text())
     del content["categories"][2]["frequency"]
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"a LVIS instances .*categories\[2\] lacks 'frequency'"):
+    with pytest.raises(InputError, match=r"\"frequency\" in every category; got entry 2"):
         prepare_coco(lvis, tmp_path / "d.json", format="lvis")
 
 
@@ -100,13 +100,16 @@ def change(folder, edit):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda c: [c], "list at the top"),
-        (lambda c: {k: c[k] for k in c if k != "images"}, "without a list 'images'"),
-        (lambda c: {**c, "annotations": []}, "without a list 'annotations'"),
-        (lambda c: {**c, "categories": [{"id": 1}]}, r"categories\[0\] lacks 'name'"),
+        (lambda c: [c], 'arrays "images".* got list'),
+        (lambda c: {k: c[k] for k in c if k != "images"}, "a list 'images'; got the keys 'info'"),
+        (
+            lambda c: {**c, "annotations": []},
+            "at least one entry in .annotations.; got an empty",
+        ),
+        (lambda c: {**c, "categories": [{"id": 1}]}, r"got None in categories\[0\]"),
         (
             lambda c: {**c, "annotations": [{**c["annotations"][0], "category_id": 99}]},
-            r"category ids \[99\]",
+            "category_id 99 in annotation 1, which is not listed",
         ),
     ],
 )

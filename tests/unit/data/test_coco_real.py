@@ -90,10 +90,10 @@ def test_a_changed_annotation(copy, tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda rows: rows[3].update(image_id=1), "on image 1, which is not listed"),
-        (lambda rows: rows[3].update(bbox=[0, 0, -5, 5]), "with the box [0, 0, -5, 5]"),
-        (lambda rows: rows[3].update(bbox=[0, 0, 5]), "with the box [0, 0, 5]"),
-        (lambda rows: rows[3].update(id=rows[4]["id"]), "two annotations with one id"),
+        (lambda rows: rows[3].update(image_id=1), "image_id 1 in annotation"),
+        (lambda rows: rows[3].update(bbox=[0, 0, -5, 5]), "got [0, 0, -5, 5] in annotation"),
+        (lambda rows: rows[3].update(bbox=[0, 0, 5]), "got [0, 0, 5] in entry 3"),
+        (lambda rows: rows[3].update(id=rows[4]["id"]), "unique annotation ids"),
     ],
 )
 def test_an_annotation_that_cannot_be_meant(copy, tmp_path, edit, message):
@@ -109,7 +109,7 @@ def test_a_truncated_image(copy, tmp_path):
     (copy / "SHA256SUMS").unlink()
     path = sorted((copy / "train").iterdir())[5]
     replace(path, path.read_bytes()[: path.stat().st_size // 2])
-    refused(copy, tmp_path, path.name, "cannot be read")
+    refused(copy, tmp_path, path.name, "damaged")
 
 
 def test_an_image_of_another_size(copy, tmp_path):

@@ -8,10 +8,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from rankdet.data.annotations import polygons, run_lengths
-from rankdet.data.coco import check_instances
 from rankdet.data.digits import prepare_digits
 from rankdet.data.glyphs import material
 from rankdet.data.manifest import load_manifest
+from rankdet.data.prepared import check_instances
 from rankdet.data.scenes import SIDE
 from rankdet.errors import InputError
 
@@ -29,7 +29,8 @@ def tailed(tmp_path_factory):
 
 def test_is_a_valid_coco_file_with_what_detectors_meet(digits):
     content = json.loads(digits.annotations("train").read_text())
-    assert len(check_instances(content, digits.annotations("train"))) == 10
+    checked = check_instances(content, digits.annotations("train"))
+    assert len(checked.document["categories"]) == 10 and not checked.notes
     areas = np.array([item["area"] for item in content["annotations"]])
     assert (areas < 32**2).any() and (areas > 96**2).any()
     assert ((areas > 32**2) & (areas < 96**2)).mean() > 0.3

@@ -221,6 +221,7 @@ def test_data_stand_where_they_belong(entry, preset, digits):
         ann_file=str(digits.annotations("val")),
         iou_types=DATA_ROWS[entry],
         protocol=digits.format,
+        category_ids=digits.category_ids,
     )
     assert config.val_evaluator == config.test_evaluator == wanted
     classes = [node.num_classes for node in nodes(config.model) if "num_classes" in node]

@@ -9,8 +9,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
 from rankdet.catalogue import load_catalogue
+from rankdet.data.coco import prepare_coco
 from rankdet.data.digits import prepare_digits
-from rankdet.data.manifest import load_manifest
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
 from rankdet.training.presets import Preset, get_preset
@@ -48,7 +48,7 @@ def digits(tmp_path_factory):
         )
     content["annotations"] = rows
     path.write_text(json.dumps(content))
-    return load_manifest(folder)
+    return prepare_coco(folder, folder / "dataset.json", "digits")
 
 
 def samples(entry, preset, digits):

@@ -1,0 +1,163 @@
+"""One split, checked as a training will use it: annotations first, then images, then both."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankdet.data.images import (
+    STORED,
+    Sizes,
+    find_images,
+    image_name,
+    open_images,
+    sizes_as_annotated,
+)
+from rankdet.data.usable import count_usable, require_measurable, require_usable
+from rankdet.errors import InputError
+from rankdet.evaluation.annotations import Checked, check_document, mask_problems
+
+TODO = "correct the annotation file, or leave the entry out"
+
+
+@dataclass
+class Prepared:
+    """One split, checked."""
+
+    path: Path
+    images: Path
+    document: dict[str, Any]
+    orientation: str
+    mask_problems: dict[int, str]
+    is_completed: bool
+
+    @property
+    def categories(self) -> list[tuple[int, str]]:
+        """Ids and names in the order of the labels."""
+        return [(row["id"], row["name"]) for row in self.document["categories"]]
+
+
+def check_instances(content: object, path: Path, format: str = "coco") -> Checked:
+    """Check that ``content`` is an annotation file of ``format`` that a training can use.
+
+    Returns:
+        The document, its categories ascending by id, and the notes on what was completed.
+
+    Raises:
+        InputError: naming the first thing that is not as COCO or LVIS has it.
+    """
+    if isinstance(content, dict):
+        for key in ("images", "annotations", "categories"):
+            rows = content.get(key)
+            if not isinstance(rows, list):
+                raise InputError(f"{path}: a list {key!r}", _keys(content), TODO)
+            if not rows:
+                raise InputError(
+                    f"{path}: at least one entry in {key!r}",
+                    "an empty list",
+                    "a split of backgrounds alone can be neither trained on nor measured: "
+                    "annotate some of its images",
+                )
+    checked = check_document(content, format, str(path))
+    document = checked.document
+    _check_categories(document["categories"], path)
+    document["categories"] = sorted(document["categories"], key=lambda row: row["id"])
+    for key, rows in (("image_id", "images"), ("category_id", "categories")):
+        known = {row["id"] for row in document[rows]}
+        for row in document["annotations"]:
+            if row[key] not in known:
+                raise InputError(
+                    f"{path}: annotations of listed {rows}",
+                    f"{key} {row[key]} in annotation {row['id']}, which is not listed",
+                    TODO,
+                )
+    return checked
+
+
+def _keys(content: dict) -> str:
+    return f"the keys {', '.join(map(repr, content)) or 'of an empty object'}"[:200]
+
+
+def _check_categories(rows: list[dict], path: Path) -> None:
+    names = [row.get("name") for row in rows]
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(
+                f"{path}: a name for every category", f"{name!r:.40} in categories[{number}]", TODO
+            )
+    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else 0
+    if twice:
+        raise InputError(
+            f"{path}: one category for each name",
+            f"several named {min(twice)!r}",
+            "merge them, or give them names of their own",
+        )
+
+
+def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict) -> Prepared:
+    """Open the images, complete their sizes and names, and count what can be used."""
+    document, notes = checked.document, list(checked.notes)
+    rows = document["images"]
+    names = find_images(rows, images)
+    found = sizes_as_annotated(
+        rows, open_images(names, images, split), [str(images / name) for name in names]
+    )
+    document["images"] = [
+        row
+        if (row.get("width"), row.get("height")) == size and image_name(row) == name
+        else {**row, "file_name": name, "width": size[0], "height": size[1]}
+        for row, name, size in zip(rows, names, found.sizes, strict=True)
+    ]
+    notes += _notes_of_images(rows, document["images"], found)
+    sizes = {row["id"]: size for row, size in zip(rows, found.sizes, strict=True)}
+    usable = count_usable(document["annotations"], sizes)
+    where = f"{path} ({split})"
+    if split == "train":
+        require_usable(usable, document["annotations"], where)
+    else:
+        require_measurable(document["annotations"], where)
+    if usable.reasons:
+        notes.append(str(usable))
+    flipped = {key: (height, width) for key, (width, height) in sizes.items()}
+    problems = mask_problems(document["annotations"], flipped)
+    if 0 < len(problems) < len(document["annotations"]):
+        notes.append(f"{len(problems)} annotations have no usable mask: rows with masks need all")
+    for note in notes:
+        print(f"{split}: {note}", file=sys.stderr)
+    return Prepared(
+        path, images, document, found.orientation, problems, _is_completed(raw, document, path)
+    )
+
+
+def _notes_of_images(before: list[dict], after: list[dict], found: Sizes) -> list[str]:
+    notes = []
+    sized = sum(row.get("width") is None or row.get("height") is None for row in before)
+    if sized:
+        notes.append(f"{sized} images have no width or height: read from the files")
+    renamed = sum(
+        image_name(one) != image_name(two) for one, two in zip(before, after, strict=True)
+    )
+    if renamed:
+        notes.append(f"{renamed} file names have Windows separators: read as /")
+    if found.orientation == STORED:
+        notes.append("boxes count the pixels as stored: images are read without their EXIF turn")
+    if found.undecided:
+        notes.append(
+            f"{len(found.undecided)} images have an EXIF orientation that their size cannot tell, "
+            f"the first {found.undecided[0]}: read as turned"
+        )
+    return notes
+
+
+def _is_completed(raw: dict, document: dict, path: Path) -> bool:
+    """Tell whether the user's own file would be read otherwise than ``document``."""
+    with path.open("rb") as stream:
+        if stream.read(3) == codecs.BOM_UTF8:
+            return True
+    return any(
+        document[key] is not raw[key] and document[key] != raw[key]
+        for key in ("images", "annotations", "categories")
+    )

@@ -1,0 +1,244 @@
+"""The one check of an annotation document, for `prepare`, training and evaluation alike.
+
+What many tools write and what has one right meaning is accepted and completed: annotation ids from
+0 or none, a missing area, a missing crowd flag. Everything else that a later step could not use is
+refused, with the list, the entry and what to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rankdet.errors import InputError
+from rankdet.evaluation import fields, masks
+
+LISTS = ("images", "annotations", "categories")
+FREQUENCIES = ("r", "c", "f")
+LARGEST = 1e7  # pixels: no image is as large, and products of such numbers are exact in float64
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A document that every later step can use.
+
+    Attributes:
+        document: the lists "images", "annotations", "categories"; rows are those of the input
+            unless something was completed.
+        notes: one line for each kind of completion.
+    """
+
+    document: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def check_document(
+    document: object, protocol: str = "coco", where: str = "", boxes: bool = True
+) -> Checked:
+    """Check ids, boxes, areas, flags and LVIS fields of an annotation document.
+
+    Masks are not looked at, except to compute a missing area: see `mask_problems`.
+
+    Args:
+        document: the parsed file; it is not changed.
+        protocol: "coco" or "lvis".
+        where: the file, for errors.
+        boxes: whether boxes are needed; masks can be evaluated without.
+
+    Raises:
+        InputError: naming the list, the entry and the field that cannot be used.
+    """
+    try:
+        return _check(document, protocol, boxes)
+    except InputError as error:
+        if not where:
+            raise
+        raise InputError(f"{where}: {error.expected}", error.got, error.todo) from None
+
+
+def _check(document: object, protocol: str, boxes: bool) -> Checked:
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(key), list) for key in LISTS
+    ):
+        keys = sorted(map(str, document)) if isinstance(document, dict) else type(document).__name__
+        raise InputError(
+            'an annotation file in the COCO layout: an object with the arrays "images", '
+            '"annotations", "categories"',
+            f"{keys!s:.100}",
+            "check that annotations and detections are not swapped",
+        )
+    lists = {key: document[key] for key in LISTS}
+    notes: list[str] = []
+    for key, what in (("images", "image"), ("categories", "category")):
+        if not lists[key]:
+            raise InputError(f"at least one {what}", "none", f'add {key} to the list "{key}"')
+        lists[key] = _whole_ids(lists[key], "id", what)
+        _refuse_duplicates(fields.integers(lists[key], "id", what), what)
+    lists["annotations"] = _annotations(lists, notes, boxes)
+    if protocol == "lvis":
+        _check_lvis(lists)
+    return Checked({**document, **lists}, tuple(notes))
+
+
+def _annotations(
+    lists: dict[str, list[Any]], notes: list[str], needs_boxes: bool
+) -> list[dict[str, Any]]:
+    rows = _numbered(lists["annotations"], notes)
+    for key in ("image_id", "category_id"):
+        rows = _whole_ids(rows, key, "annotation")
+    for key in ("iscrowd", "ignore"):
+        rows = _flags(rows, key)
+    if needs_boxes:
+        boxes = fields.boxes(rows, "annotation")
+        _refuse_first(
+            (boxes[:, 2:] < 0).any(1) | (np.abs(boxes) > LARGEST).any(1),
+            rows,
+            "bbox",
+            f"[x, y, w, h] in pixels with w and h >= 0, none above {LARGEST:.0f}",
+        )
+    return _with_areas(rows, lists["images"], notes)
+
+
+def _numbered(rows: list[Any], notes: list[str]) -> list[dict[str, Any]]:
+    """Return the rows with unique ids above 0; COCO toolkits read a match with id 0 as no match."""
+    fields.require_objects(rows, "annotation")
+    if not rows:
+        return rows
+    lacking = sum("id" not in row or row["id"] is None for row in rows)
+    if lacking == len(rows):
+        notes.append(f"annotations have no ids: numbered from 1 to {len(rows)}")
+        return [{**row, "id": number} for number, row in enumerate(rows, start=1)]
+    rows = _whole_ids(rows, "id", "annotation")
+    ids = fields.integers(rows, "id", "annotation")
+    _refuse_duplicates(ids, "annotation")
+    if ids.min() < 1:
+        notes.append(f"annotation ids begin at {ids.min()}: numbered from 1 in the file's order")
+        return [{**row, "id": number} for number, row in enumerate(rows, start=1)]
+    return rows
+
+
+def _whole_ids(rows: list[Any], key: str, what: str) -> list[Any]:
+    """Return the rows with ``key`` as int; 3.0 becomes 3."""
+    ids = fields.integers(rows, key, what)
+    if all(type(row[key]) is int for row in rows):
+        return rows
+    return [{**row, key: value} for row, value in zip(rows, ids.tolist(), strict=True)]
+
+
+def _refuse_duplicates(ids: np.ndarray, what: str) -> None:
+    ascending = np.sort(ids)
+    twice = ascending[1:][ascending[1:] == ascending[:-1]]
+    if len(twice):
+        raise InputError(
+            f"unique {what} ids",
+            f"{len(twice)} repeated, the first {twice[0]}",
+            "renumber them from 1: one would hide the other",
+        )
+
+
+def _flags(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return the rows with ``key`` as 0 or 1 where it is given; null counts as not given."""
+    given = [(number, row[key]) for number, row in enumerate(rows) if row.get(key) is not None]
+    for number, value in given:
+        if not isinstance(value, (bool, int, float, np.number, np.bool_)) or value not in (0, 1):
+            raise InputError(
+                f'"{key}" of every annotation as 0 or 1',
+                f"{value!r:.60} in entry {number}",
+                "write it as a JSON number",
+            )
+    if all(type(value) is int for _, value in given) and len(given) == sum(
+        key in row for row in rows
+    ):
+        return rows
+    return [{**row, key: int(row[key] or 0)} if key in row else row for row in rows]
+
+
+def _with_areas(
+    rows: list[dict[str, Any]], images: list[dict[str, Any]], notes: list[str]
+) -> list[dict[str, Any]]:
+    lacking = [number for number, row in enumerate(rows) if row.get("area") is None]
+    given = [row for row in rows if row.get("area") is not None]
+    area = fields.numbers(given, "area", "annotation")
+    _refuse_first(area < 0, given, "area", "in pixels, not negative")
+    if not lacking:
+        return rows
+    sizes = {row["id"]: (row.get("height"), row.get("width")) for row in images}
+    rows, of_masks = list(rows), 0
+    for number in lacking:
+        row = rows[number]
+        found = _mask_area(row.get("segmentation"), sizes.get(row["image_id"]), number)
+        of_masks += found is not None
+        if found is None:
+            width, height = fields.boxes([row], f"annotation with id {row['id']}")[0, 2:].tolist()
+            found = width * height
+        rows[number] = {**row, "area": found}
+    boxes = len(lacking) - of_masks
+    parts = [f"{of_masks} from its mask"] * bool(of_masks) + [f"{boxes} as w * h"] * bool(boxes)
+    notes.append(f"{len(lacking)} annotations have no area: computed, {' and '.join(parts)}")
+    return rows
+
+
+def _mask_area(value: object, size: tuple | None, number: int) -> float | None:
+    if not value or size is None or not all(map(_is_side, size)):
+        return None
+    return float(masks.checked_masks([value], [size], [f"annotation entry {number}"])[1][0])
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _refuse_first(is_bad: np.ndarray, rows: Sequence[Any], key: str, meant: str) -> None:
+    if is_bad.any():
+        number = int(np.argmax(is_bad))
+        raise InputError(
+            f'"{key}" of every annotation {meant}',
+            f"{rows[number][key]!r:.80} in annotation {rows[number]['id']}",
+            "correct it in the annotation file, or leave the annotation out",
+        )
+
+
+def _check_lvis(lists: dict[str, list[Any]]) -> None:
+    for number, value in enumerate(fields.values(lists["categories"], "frequency", "category")):
+        if value not in FREQUENCIES:
+            raise InputError(
+                '"frequency" of every category as r, c or f',
+                f"{value!r:.40} in entry {number}",
+                "use LVIS v1 annotations",
+            )
+    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+        for number, value in enumerate(fields.values(lists["images"], key, "image")):
+            if not isinstance(value, list) or not all(type(each) is int for each in value):
+                raise InputError(
+                    f'"{key}" of every image as a list of category ids',
+                    f"{value!r:.60} in entry {number}",
+                    "use LVIS v1 annotations",
+                )
+
+
+def mask_problems(
+    rows: Sequence[dict[str, Any]], sizes: dict[int, tuple[int, int]]
+) -> dict[int, str]:
+    """Return what is wrong with the mask of each row that has no usable one.
+
+    Args:
+        rows: checked annotations.
+        sizes: height and width of each image by its id.
+
+    Returns:
+        {index of the row: the problem}; empty if every row has a mask.
+    """
+    found = {}
+    for number, row in enumerate(rows):
+        value = row.get("segmentation")
+        if not value:
+            found[number] = "no mask"
+            continue
+        try:
+            masks.check_mask(value, sizes[row["image_id"]], f"annotation {row['id']}")
+        except InputError as error:
+            found[number] = error.got
+    return found
