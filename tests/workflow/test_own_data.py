@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.unit.data.own import write_set
+
 
 @pytest.mark.parametrize(
     ("target", "rules"),
@@ -26,3 +28,21 @@ def test_cityscapes_is_not_coco(project):
     run = project.snakemake("--summary", "results/paper/ext_br_rs_mask_r50_city/metrics.json")
     assert "data/prepared/cityscapes/dataset.json" in run.stdout
     assert "data/prepared/coco/dataset.json" not in run.stdout
+
+
+def test_edited_annotations_are_prepared_and_trained_again(project, tmp_path):
+    root = write_set(tmp_path / "my data")
+    target, options = "results/mini/rs_atss_r50/metrics.json", ("--config", f"mini={root}")
+    prepared = "data/prepared/mini/dataset.json"
+    assert project.planned(prepared, *options) == {"coco_folder": 1, "total": 1}
+    run = project.snakemake(prepared, *options)
+    assert run.returncode == 0, run.stdout
+    before = (project.folder / prepared).read_text()
+    assert "coco_folder" not in project.planned(target, *options)
+    path = root / "annotations" / "instances_train.json"
+    path.write_text(path.read_text().replace('"area": 1440', '"area": 1441'))
+    plan = project.planned(target, *options)
+    assert {"coco_folder", "train", "predict", "evaluate"} <= set(plan)
+    run = project.snakemake(prepared, *options)
+    assert run.returncode == 0, run.stdout
+    assert (project.folder / prepared).read_text() != before

@@ -60,6 +60,7 @@ rule drawn:
 
 rule coco_folder:
     input:
+        annotations=own_annotations,
         sums=fetched,
     output:
         "data/prepared/{name}/dataset.json",
@@ -82,6 +83,7 @@ rule coco_folder:
 
 rule lvis_folder:
     input:
+        annotations=own_lvis,
         sums=fetched_lvis,
     output:
         "data/prepared/lvis/dataset.json",

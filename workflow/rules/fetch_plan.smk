@@ -2,6 +2,7 @@
 import json
 
 from rankdet.data.fetch.table import backbone_of
+from rankdet.data.layouts import annotation_files
 
 FETCHED = "data/coco"  # a COCO folder with this path is fetched; any other is the user's own
 
@@ -16,6 +17,17 @@ def fetched_lvis(wildcards):
     """Return what stands for fetched LVIS annotations beside fetched images."""
     names = ["lvis", "coco"] if config["lvis"] == FETCHED else []
     return [f"data/downloads/{name}.sha256" for name in names]
+
+
+def own_annotations(wildcards):
+    """Return the annotation files of a user's own folder: a change there prepares it again."""
+    root = config[wildcards.name.removesuffix("-overfit")]
+    return [] if fetched(wildcards) else annotation_files(root)
+
+
+def own_lvis(wildcards):
+    """Return the LVIS annotations of a user's own folder."""
+    return [] if fetched_lvis(wildcards) else annotation_files(config["lvis"], "lvis")
 
 
 def start_weights(wildcards):

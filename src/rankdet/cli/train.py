@@ -75,6 +75,9 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="torch.compile on the backbone.")
     ] = False,
+    stop_without_positives: Annotated[
+        bool, typer.Option(help="End a training that finds nothing to learn from; else a warning.")
+    ] = False,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
@@ -118,6 +121,7 @@ def train(
                     backbones=backbones,
                     speed=Speed(bf16, channels_last, compiled),
                     passes=passes,
+                    stop_without_positives=stop_without_positives,
                 )
             except Interrupted as stop:
                 print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)

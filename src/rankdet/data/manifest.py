@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rankdet.data.fetch.verify import hashes
 from rankdet.errors import InputError
@@ -89,7 +90,7 @@ class Manifest:
 
     def identity(self) -> dict:
         """Return what identifies the data, wherever they lie: for a run's record."""
-        categories = [list(pair) for pair in zip(self.category_ids, self.classes, strict=True)]
+        categories = list(zip(self.category_ids, self.classes, strict=True))
         found: dict = {"name": self.name, "format": self.format}
         for name in ("train", "val"):
             split = getattr(self, name)
@@ -97,7 +98,7 @@ class Manifest:
             found[f"{name}_images"] = split.image_count
             found[f"{name}_annotations"] = split.annotation_count
         found["categories"] = len(categories)
-        found["categories_sha256"] = _sha256_of(categories)
+        found["categories_sha256"] = categories_sha256(categories)
         return found
 
     def as_json(self) -> dict:
@@ -107,8 +108,10 @@ class Manifest:
         return content
 
 
-def _sha256_of(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
+def categories_sha256(pairs: Sequence[Sequence[Any]]) -> str:
+    """Return what identifies classes: the hash of their (id, name) pairs, ascending by id."""
+    text = json.dumps([list(pair) for pair in pairs], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -125,14 +128,14 @@ def load_manifest(path: str | Path) -> Manifest:
     try:
         splits = {name: Split(**content.pop(name)) for name in ("train", "val")}
         manifest = Manifest(folder=path.parent.resolve(), **content, **splits)
-        pairs = list(zip(manifest.category_ids, manifest.classes, strict=True))
+        is_ordered = len(manifest.category_ids) == len(manifest.classes) > 0
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             "a dataset.json written by `rankdet prepare`", f"{path} ({error})", AGAIN
         ) from None
-    if not pairs:
+    if not is_ordered:
         raise InputError(
-            f"{path} with the order of its classes", "none: an older version wrote it", AGAIN
+            f"{path} with the order of its classes", "another one: an older version wrote it", AGAIN
         )
     for name in ("train", "val"):
         _check_split(path, manifest, name)

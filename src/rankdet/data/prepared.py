@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankdet.catalogue.official_data import OFFICIAL
 from rankdet.data.images import (
     STORED,
     Sizes,
@@ -16,6 +17,7 @@ from rankdet.data.images import (
     open_images,
     sizes_as_annotated,
 )
+from rankdet.data.manifest import categories_sha256
 from rankdet.data.usable import count_usable, require_measurable, require_usable
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import Checked, check_document, mask_problems
@@ -102,9 +104,9 @@ def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict
     document, notes = checked.document, list(checked.notes)
     rows = document["images"]
     names = find_images(rows, images)
-    found = sizes_as_annotated(
-        rows, open_images(names, images, split), [str(images / name) for name in names]
-    )
+    opened = open_images(names, images, split)
+    paths = [str(images / name) for name in names]
+    found = sizes_as_annotated(rows, opened, paths, _is_official(document, split))
     document["images"] = [
         row
         if (row.get("width"), row.get("height")) == size and image_name(row) == name
@@ -121,6 +123,8 @@ def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict
         require_measurable(document["annotations"], where)
     if usable.reasons:
         notes.append(str(usable))
+    if split == "train":
+        notes += _notes_of_classes(document)
     flipped = {key: (height, width) for key, (width, height) in sizes.items()}
     problems = mask_problems(document["annotations"], flipped)
     if 0 < len(problems) < len(document["annotations"]):
@@ -130,6 +134,26 @@ def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict
     return Prepared(
         path, images, document, found.orientation, problems, _is_completed(raw, document, path)
     )
+
+
+def _is_official(document: dict, split: str) -> bool:
+    pairs = [[row["id"], row["name"]] for row in document["categories"]]
+    found = (len(document["images"]), categories_sha256(pairs))
+    annotations = len(document["annotations"])
+    wanted = [(getattr(each, split), each.categories_sha256) for each in OFFICIAL.values()]
+    return any(
+        found == (own.images, sha256) and own.annotations in (None, annotations)
+        for own, sha256 in wanted
+    )
+
+
+def _notes_of_classes(document: dict) -> list[str]:
+    used = {row["category_id"] for row in document["annotations"]}
+    unused = [row["name"] for row in document["categories"] if row["id"] not in used]
+    if not unused:
+        return []
+    more = f" and {len(unused) - 5} more" if len(unused) > 5 else ""
+    return [f"no annotation of {', '.join(unused[:5])}{more}: nothing to learn of these classes"]
 
 
 def _notes_of_images(before: list[dict], after: list[dict], found: Sizes) -> list[str]:

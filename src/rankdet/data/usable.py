@@ -13,12 +13,12 @@ from rankdet.errors import InputError
 SMALLEST_IMAGE = 32  # pixels of the shorter side: the `min_size` of every entry's train loader
 NORMALIZED = "the boxes lie between 0 and 1: multiply them by width and height"
 TODO = {
-    "area 0": 'leave the field "area" out: it is then computed',
-    "crowd": "set iscrowd to 0 where a box holds one object",
-    "below one pixel": NORMALIZED,
-    "outside of the image": "check that boxes are [x, y, w, h] in pixels of their image",
-    "ignored": 'remove the field "ignore"',
-    "on an image below 32 pixels": "enlarge the images and their boxes",
+    "with area 0": 'leave the field "area" out: it is then computed',
+    "crowds": "set iscrowd to 0 where a box holds one object",
+    "smaller than one pixel": NORMALIZED,
+    "outside of their image": "check that boxes are [x, y, w, h] in pixels of their image",
+    "marked as ignored": 'remove the field "ignore"',
+    "on images below 32 pixels": "enlarge the images and their boxes",
 }
 
 
@@ -41,7 +41,7 @@ class Usable:
 
     def __str__(self) -> str:
         parts = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
-        return f"{self.count} of {self.total} annotations can be trained on ({parts})"
+        return f"{self.count} of {self.total} annotations can be trained on; left out: {parts}"
 
 
 def count_usable(
@@ -59,12 +59,12 @@ def count_usable(
     inner = np.minimum(box[:, :2] + box[:, 2:], size) - np.maximum(box[:, :2], 0)
     inner = np.maximum(inner, 0)
     checks = {  # in mmdet's order
-        "ignored": np.array([bool(row.get("ignore")) for row in rows], dtype=bool),
-        "outside of the image": (inner[:, 0] * inner[:, 1] == 0) & (box[:, 2:] > 0).all(1),
-        "area 0": np.array([row["area"] <= 0 for row in rows], dtype=bool),
-        "below one pixel": (box[:, 2:] < 1).any(1),
-        "crowd": np.array([bool(row.get("iscrowd")) for row in rows], dtype=bool),
-        "on an image below 32 pixels": size.min(1) < smallest_image,
+        "marked as ignored": np.array([bool(row.get("ignore")) for row in rows], dtype=bool),
+        "outside of their image": (inner[:, 0] * inner[:, 1] == 0) & (box[:, 2:] > 0).all(1),
+        "with area 0": np.array([row["area"] <= 0 for row in rows], dtype=bool),
+        "smaller than one pixel": (box[:, 2:] < 1).any(1),
+        "crowds": np.array([bool(row.get("iscrowd")) for row in rows], dtype=bool),
+        "on images below 32 pixels": size.min(1) < smallest_image,
     }
     reasons: Counter[str] = Counter()
     open_ = np.ones(len(rows), dtype=bool)
@@ -85,7 +85,7 @@ def require_usable(usable: Usable, rows: Sequence[dict], where: str) -> None:
         return
     reason = usable.reasons.most_common(1)[0][0]
     raise InputError(
-        f"{where}: annotations that can be trained on",
+        f"{where}: annotations to train on",
         str(usable),
         NORMALIZED if _are_normalized(rows) else TODO[reason],
     )
@@ -105,5 +105,5 @@ def require_measurable(rows: Sequence[dict], where: str) -> None:
         raise InputError(
             f"{where}: annotations that count",
             f"{len(rows)} crowds, which are only left out of the count",
-            TODO["crowd"],
+            TODO["crowds"],
         )

@@ -182,9 +182,14 @@ def _with_areas(
 
 
 def _mask_area(value: object, size: tuple | None, number: int) -> float | None:
+    """Return the pixels of a mask; None where there is no usable one, as `_with_areas` asks."""
     if not value or size is None or not all(map(_is_side, size)):
         return None
-    return float(masks.checked_masks([value], [size], [f"annotation entry {number}"])[1][0])
+    try:
+        masks.check_mask(value, size, "")
+        return float(masks.checked_masks([value], [size], [f"entry {number}"])[1][0])
+    except InputError:
+        return None
 
 
 def _is_side(value: object) -> bool:

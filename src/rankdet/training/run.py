@@ -7,13 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+from mmengine.config import Config
+
 from rankdet.catalogue import code_identity, load_catalogue
+from rankdet.catalogue.official_data import official_set
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.files import write_text
 from rankdet.training import (
     finished,
     interruption,  # noqa: F401 (hook, loop)
+    positives,  # noqa: F401 (hook)
     processes,
     provenance,
 )
@@ -22,6 +26,7 @@ from rankdet.training.passes import use_passes
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.setup import Setting, as_text, compare_setup, differing
 from rankdet.training.speed import AS_IS, Speed, apply_speed
 from rankdet.training.start import BACKBONES, use_drawn_weights, use_local_weights
 
@@ -39,6 +44,7 @@ def train(
     backbones: Path = BACKBONES,
     speed: Speed = AS_IS,
     passes: int = 0,
+    stop_without_positives: bool = False,
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -57,6 +63,7 @@ def train(
         speed: what is done for speed.
         passes: of one step, each with a part of the process's images; 0 takes those of the
             official GPUs one by one.
+        stop_without_positives: end a training that finds nothing to learn from, instead of warning.
 
     Returns:
         The run's record, as in ``run.json``.
@@ -84,8 +91,11 @@ def train(
             finished.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
+    passes = passes or processes.official_passes(config, total // processes.world_size())
+    setup = _compared(entry_id, config, data, passes, speed) if preset.name == "paper" else []
     passes = processes.share_batch(config, total, processes.world_size(), passes)
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
+    config.custom_hooks.append(dict(type="WatchPositives", stop=stop_without_positives))
     if config.resume:  # else mmengine would "resume" the weights that the run started from
         config.load_from = None
     start = time.time()
@@ -107,6 +117,7 @@ def train(
         "batch_size": total,
         "start_weights": weights,
         "data": data.identity(),
+        "setup_differs": differing(setup),
         "machine": provenance.machine(),
         "versions": provenance.versions(),
         "git": provenance.code_state(),
@@ -117,6 +128,25 @@ def train(
         publish(_last_checkpoint(last), out, {**meta, "classes": list(data.classes)})
         finished.keep(work_dir, out, record)
     return record
+
+
+def _compared(
+    entry_id: str, config: Config, data: Manifest, passes: int, speed: Speed
+) -> list[Setting]:
+    """Print the official run beside this one; return the settings."""
+    entry = load_catalogue()[entry_id]
+    found = compare_setup(
+        entry,
+        config,
+        data,
+        official_set(data.identity()),
+        processes.world_size(),
+        passes,
+        speed.chosen,
+    )
+    if processes.is_first():
+        print(as_text(entry_id, found), file=sys.stderr, flush=True)
+    return found
 
 
 def _ends_as_first() -> bool:
