@@ -67,6 +67,13 @@ def find_images(rows: Sequence[dict], folder: Path) -> list[str]:
     for name in names:
         slashes = name.replace("\\", "/")
         found.append(name if name in present or slashes not in present else slashes)
+    outside = [name for name in found if not _is_inside(name, folder)]
+    if outside:
+        raise InputError(
+            f"names of images below {folder}",
+            f"{outside[0]}, outside of it",
+            "name the folder that holds all images of the split, and write the names from there",
+        )
     missing = [name for name in found if name not in present]
     if missing:
         raise InputError(
@@ -87,6 +94,12 @@ def _checked_name(number: int, row: dict) -> str:
             "write the file's path below the image folder",
         )
     return image_name(row)
+
+
+def _is_inside(name: str, folder: Path) -> bool:
+    """Tell whether a name leads to a place below ``folder``; links in between may lead anywhere."""
+    path = os.path.normpath(folder / name)
+    return path.startswith(os.path.normpath(folder) + os.sep)
 
 
 class _Present:

@@ -126,7 +126,10 @@ def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict
     if split == "train":
         notes += _notes_of_classes(document)
     flipped = {key: (height, width) for key, (width, height) in sizes.items()}
-    problems = mask_problems(document["annotations"], flipped)
+    try:
+        problems = mask_problems(document["annotations"], flipped)
+    except InputError as error:
+        raise InputError(f"{path}: {error.expected}", error.got, TODO) from None
     if 0 < len(problems) < len(document["annotations"]):
         notes.append(f"{len(problems)} annotations have no usable mask: rows with masks need all")
     for note in notes:

@@ -227,7 +227,7 @@ def _check_lvis(lists: dict[str, list[Any]]) -> None:
 def mask_problems(
     rows: Sequence[dict[str, Any]], sizes: dict[int, tuple[int, int]]
 ) -> dict[int, str]:
-    """Return what is wrong with the mask of each row that has no usable one.
+    """Return which rows have no usable mask: none, or a polygon of one or two points.
 
     Args:
         rows: checked annotations.
@@ -235,15 +235,29 @@ def mask_problems(
 
     Returns:
         {index of the row: the problem}; empty if every row has a mask.
+
+    Raises:
+        InputError: if a mask is neither polygons nor an RLE of its image.
     """
     found = {}
     for number, row in enumerate(rows):
         value = row.get("segmentation")
-        if not value:
+        if value is None or value == []:
             found[number] = "no mask"
-            continue
-        try:
+        elif _has_few_points(value):
+            found[number] = f"a polygon of fewer than three points in annotation {row['id']}"
+        else:
             masks.check_mask(value, sizes[row["image_id"]], f"annotation {row['id']}")
-        except InputError as error:
-            found[number] = error.got
     return found
+
+
+def _has_few_points(value: object) -> bool:
+    """Tell whether the polygons are sound but for one of two points or fewer."""
+    if not isinstance(value, list) or not all(isinstance(each, list) for each in value):
+        return False
+    sound = all(
+        len(polygon) % 2 == 0
+        and all(type(each) in (int, float) and np.isfinite(each) for each in polygon)
+        for polygon in value
+    )
+    return sound and min(map(len, value)) < 6

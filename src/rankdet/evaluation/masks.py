@@ -93,7 +93,7 @@ def check_mask(value: Any, size: Sequence[int], what: str) -> None:
                     f"{polygon!r:.60} in {what}",
                     "leave such polygons out",
                 )
-            if not max(map(abs, polygon)) <= FARTHEST:  # NaN too
+            if not all(abs(each) <= FARTHEST for each in polygon):  # NaN too
                 raise InputError(
                     f"polygons in pixels, within {FARTHEST:.0f}", f"{polygon!r:.60} in {what}", ""
                 )

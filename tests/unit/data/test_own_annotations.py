@@ -190,6 +190,19 @@ REFUSED = {
     "all crowds": (each("annotations", iscrowd=1), "0 of 8 .*8 crowds; set iscrowd"),
     "all ignored": (each("annotations", ignore=1), "0 of 8 .*8 marked as ignored"),
     "boxes 0 to 1": (each("annotations", bbox=[0.1, 0.1, 0.3, 0.4]), "multiply them by width"),
+    "mask as text": (first("annotations", segmentation="x"), "a mask .*in annotation 1"),
+    "mask NaN": (first("annotations", segmentation=[[1, 1, float("nan"), 1, 5, 5]]), "nan"),
+    "mask 1e9": (first("annotations", segmentation=[[1, 1, 1e9, 1, 5, 5]]), "1000000000"),
+    "mask of five numbers": (first("annotations", segmentation=[[1, 1, 9, 1, 5]]), "annotation 1"),
+    "mask of words": (first("annotations", segmentation=[["a"] * 6]), "annotation 1"),
+    "RLE of another size": (
+        first("annotations", segmentation={"size": [9, 9], "counts": [81]}),
+        "annotation 1",
+    ),
+    "RLE torn": (
+        first("annotations", segmentation={"size": [80, 96], "counts": "o"}),
+        "annotation 1",
+    ),
     "boxes outside": (each("annotations", bbox=[500, 500, 9, 9]), "8 outside of their image"),
 }
 

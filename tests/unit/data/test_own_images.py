@@ -33,7 +33,7 @@ def prepared(root):
 
 NAMES = {
     "dot": lambda name: "./" + name,
-    "up and down": lambda name: f"../train/../val/{name}",
+    "up and down": lambda name: f"sub/../sub/{name}",
     "a folder": lambda name: f"sub dir/é/{name}",
     "windows": lambda name: f"sub\\{name}",
     "windows, absolute inside": lambda name: f".\\sub\\{name}",
@@ -55,8 +55,24 @@ def test_names_that_lead_to_the_file(case, tmp_path):
 
 
 def test_absolute_names(tmp_path):
+    def absolute(split):
+        return renamed(lambda name: str(tmp_path / "data" / split / name))
+
+    root = write_set(tmp_path / "data", train=absolute("train"), val=absolute("val"))
+    assert prepared(root).train.image_count == 4
+
+
+@pytest.mark.parametrize("name", ["../train/{}", "../../x/../data/train/{}", "{}/..", "."])
+def test_names_that_lead_out_of_the_folder(name, tmp_path):
+    root = write_set(tmp_path / "data", val=renamed(name.format))
+    with pytest.raises(InputError, match="names of images below .*outside of it"):
+        prepared(root)
+
+
+def test_absolute_names_of_another_folder(tmp_path):
     change = renamed(lambda name: str(tmp_path / "data" / "train" / name))
-    assert prepared(write_set(tmp_path / "data", **both(change))).train.image_count == 4
+    with pytest.raises(InputError, match="outside of it"):
+        prepared(write_set(tmp_path / "data", val=change))
 
 
 MISSING = {
@@ -66,7 +82,7 @@ MISSING = {
     "another ending": (lambda name: name[:-3] + "png", "000.jpg is there: .*own endings"),
     "nothing like it": (lambda name: "x" + name, "complete the images, or correct"),
     "a folder": (lambda name: "", "file_name"),
-    "outside": (lambda name: "/" + name, "000.jpg is there: leave the folder"),
+    "outside": (lambda name: "/" + name, "outside of it"),
     "zero byte": (lambda name: "a\0" + name, "file_name"),
     "very long": (lambda name: "a" * 5000, "complete the images"),
 }
@@ -245,6 +261,7 @@ def test_an_official_set_is_read_as_the_official_runs_did(tmp_path, monkeypatch)
     sha256, split = categories_sha256([(1, "a"), (2, "b")]), OfficialSplit(4, 8)
     monkeypatch.setitem(OFFICIAL, "coco", OfficialSet("COCO", 2, sha256, split, split))
     assert prepared(root).train.orientation == "shown"
-    monkeypatch.setitem(OFFICIAL, "coco", OfficialSet("COCO", 2, sha256, OfficialSplit(4, 9), split))
+    other = OfficialSplit(4, 9)
+    monkeypatch.setitem(OFFICIAL, "coco", OfficialSet("COCO", 2, sha256, other, split))
     manifest = prepared(root)
     assert (manifest.train.orientation, manifest.val.orientation) == (STORED, "shown")
