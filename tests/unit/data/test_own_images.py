@@ -65,7 +65,7 @@ def test_absolute_names(tmp_path):
 @pytest.mark.parametrize("name", ["../train/{}", "../../x/../data/train/{}", "{}/..", "."])
 def test_names_that_lead_out_of_the_folder(name, tmp_path):
     root = write_set(tmp_path / "data", val=renamed(name.format))
-    with pytest.raises(InputError, match="names of images below .*outside of it"):
+    with pytest.raises(InputError, match=r"names of images below .*outside of it"):
         prepared(root)
 
 
