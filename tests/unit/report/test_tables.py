@@ -168,7 +168,11 @@ def test_the_spread_is_the_one_that_is_stated():
 
 @pytest.mark.parametrize(
     ("data", "keep_run", "words"),
-    [("digits", True, "data digits"), ("coco", False, "no run.json")],
+    [
+        ("digits", True, "data: 300 images, 10 classes, not COCO 2017"),
+        ("lvis", True, "data: 19809 images, 1203 classes, not COCO 2017"),
+        ("coco", False, "no run.json"),
+    ],
 )
 def test_paper_on_other_or_unknown_data_is_not_comparable(
     catalogue, tmp_path, data, keep_run, words
