@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-LONGEST_NAME = 60  # in a figure; a longer one would leave no room for the plot
+LONGEST_NAME = 36  # in a figure; a longer one would leave no room for the plot
 
 # How a cell begins that a spreadsheet computes, also in the wide forms of East Asian keyboards.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
