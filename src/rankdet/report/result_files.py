@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ def read_run(path: Path) -> dict[str, Any]:
     run = _object(path, "provenance of a run", "run the entry again")
     for key, (fits, expected) in _RUN.items():
         if run.get(key) is not None and not fits(run[key]):
-            kind = type(run[key]).__name__
-            raise InputError(f'{path}: "{key}" as {expected}', f"a {kind}", "run the entry again")
+            got = reprlib.repr(run[key])
+            raise InputError(f'{path}: "{key}" as {expected}', got, "run the entry again")
     return run
 
 
@@ -65,13 +66,14 @@ def read_training(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(_training_row(json.loads(line)))
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            if number < len(lines):
-                raise InputError(
-                    'lines like {"iteration": 10, "loss": 1.5}',
-                    f"{path}, line {number}: {error}",
-                    "train the entry again",
-                ) from None
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            if number == len(lines) and isinstance(error, json.JSONDecodeError):
+                break
+            raise InputError(
+                'lines like {"iteration": 10, "loss": 1.5}',
+                f"{path}, line {number}: {error}",
+                "train the entry again",
+            ) from None
     return rows
 
 
@@ -174,7 +176,7 @@ _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_text, "text"),
     "preset": (_is_text, "text"),
     "iterations": (_is_amount, "a count"),
-    "seconds": (_is_amount, "seconds"),
+    "seconds": (_is_amount, "a number of seconds"),
     "seed": (_is_scalar, "a number"),
     "data": (_are_scalars, "an object of texts and numbers"),
     "machine": (_are_scalars, "an object of texts and numbers"),

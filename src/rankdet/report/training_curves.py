@@ -85,11 +85,11 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
             if panel != "loss":
                 axes.sharey(grid[row, 0])
         grid[0, column].set_title(family)
+        lines, names = grid[0, column].get_legend_handles_labels()
         if below:
-            lines, names = grid[0, column].get_legend_handles_labels()
             place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))
             grid[-1, column].legend(lines, names, handlelength=2.4, fontsize=7, **place)
-        else:
+        elif names:
             grid[0, column].legend(handlelength=2.4, fontsize=7)
         grid[-1, column].set_xlabel("iteration")
         grid[-1, column].set_xlim(left=0)
