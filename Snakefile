@@ -1,6 +1,8 @@
 # The workflow's table of contents: data -> train -> predict -> evaluate -> tables, figures, report.
 # Every rule calls the `rankdet` command and nothing else; each step can be done by hand with it.
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
+
+from rankdet.catalogue.settings_files import check_settings
 
 min_version("9.0")
 
@@ -9,8 +11,8 @@ configfile: "configs/pipeline.yaml"
 configfile: "configs/cluster.yaml"
 
 
-validate(config, "workflow/schemas/pipeline.schema.yaml")
-validate(config["cluster"], "workflow/schemas/cluster.schema.yaml")
+check_settings(config, "workflow/schemas/pipeline.schema.yaml", "configs/pipeline.yaml")
+check_settings(config["cluster"], "workflow/schemas/cluster.schema.yaml", "configs/cluster.yaml")
 
 
 # Used only with --software-deployment-method apptainer.

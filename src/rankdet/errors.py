@@ -5,19 +5,34 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 600  # characters of one part of a message
+
 
 class InputError(ValueError):
-    """A mistake in what the user gave; the message is for the user and needs no traceback.
+    """A mistake in what the user gave; the message is one line for the user, without traceback.
 
     Args:
         expected: what the program can work with.
         got: what it was given instead.
-        todo: the next step that mends it.
+        todo: the next step that solves it.
     """
 
     def __init__(self, expected: str, got: str, todo: str) -> None:
+        expected, got, todo = map(one_line, (expected, got, todo))
         super().__init__(f"expected {expected}; got {got}; {todo}")
         self.expected, self.got, self.todo = expected, got, todo
+
+
+def one_line(text: object) -> str:
+    """Return ``text`` as one line that a terminal only shows: control characters are escaped.
+
+    The middle of a text that is too long is left out.
+    """
+    text = str(text)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 4 :]}"
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if text.isprintable() else "".join(shown)
 
 
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:

@@ -11,17 +11,25 @@ CATALOGUE = load_catalogue("configs")
 EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
 if config["mirrors"]:
     EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
-shell.prefix("".join(f"export {name}={shlex.quote(text)}; " for name, text in EXPORTS.items()))
+exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in EXPORTS.items())
+shell.prefix(exports.replace("{", "{{").replace("}", "}}"))  # Snakemake formats it
 for settings in config["presets"].values():
     for entry in settings.get("entries", []) + settings.get("more_entries", []):
         CATALOGUE[entry]
 FIGURES = ["ap", "olrp", "training", "precision_recall", "lrp"]
 
 
+# What a wildcard may be before it is looked up: it becomes a part of paths and of commands.
+SAFE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+
+
 wildcard_constraints:
-    preset=r"[^/]+",
-    entry=r"[^/]+",
-    table=r"[a-z0-9-]+",
+    preset=SAFE_NAME,
+    entry=SAFE_NAME,
+    table=SAFE_NAME,
+    group=SAFE_NAME,
+    file=SAFE_NAME,
+    like="coco|lvis|cityscapes",
 
 
 def preset_of(wildcards):

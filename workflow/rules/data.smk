@@ -10,8 +10,8 @@ rule digits:
     params:
         **config["digits"],
     shell:
-        "rankdet prepare digits --out data/prepared/digits --seed {params.seed}"
-        " --train-images {params.train_images} --val-images {params.val_images} > {log} 2>&1"
+        "rankdet prepare digits --out data/prepared/digits --seed {params.seed:q}"
+        " --train-images {params.train_images:q} --val-images {params.val_images:q} > {log:q} 2>&1"
 
 
 rule digits_long_tail:
@@ -26,8 +26,8 @@ rule digits_long_tail:
     params:
         **config["digits"],
     shell:
-        "rankdet prepare digits --long-tail --out data/prepared/digits-lvis --seed {params.seed}"
-        " --train-images {params.train_images} --val-images {params.val_images} > {log} 2>&1"
+        "rankdet prepare digits --long-tail --out data/prepared/digits-lvis --seed {params.seed:q}"
+        " --train-images {params.train_images:q} --val-images {params.val_images:q} > {log:q} 2>&1"
 
 
 rule digits_tiny:
@@ -41,7 +41,7 @@ rule digits_tiny:
         **asks("digits_tiny", mem_mb=1000, runtime=10),
     shell:
         "rankdet prepare digits --out data/prepared/digits-tiny"
-        " --train-images 8 --val-images 4 > {log} 2>&1"
+        " --train-images 8 --val-images 4 > {log:q} 2>&1"
 
 
 rule drawn:
@@ -54,8 +54,8 @@ rule drawn:
     resources:
         **asks("drawn", mem_mb=1000, runtime=10),
     shell:
-        "rankdet prepare drawn --like {wildcards.like} --out data/prepared/drawn-{wildcards.like}"
-        " > {log} 2>&1"
+        "rankdet prepare drawn --like {wildcards.like:q}"
+        " --out data/prepared/drawn-{wildcards.like:q} > {log:q} 2>&1"
 
 
 rule coco_folder:
@@ -77,8 +77,8 @@ rule coco_folder:
         overfit=lambda wildcards: "--overfit" * wildcards.name.endswith("-overfit"),
         sums=lambda wildcards, input: f"--sums {input.sums}" if input.sums else "",
     shell:
-        "rankdet prepare coco --root {params.root:q} --name {wildcards.name} {params.sums}"
-        " {params.overfit} --out {output:q} 2>&1 | tee {log}"
+        "rankdet prepare coco --root {params.root:q} --name {wildcards.name:q} {params.sums}"
+        " {params.overfit} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule lvis_folder:
@@ -97,4 +97,5 @@ rule lvis_folder:
         root=config["lvis"],
         sums=lambda wildcards, input: f"--sums {input.sums[0]}" if input.sums else "",
     shell:
-        "rankdet prepare lvis --root {params.root:q} {params.sums} --out {output:q} 2>&1 | tee {log}"
+        "rankdet prepare lvis --root {params.root:q} {params.sums} --out {output:q}"
+        " 2>&1 | tee {log:q}"

@@ -14,5 +14,5 @@ rule evaluate:
     params:
         iou_types=lambda wildcards: iou_options(wildcards),
     shell:
-        "rankdet evaluate --dataset {input.data} --detections {input.detections}"
-        " {params.iou_types} --out {output.metrics} --curves {output.curves} > {log} 2>&1"
+        "rankdet evaluate --dataset {input.data:q} --detections {input.detections:q}"
+        " {params.iou_types} --out {output.metrics:q} --curves {output.curves:q} > {log:q} 2>&1"

@@ -18,7 +18,7 @@ checkpoint published_models:
         mem_mb=500,
         runtime=10,
     shell:
-        "rankdet fetch status {input} --out {output} > {log} 2>&1"
+        "rankdet fetch status {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule published_model:
@@ -35,7 +35,7 @@ rule published_model:
         mem_mb=4000,
         runtime=120,
     shell:
-        "rankdet fetch checkpoint {wildcards.entry} --status {output}" " > {log} 2>&1"
+        "rankdet fetch checkpoint {wildcards.entry:q} --status {output:q}" " > {log:q} 2>&1"
 
 
 rule convert:
@@ -54,11 +54,13 @@ rule convert:
     resources:
         **asks("convert", mem_mb=4000, runtime=20),
     shell:
-        "rankdet convert {wildcards.entry} --source {input.official} --data {input.data}"
-        " --out {output.checkpoint} --log {log}"
+        "rankdet convert {wildcards.entry:q} --source {input.official:q} --data {input.data:q}"
+        " --out {output.checkpoint:q} --log {log:q}"
 
 
 rule backbone:
+    input:
+        known_backbone,
     output:
         "data/backbones/{file}.pth",
     log:
@@ -70,7 +72,7 @@ rule backbone:
         mem_mb=2000,
         runtime=120,
     shell:
-        "rankdet fetch backbone {wildcards.file}.pth 2>&1 | tee {log}"
+        "rankdet fetch backbone {wildcards.file:q}.pth 2>&1 | tee {log:q}"
 
 
 rule data_set:
@@ -87,4 +89,4 @@ rule data_set:
         mem_mb=2000,
         runtime=1440,
     shell:
-        "rankdet fetch {wildcards.name} --sums {output} 2>&1 | tee {log}"
+        "rankdet fetch {wildcards.name:q} --sums {output:q} 2>&1 | tee {log:q}"

@@ -1,7 +1,7 @@
 # Which files from elsewhere the rules need.
 import json
 
-from rankdet.data.fetch.table import backbone_of
+from rankdet.data.fetch.table import backbone_of, find_backbone
 from rankdet.data.layouts import annotation_files
 
 FETCHED = "data/coco"  # a COCO folder with this path is fetched; any other is the user's own
@@ -36,9 +36,15 @@ def start_weights(wildcards):
     return [f"data/backbones/{row.file}"] if row else []
 
 
+def known_backbone(wildcards):
+    """Return no file; an unknown backbone is answered with the known ones."""
+    find_backbone(f"{wildcards.file}.pth")
+    return []
+
+
 def from_inbox(wildcards):
     """Return the official model that a person got, so that it is looked at when it is there."""
-    path = f"data/inbox/{wildcards.entry}.pth"
+    path = f"data/inbox/{CATALOGUE[wildcards.entry].entry_id}.pth"
     return [path] if os.path.exists(path) else []
 
 

@@ -18,8 +18,8 @@ rule table:
         mem_mb=1000,
         runtime=10,
     shell:
-        "rankdet report tables --preset {wildcards.preset} --results results/{wildcards.preset}"
-        " --out results/{wildcards.preset}/tables --table {wildcards.table} > {log} 2>&1"
+        "rankdet report tables --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --out results/{wildcards.preset:q}/tables --table {wildcards.table:q} > {log:q} 2>&1"
 
 
 rule figures:
@@ -42,8 +42,8 @@ rule figures:
         mem_mb=2000,
         runtime=10,
     shell:
-        "rankdet report figures --preset {wildcards.preset} --results results/{wildcards.preset}"
-        " --out results/{wildcards.preset}/figures > {log} 2>&1"
+        "rankdet report figures --preset {wildcards.preset:q}"
+        " --results results/{wildcards.preset:q} --out results/{wildcards.preset:q}/figures > {log:q} 2>&1"
 
 
 rule page:
@@ -68,8 +68,8 @@ rule page:
         mem_mb=2000,
         runtime=10,
     shell:
-        "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
-        " --out {output} > {log} 2>&1"
+        "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule all_rows:
@@ -93,6 +93,7 @@ rule all_rows:
         mem_mb=2000,
         runtime=10,
     shell:
-        "rankdet report html --preset {wildcards.preset} --results results/{wildcards.preset}"
-        " --out {output.page} > {log} 2>&1 && rankdet report tables --preset {wildcards.preset}"
-        " --results results/{wildcards.preset} --out {output.tables} >> {log} 2>&1"
+        "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --out {output.page:q} > {log:q} 2>&1"
+        " && rankdet report tables --preset {wildcards.preset:q}"
+        " --results results/{wildcards.preset:q} --out {output.tables:q} >> {log:q} 2>&1"

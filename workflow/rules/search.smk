@@ -16,8 +16,8 @@ rule search_split:
         val_images=lambda wildcards: search_of(wildcards).val_images,
         seed=lambda wildcards: search_of(wildcards).seed,
     shell:
-        "rankdet prepare search-split --data {input} --out {output} --seed {params.seed}"
-        " --val-images {params.val_images} > {log} 2>&1"
+        "rankdet prepare search-split --data {input:q} --out {output:q} --seed {params.seed:q}"
+        " --val-images {params.val_images:q} > {log:q} 2>&1"
 
 
 rule search_start:
@@ -34,7 +34,7 @@ rule search_start:
     params:
         plan=lambda wildcards: search_of(wildcards).as_json(),
     shell:
-        "rankdet search start {wildcards.search} --out {output} > {log} 2>&1"
+        "rankdet search start {wildcards.search:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule search_sample:
@@ -56,9 +56,9 @@ rule search_sample:
             gpu=lambda wildcards: search_of(wildcards).gpu,
         ),
     shell:
-        "rankdet search sample --state {input.state} --index {wildcards.sample} --data {input.data}"
-        " --work-dir work/search/{wildcards.search}/{wildcards.round}-{wildcards.sample}"
-        " --out {output} --threads {threads} --log {log}"
+        "rankdet search sample --state {input.state:q} --index {wildcards.sample:q}"
+        " --data {input.data:q} --work-dir work/search/{wildcards.search:q}/{wildcards.round:q}-{wildcards.sample:q}"
+        " --out {output:q} --threads {threads:q} --log {log:q}"
 
 
 rule search_update:
@@ -72,15 +72,16 @@ rule search_update:
     benchmark:
         "logs/search/{search}/round-{round}/update.benchmark.tsv"
     wildcard_constraints:
-        round=r"(?!000)\d{3}",
+        round=r"(?!000)[0-9]{3}",
     localrule: True
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        samples=lambda wildcards, input: [f"--sample {path}" for path in input.samples],
+        samples=lambda wildcards, input: [f"--sample {shlex.quote(path)}" for path in input.samples],
     shell:
-        "rankdet search update --state {input.state} {params.samples} --out {output} > {log} 2>&1"
+        "rankdet search update --state {input.state:q} {params.samples} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule search_finish:
@@ -100,8 +101,8 @@ rule search_finish:
     params:
         use=lambda wildcards: search_of(wildcards).use,
     shell:
-        "rankdet search finish results/search/{wildcards.search} --use {params.use}"
-        " --out {output.found} > {log} 2>&1"
+        "rankdet search finish results/search/{wildcards.search:q} --use {params.use:q}"
+        " --out {output.found:q} > {log:q} 2>&1"
 
 
 rule search_report:
@@ -124,7 +125,7 @@ rule search_report:
         mem_mb=2000,
         runtime=10,
     shell:
-        "rankdet report search {input} --out results/search/{wildcards.search} > {log} 2>&1"
+        "rankdet report search {input:q} --out results/search/{wildcards.search:q} > {log:q} 2>&1"
 
 
 rule search_train:
@@ -148,6 +149,6 @@ rule search_train:
     params:
         options=lambda wildcards: search_of(wildcards).training_options,
     shell:
-        "rankdet search train --config {input.config} --data {input.data} {params.options}"
-        " --work-dir work/search/{wildcards.search}/found --out {output} --threads {threads}"
-        " --log {log}"
+        "rankdet search train --config {input.config:q} --data {input.data:q} {params.options}"
+        " --work-dir work/search/{wildcards.search:q}/found --out {output:q} --threads {threads:q}"
+        " --log {log:q}"

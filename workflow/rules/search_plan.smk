@@ -5,9 +5,9 @@ SEARCHES = load_plans("configs")
 
 
 wildcard_constraints:
-    search=r"[^/]+",
-    round=r"\d{3}",
-    sample=r"\d+",
+    search=SAFE_NAME,
+    round=r"[0-9]{3}",
+    sample=r"[0-9]+",
 
 
 def search_of(wildcards):

@@ -20,10 +20,11 @@ rule train:
         seed=config["seed"],
         length=length_of,
     shell:
-        "rankdet train {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
-        " --work-dir work/{wildcards.preset}/{wildcards.entry} --out {output.checkpoint}"
-        " --seed {params.seed} {params.length} --resume --threads {threads} --log {log}"
-        " --processes {resources.processes} --nodes {resources.nodes} --passes {resources.passes}"
+        "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q} --out {output.checkpoint:q}"
+        " --seed {params.seed:q} {params.length} --resume --threads {threads:q} --log {log:q}"
+        " --processes {resources.processes:q} --nodes {resources.nodes:q}"
+        " --passes {resources.passes:q}"
 
 
 rule predict:
@@ -40,6 +41,6 @@ rule predict:
     resources:
         **asks("predict", mem_mb=8000, runtime=240, gpu=gpus_of),
     shell:
-        "rankdet predict {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
-        " --checkpoint {input.checkpoint} --out {output} --threads {threads} --log {log}"
-        " --work-dir work/{wildcards.preset}/{wildcards.entry}/predict"
+        "rankdet predict {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
+        " --checkpoint {input.checkpoint:q} --out {output:q} --threads {threads:q} --log {log:q}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}/predict"

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from rankdet.catalogue.entry import Entry
 from rankdet.errors import InputError
@@ -53,10 +55,11 @@ def rehearsals_of(results: str | Path, entries: Iterable[Entry]) -> list[Rehears
         if not run.is_file() or not (folder / "metrics.json").is_file():
             continue
         record = read_json(run, "the record of a training")
+        if not isinstance(record, dict):
+            raise InputError("the record of a training, a JSON object", str(run), "run it again")
         if not record.get("code"):
             continue
-        names = ("iterations", "seconds", "processes", "passes")
-        found.append(Rehearsal(entry.entry_id, record["code"], *(record[name] for name in names)))
+        found.append(_rehearsal(run, record | {"entry": entry.entry_id}))
     return found
 
 
@@ -70,22 +73,27 @@ def recorded_rehearsals(path: Path | None = None) -> list[Rehearsal]:
     if not path.is_file():
         return []
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-        return [
-            Rehearsal(
-                row["entry"],
-                row["code"],
-                int(row["iterations"]),
-                float(row["seconds"]),
-                int(row["processes"]),
-                int(row["passes"]),
-            )
-            for row in rows
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            "a record written by `rankdet report rehearsal`", f"{path} ({error})", "write it again"
-        ) from None
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _no_record(path, error) from None
+    return [_rehearsal(path, row) for row in rows]
+
+
+def _rehearsal(path: Path, row: Mapping[str, Any]) -> Rehearsal:
+    try:
+        seconds = float(row["seconds"])
+        counts = [int(row[name]) for name in ("iterations", "processes", "passes")]
+        if not (0 <= seconds < math.inf and isinstance(row["code"], str) and row["entry"]):
+            raise ValueError("values that no rehearsal has")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise _no_record(path, error) from None
+    return Rehearsal(row["entry"], row["code"], counts[0], seconds, *counts[1:])
+
+
+def _no_record(path: Path, error: Exception) -> InputError:
+    expected = "a record of rehearsals (`rankdet report rehearsal`)"
+    return InputError(expected, f"{path} ({error})", "write it again")
 
 
 def record_rehearsals(found: list[Rehearsal], target: Path | None = None) -> Path:

@@ -1,35 +1,93 @@
 """The ``rankdet`` command: one verb per step of the DAG.
 
 Each module of this package registers its verbs on `rankdet.cli.app.app`; heavy imports (torch,
-mmdet, matplotlib) stay inside the verbs, so that ``rankdet --help`` answers at once.
+mmdet, matplotlib) stay inside the verbs, so that ``rankdet --help`` answers at once. Nothing here
+imports more than the standard library before `main` runs: an installation for the losses alone has
+the command too, and is told what it lacks.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import sys
 
-from rankdet.cli.app import app
-from rankdet.cluster.launch import own_arguments
 from rankdet.errors import InputError
 from rankdet.files import is_full_disk
-from rankdet.quiet import quiet_dependencies
 
 
 def main() -> None:
     """Run the command; a user's mistake ends with one message and exit code 2."""
-    quiet_dependencies()
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    _replace_what_cannot_be_shown()
     try:
-        app(args=own_arguments())
+        try:
+            _run()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a closed pipe shows here, not when Python ends
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(1)
     except InputError as error:
         print(f"rankdet: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(f"rankdet: error: {missing_package(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if not is_full_disk(error):
             raise
-        todo = "make room and run it again; --resume lets a training go on from its checkpoint"
+        todo = "make room and run it again; --resume lets a training continue from its checkpoint"
         print(f"rankdet: error: {error}; {todo}", file=sys.stderr)
         sys.exit(1)
+
+
+def missing_package(error: ModuleNotFoundError) -> InputError:
+    """Return what a user is told about a package that is not installed.
+
+    Raises:
+        ModuleNotFoundError: ``error`` again, if it is about a module of our own.
+    """
+    name = error.name or str(error)
+    package = name.partition(".")[0]
+    if package == __name__.partition(".")[0]:
+        raise error
+    if package != name and package in sys.modules:
+        todo = "reinstall that package; `rankdet doctor` says which build is needed"
+        return InputError(f"the module {name}", f"an installed {package} without it", todo)
+    return InputError(
+        f"the package {package}, which this command needs",
+        "an installation without it",
+        "pip install rankdet[all]",
+    )
+
+
+def _run() -> None:
+    from rankdet.cli.app import app
+    from rankdet.cluster.launch import own_arguments
+    from rankdet.quiet import quiet_dependencies
+
+    quiet_dependencies()
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    app(args=own_arguments())
+
+
+def _replace_what_cannot_be_shown() -> None:
+    """Let a terminal that lacks a character show another in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _discard_output() -> None:
+    """Send what is still buffered nowhere: its reader is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+        except (AttributeError, ValueError):
+            continue  # no stream, or a closed one

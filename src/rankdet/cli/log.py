@@ -26,7 +26,8 @@ def logged(path: Path | None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    screen = os.fdopen(os.dup(2), "w", buffering=1)
+    encoding = getattr(sys.stderr, "encoding", None)
+    screen = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="replace")
     saved = os.dup(1), os.dup(2)
     with path.open("ab", buffering=0) as stream:
         os.dup2(stream.fileno(), 1)
@@ -34,13 +35,13 @@ def logged(path: Path | None) -> Iterator[None]:
     own, sys.stderr = sys.stderr, screen
     try:
         yield
-    except InputError as error:
-        os.write(2, f"rankdet: error: {error}\n".encode())
+    except (InputError, ModuleNotFoundError) as error:
+        os.write(2, f"rankdet: error: {error}\n".encode(errors="replace"))
         raise
     except Exception as error:
         if is_full_disk(error):
             raise  # the log has no room for it either
-        os.write(2, traceback.format_exc().encode())
+        os.write(2, traceback.format_exc().encode(errors="replace"))
         print(f"rankdet: {type(error).__name__}: {error}\n  full log: {path}", file=screen)
         raise SystemExit(1) from None
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,10 +38,12 @@ def plan_command(
     from rankdet.errors import InputError
     from rankdet.planning import cost, jobs_of, table
 
+    if find_spec("snakemake") is None:
+        raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--nocolor", "--nolock"]
-    run = subprocess.run(
-        [*command, "--cores", "1", *targets], text=True, capture_output=True, check=False
-    )
+    # After "--" a target is never taken for an option of Snakemake.
+    command += ["--cores", "1", "--", *targets]
+    run = subprocess.run(command, text=True, errors="replace", capture_output=True, check=False)
     output = run.stdout + run.stderr
     if run.returncode:
         last = [line for line in output.splitlines() if line.strip()][-1:]

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 20.0  # seconds for an answer
+_ROW = re.compile(
+    r"(?P<job_id>[0-9]+(_[0-9]+)?)\|(?P<state>[A-Z_]+)\|(?P<work_dir>.*)\|(?P<comment>rule_.*)"
+)
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
 
@@ -45,11 +48,12 @@ def left_over(folder: str | Path) -> list[QueuedJob]:
     """Return this user's jobs of the workflow in ``folder`` that wait or run."""
     folder = str(Path(folder).resolve())
     said = _squeue("--user", getpass.getuser(), "--format", "%i|%T|%Z|%k") or ""
-    rows = (line.split("|", 3) for line in said.splitlines())
+    # A comment of another job may hold a line break; only whole lines are rows.
+    rows = filter(None, map(_ROW.fullmatch, said.splitlines()))
     return [
-        QueuedJob(job_id, state, comment)
-        for job_id, state, work_dir, comment in rows
-        if work_dir == folder and comment.startswith("rule_")
+        QueuedJob(row["job_id"], row["state"], row["comment"])
+        for row in rows
+        if row["work_dir"] == folder
     ]
 
 
@@ -97,7 +101,14 @@ def _squeue(*options: str) -> str | None:
         return None
     command = ["squeue", "--noheader", *options]
     try:
-        run = subprocess.run(command, text=True, capture_output=True, check=False, timeout=PATIENCE)
+        run = subprocess.run(
+            command,
+            text=True,
+            errors="replace",
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
     except subprocess.TimeoutExpired:
         return None
     return None if run.returncode else run.stdout

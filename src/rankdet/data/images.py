@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -278,7 +279,7 @@ def _annotated_size(number: int, row: dict) -> tuple[int, int] | None:
     for key in ("width", "height"):
         value = row[key]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or value < 1 or value != int(value):
+        if not is_number or not 1 <= value < math.inf or value != int(value):
             raise InputError(
                 f"{key} of every image as a number of pixels",
                 f"{value!r:.40} in images[{number}]",

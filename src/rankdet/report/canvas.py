@@ -47,6 +47,7 @@ STYLE = {
     "ytick.labelsize": 8,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "text.parse_math": False,  # a dollar sign in a name is no formula
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
     "figure.constrained_layout.use": True,

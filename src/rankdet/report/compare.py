@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rankdet.catalogue import PublishedValue, State
+from rankdet.catalogue.official_data import OFFICIAL, difference, is_described
 from rankdet.report.layout import TIME, Column
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
@@ -30,15 +31,20 @@ class Comparison:
 def why_not_comparable(result: Result, note: PresetNote) -> str:
     """Return why ``result`` must not be held against a published figure; '' if it may.
 
-    It may if it is of preset paper and its provenance says that it saw the entry's own data.
+    It may if it is of an official run and its provenance shows in counts and classes that it saw
+    the official data of the entry. The name of a data set shows nothing: it has a default.
     """
     if not note.is_comparable:
         return note.reason
     if not result.run:
         return "no run.json"
-    if result.data_name != result.entry.dataset:
-        return f"data {result.data_name or 'unknown'}"
-    return ""
+    splits = ("val",) if note.name == "published" else ("train", "val")
+    if not is_described(result.data, splits):
+        todo = "convert" if note.name == "published" else "train"
+        return f"run.json does not say which data (written by an older version: {todo} again)"
+    name = result.entry.dataset
+    found = difference(result.data, name)
+    return f"data: {found}, not {OFFICIAL[name].title}" if found else ""
 
 
 def compare(

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from rankdet.catalogue import Entry, PublishedValue, State
 from rankdet.report.listing import state_text
+from rankdet.report.plain import cell, printable
 from rankdet.report.run_here import RunHere, deviations_view
 
 # Groups of facts; the keys of `verified` whose name starts with one of the prefixes tell where
@@ -72,7 +73,8 @@ def entry_page(
     """
     head = Text.assemble(
         (f"{entry.entry_id}\n", "bold"),
-        f"{entry.row_label} — {heading} [{entry.table_slug}]\n{entry.paper}\nstatus: ",
+        f"{printable(entry.row_label)} — {printable(heading)} [{entry.table_slug}]\n",
+        f"{printable(entry.paper)}\nstatus: ",
         state_text(state),
         f"\nconfig: configs/{entry.family}/{entry.entry_id}.py"
         + ("" if state.has_config else " (none yet)"),
@@ -80,12 +82,12 @@ def entry_page(
     official = entry.official_config
     if entry.has_official_config:
         official = f"{entry.official_repo} {entry.official_config} @ {entry.repo_commit[:8]}"
-    head.append(f"\nofficial config: {official or 'none is public'}")
+    head.append(f"\nofficial config: {printable(official) or 'none is public'}")
     parts: list[RenderableType] = [head, _published(published), _facts(entry, here)]
     if here is not None:
         parts.append(deviations_view(here))
     if entry.notes.strip():
-        parts.append(Text.assemble(("\nnotes  ", "bold"), entry.notes.strip()))
+        parts.append(Text.assemble(("\nnotes  ", "bold"), printable(entry.notes)))
     return Group(*parts)
 
 
@@ -112,7 +114,7 @@ def _published(published: tuple[PublishedValue, ...]) -> RenderableType:
     for value in published:
         kind = {"bbox": "box ", "segm": "mask "}.get(value.iou_type or "", "")
         number = "—" if value.value is None else f"{value.value:g}"
-        view.add_row(f"{kind}{value.metric}", number, value.split, value.source)
+        view.add_row(cell(kind + value.metric), number, value.split, cell(value.source))
     return view
 
 
@@ -123,11 +125,11 @@ def _facts(entry: Entry, here: RunHere | None) -> RichTable:
     view.add_column("here", overflow="fold")
     view.add_column("source", overflow="fold", min_width=14)
     for group, (prefixes, fields) in GROUPS.items():
-        view.add_row(Text(group, "italic"), "", "", source_of(entry, prefixes))
+        view.add_row(Text(group, "italic"), "", "", cell(source_of(entry, prefixes)))
         for field in fields:
             value = getattr(entry, field)
             setting = here.shown(field) if here else ""
             if value not in (None, "") or setting not in ("", "same"):
                 shown = f"{value:g}" if isinstance(value, float) else str(value or "none")
-                view.add_row(f"  {field}", Text(shown), Text(setting), "")
+                view.add_row(f"  {field}", cell(shown), cell(setting), "")
     return view

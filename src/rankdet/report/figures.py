@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rankdet.catalogue import Catalogue
 from rankdet.report.bars import metric_bars
 from rankdet.report.canvas import write_figure
+from rankdet.report.compare import why_not_comparable
 from rankdet.report.presets import PresetNote
 from rankdet.report.quality_curves import lrp_curves, precision_recall_curves
 from rankdet.report.results import Result
@@ -51,12 +52,13 @@ def write_figures(figures: Mapping[str, Figure], folder: str | Path) -> list[Pat
 def _published(
     catalogue: Catalogue, results: list[Result], metric: str, note: PresetNote
 ) -> dict[str, float] | None:
-    """Return the figures to mark on the bars; none for a preset that is not comparable."""
+    """Return the figures to mark on the bars of the rows that are comparable."""
     if not note.is_comparable:
         return None
     return {
         result.entry.entry_id: value.value
         for result in results
+        if not why_not_comparable(result, note)
         for value in catalogue.published(result.entry.entry_id)
         if value.is_official
         and value.value is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rankdet.files import write_text
+from rankdet.report.plain import printable, spreadsheet
 from rankdet.report.tables import MISSING, TableView
 
 FORMATS = ("csv", "md", "html", "tex")
@@ -33,21 +34,23 @@ _TEX = str.maketrans(
         # A bracket at the start of a row would be read as the option of the \\ before it.
         "[": "{[}",
         "]": "{]}",
+        "*": "{*}",  # so would a star
+        "|": r"\textbar{}",
     }
 )
 
 
 def tex(text: str) -> str:
     """Escape ``text`` for LaTeX (pdflatex with the default fonts)."""
-    return str(text).translate(_TEX)
+    return printable(text).translate(_TEX)
 
 
 def markdown(text: str) -> str:
     """Escape ``text`` for a cell of a Markdown table."""
-    escaped = str(text).replace("\\", "\\\\")
-    for character in "|*_`<>[]":
+    escaped = printable(text).replace("\\", "\\\\")
+    for character in "|*_`<>[]$~":
         escaped = escaped.replace(character, f"\\{character}")
-    return escaped.replace("\n", " ")
+    return escaped
 
 
 @cache
@@ -81,16 +84,23 @@ def write_table(view: TableView, folder: str | Path) -> list[Path]:
 
 
 def _csv(view: TableView) -> str:
-    """For machines: one header line, plain minus, empty where there is no value."""
+    """For machines: one header line, plain minus, empty where there is no value.
+
+    Text that a spreadsheet would compute is marked as text; figures stay figures.
+    """
     names = {"Δ": "difference"}
     header = ["entry", "preset"]
     for column in view.columns:
         name = "measured" if column.kind == "measured" else names.get(column.name, column.name)
-        header.append(f"{column.group} {name}".strip())
+        header.append(spreadsheet(f"{column.group} {name}".strip()))
+    numbers = [column.is_number for column in view.columns]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([name.lower() if name in ("Row", "Status") else name for name in header])
     for row in view.rows:
-        cells = ("" if cell == MISSING else cell.replace("−", "-") for cell in row.cells)
+        cells = (
+            "" if cell == MISSING else cell.replace("−", "-") if is_number else spreadsheet(cell)
+            for cell, is_number in zip(row.cells, numbers, strict=True)
+        )
         writer.writerow([row.entry_id, view.preset, *cells])
     return stream.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rankdet.catalogue import Entry
+from rankdet.report.plain import short
 
 # Colours of Okabe and Ito, told apart with any colour vision, light enough for a dark page and
 # dark enough for a white one; ranking losses in colour, what they are held against in grey.
@@ -24,7 +25,7 @@ FAMILY_ORDER = (*(name for name, _ in _FAMILIES.values()), "Other")
 
 def loss_family(entry: Entry) -> str:
     """Return the family of the classification loss, as the legends call it."""
-    return _FAMILIES.get(entry.loss_cls, (entry.loss_cls or "Other", ""))[0]
+    return _FAMILIES.get(entry.loss_cls, (short(entry.loss_cls) or "Other", ""))[0]
 
 
 def loss_colour(family: str) -> str:
@@ -43,4 +44,4 @@ def detector_group(entry: Entry) -> str:
     inside = re.search(r"\((.+)\)", entry.detector)
     name = inside[1] if inside else entry.detector
     name = re.sub(r"^(RS|BRS)-(?=[A-Z])", "", name)
-    return re.sub(r"(\+.*|-light)$", "", name).strip()
+    return short(re.sub(r"(\+.*|-light)$", "", name))

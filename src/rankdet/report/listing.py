@@ -12,6 +12,7 @@ from rich.text import Text
 
 from rankdet.catalogue import Catalogue, State, Table
 from rankdet.report.layout import Column, columns_of
+from rankdet.report.plain import cell, printable
 
 STATE_STYLES = {"measured": "green", "config": "cyan", "no config": "yellow"}
 
@@ -20,8 +21,8 @@ def state_text(state: State) -> Text:
     """Return the label of a state in the colour of its kind."""
     for prefix, style in STATE_STYLES.items():
         if state.label.startswith(prefix):
-            return Text(state.label, style)
-    return Text(state.label, "dim")
+            return cell(state.label, style)
+    return cell(state.label, "dim")
 
 
 def published_text(value: float | None, column: Column) -> str:
@@ -50,7 +51,7 @@ def listing(
     for table in tables:
         if table.paper != paper:
             paper = table.paper
-            parts.append(Text(f"\n{paper}", style="bold"))
+            parts.append(Text.assemble("\n", (printable(paper), "bold")))
         parts.append(_table(catalogue, table, states, builds))
     rows = [states[entry.entry_id] for table in tables for entry in table.entries]
     runnable = sum(state.is_rehearsed for state in rows)
@@ -74,7 +75,7 @@ def _table(
     builds: Mapping[str, str] | None,
 ) -> RichTable:
     view = RichTable(
-        title=Text.assemble((table.heading, "italic"), (f"  [{table.slug}]", "dim")),
+        title=Text.assemble((printable(table.heading), "italic"), (f"  [{table.slug}]", "dim")),
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -86,18 +87,23 @@ def _table(
     view.add_column("row", min_width=24, overflow="fold")
     view.add_column("loss")
     for column in columns:
-        view.add_column(column.heading, justify="right")
+        view.add_column(cell(column.heading), justify="right")
     view.add_column("status")
     if builds is not None:
         view.add_column("build", overflow="fold")
     for entry in table.entries:
         values = {v.key: v.value for v in catalogue.published(entry.entry_id) if v.is_official}
         cells = [published_text(values.get(column.key), column) for column in columns]
-        row: list[RenderableType] = [entry.entry_id, Text(entry.row_label), entry.loss_cls, *cells]
+        row: list[RenderableType] = [
+            entry.entry_id,
+            cell(entry.row_label),
+            cell(entry.loss_cls),
+        ]
+        row += cells
         row.append(state_text(states[entry.entry_id]))
         if builds is not None:
             outcome = builds.get(entry.entry_id, "—")
-            row.append(Text(outcome, style="red" if outcome.startswith("fails") else ""))
+            row.append(cell(outcome, "red" if outcome.startswith("fails") else ""))
         view.add_row(*row)
     return view
 

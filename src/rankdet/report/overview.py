@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rankdet.report.compare import why_not_comparable
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 from rankdet.report.tables import figure
 
@@ -60,6 +62,14 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
         for result in sorted(results.values(), key=place)
         for iou_type in result.metrics
     ]
+
+
+def remarks(results: Mapping[str, Result], note: PresetNote) -> list[str]:
+    """Return which entries of an official run are not comparable, and why; [] for other presets."""
+    if not note.is_comparable:
+        return []
+    reasons = {name: why_not_comparable(result, note) for name, result in results.items()}
+    return [f"{name} is not comparable: {reason}" for name, reason in reasons.items() if reason]
 
 
 def runs(results: Mapping[str, Result]) -> list[RunRow]:

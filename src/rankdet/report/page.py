@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rankdet.report.canvas import svg
 from rankdet.report.figures import FIGURES
 from rankdet.report.formats import environment
-from rankdet.report.overview import METRICS, overview, runs, shared
+from rankdet.report.overview import METRICS, overview, remarks, runs, shared
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 from rankdet.report.tables import TableView
@@ -58,6 +58,7 @@ def render_page(
         .render(
             note=note,
             overview=rows,
+            remarks=remarks(results, note),
             with_kind=any(row.kind == "mask" for row in rows),
             metrics=[_HEADINGS.get(name, name) for name in METRICS],
             # The SVG is this program's own and holds no text from outside as markup.

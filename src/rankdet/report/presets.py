@@ -30,11 +30,14 @@ class PresetNote:
 NOTES = {
     note.name: note
     for note in (
-        PresetNote("paper", "Preset paper: the official run on the paper's data."),
+        PresetNote(
+            "paper",
+            "Preset paper: the official run; a row on other data than the paper's says so.",
+        ),
         PresetNote(
             "published",
-            "Preset published: the official trained models, run and evaluated here on the paper's "
-            "data; nothing was trained.",
+            "Preset published: the official trained models, run and evaluated here; nothing was "
+            "trained, and a row on other data than the paper's says so.",
         ),
         PresetNote(
             "rehearsal",

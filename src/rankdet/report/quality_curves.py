@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rankdet.catalogue import Entry
-from rankdet.errors import InputError
 from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
 from rankdet.report.presets import PresetNote
@@ -23,7 +22,7 @@ def _by_detector(results: Sequence[Result], key: str) -> dict[str, list[Result]]
     """Return the entries whose curves hold ``key``, by detector, in the order of the legends."""
     groups: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
-        if key in result.curves():
+        if key in result.curves():  # not where the set has no annotation
             groups.setdefault(detector_group(result.entry), []).append(result)
     order = list(dict.fromkeys(detector_group(result.entry) for result in results))
     return dict(sorted(groups.items(), key=lambda item: order.index(item[0])))
@@ -32,14 +31,17 @@ def _by_detector(results: Sequence[Result], key: str) -> dict[str, list[Result]]
 def _points(result: Result, x: str, y: str, part: str | None = None) -> tuple[np.ndarray, ...]:
     curves = result.curves()
     values = curves[y] if part is None else curves[y].get(part, [])
-    horizontal, vertical = np.array(curves.get(x, []), float), np.array(values, float)
-    if horizontal.shape != vertical.shape:
-        raise InputError(
-            f"curves.json with as many {y} as {x}",
-            f"{result.folder / 'curves.json'}: {vertical.size} and {horizontal.size}",
-            "evaluate the entry again",
-        )
-    return horizontal, vertical
+    # The file was checked for equal lengths; a threshold that it lacks has no points.
+    horizontal = curves[x] if values else []
+    return np.array(horizontal, float), np.array(values, float)
+
+
+def _caption(results: Sequence[Result], key: str, note: PresetNote) -> str:
+    """Return the caption; an entry whose set has no annotation has no curve, and is named."""
+    without = [each.entry.entry_id for each in results if key not in each.curves()]
+    if not without or len(without) == len(results):
+        return note.caption
+    return f"{note.caption} Without curves: {', '.join(without)}."
 
 
 def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict]]:
@@ -70,7 +72,11 @@ def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figu
     grid = figure.subplots(
         rows, len(THRESHOLDS), squeeze=False, sharex=True, sharey=True, height_ratios=heights
     )
-    headline(figure, "Precision and recall, mean over classes", note.caption)
+    headline(
+        figure,
+        "Precision and recall, mean over classes",
+        _caption(results, "precision", note),
+    )
     if not groups:
         for axes in grid[0]:
             empty(axes, "no curves yet")
@@ -113,7 +119,11 @@ def lrp_curves(results: Sequence[Result], note: PresetNote) -> Figure:
     rows = -(-max(len(groups), 1) // columns)
     figure = Figure(figsize=(max(3.1 * columns + 0.3, 5.2), 0.35 + 2.6 * rows))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    headline(figure, "LRP error over the score threshold, mean over classes", note.caption)
+    headline(
+        figure,
+        "LRP error over the score threshold, mean over classes",
+        _caption(results, "LRP", note),
+    )
     panels = list(grid.flat)
     if not groups:
         empty(panels[0], "no curves yet")

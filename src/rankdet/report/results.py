@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,14 @@ from typing import Any
 
 from rankdet.catalogue import Catalogue, Entry
 from rankdet.errors import InputError
-from rankdet.files import read_json
-
-Numbers = dict[str, float | None]
+from rankdet.report.result_files import (
+    Numbers,
+    read_curves,
+    read_metrics,
+    read_run,
+    read_status,
+    read_training,
+)
 
 
 @dataclass(frozen=True)
@@ -44,44 +48,25 @@ class Result:
         return next(kind for kind in preferred if kind in self.metrics)
 
     @property
+    def data(self) -> dict[str, Any]:
+        """What ``run.json`` says of the data; empty if it says nothing."""
+        data = self.run.get("data")
+        return data if isinstance(data, dict) else {}
+
+    @property
     def data_name(self) -> str:
         """The data set that ``run.json`` names, or ''."""
-        data = self.run.get("data")
-        return str(data.get("name", "") if isinstance(data, dict) else data or "")
+        return str(self.data.get("name") or "")
 
     def training(self) -> list[dict[str, Any]]:
         """Return the lines of ``training.jsonl``; [] if there is no such file."""
         path = self.folder / "training.jsonl"
-        if not path.is_file():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                row["iteration"] = int(row["iteration"])
-                rows.append(row)
-            except (ValueError, TypeError, KeyError) as error:
-                if number < len(lines):  # the last line may be torn by a kill
-                    raise InputError(
-                        'lines like {"iteration": 10, "loss": 1.5}',
-                        f"{path}, line {number}: {error}",
-                        "train the entry again",
-                    ) from None
-        return rows
+        return read_training(path) if path.is_file() else []
 
     def curves(self) -> dict[str, Any]:
-        """Return ``curves.json`` of the main IoU type; {} if there is none."""
+        """Return ``curves.json`` of the main IoU type; {} without one, or without an annotation."""
         path = self.folder / "curves.json"
-        if not path.is_file():
-            return {}
-        document = _object(path, "the curves of an evaluation")
-        curves = document.get(self.main_iou_type, {})
-        if curves and not {"recall", "precision"} <= curves.keys():
-            raise InputError(
-                'curves with "recall" and "precision"', str(path), "evaluate the entry again"
-            )
-        return curves
+        return read_curves(path, self.main_iou_type) if path.is_file() else {}
 
 
 def read_results(
@@ -122,41 +107,18 @@ def why_missing(folder: Path, entry_id: str) -> str:
         entry_id: of the catalogue.
     """
     path = folder / entry_id / "weights.json"
-    if not path.is_file():
-        return ""
-    status = _object(path, "a status of published weights")
-    return str(status.get("reason", "unknown")) if status.get("state") == "missing" else ""
+    return read_status(path) if path.is_file() else ""
 
 
 def _read(entry: Entry, folder: Path, preset: str) -> Result:
-    path = folder / "metrics.json"
-    document = _object(path, "metrics of an evaluation")
-    metrics = {kind: document[kind] for kind in ("bbox", "segm") if document.get(kind)}
-    for kind, numbers in metrics.items():
-        if not isinstance(numbers, dict) or not all(map(_is_fraction, numbers.values())):
-            raise InputError(
-                f'{path}: "{kind}" with numbers from 0 to 1', "something else", "evaluate again"
-            )
-    if not metrics:
-        raise InputError(f'{path} with "bbox" or "segm"', "neither", "evaluate the entry again")
+    metrics = read_metrics(folder / "metrics.json")
     run_path = folder / "run.json"
-    run = _object(run_path, "provenance of a run") if run_path.is_file() else {}
-    for key, wish in (("preset", preset), ("entry", entry.entry_id)):
-        if run.get(key, wish) != wish:
+    run = read_run(run_path) if run_path.is_file() else {}
+    for key, expected in (("preset", preset), ("entry", entry.entry_id)):
+        if run.get(key, expected) != expected:
             raise InputError(
-                f"{run_path} to be of {key} {wish}", repr(run[key]), "the folder was moved: rerun"
+                f"{run_path} to be of {key} {expected}",
+                repr(run[key]),
+                "the folder was moved: rerun",
             )
     return Result(entry, folder, metrics, run)
-
-
-def _object(path: Path, what: str) -> dict[str, Any]:
-    document = read_json(path, what)
-    if not isinstance(document, dict):
-        raise InputError(f"{what}, a JSON object", f"{path}, another value", "write it again")
-    return document
-
-
-def _is_fraction(value: object) -> bool:
-    return value is None or (
-        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    )

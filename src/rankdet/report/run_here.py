@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from rankdet.report.plain import cell
+
 
 @dataclass(frozen=True)
 class Deviation:
@@ -58,5 +60,5 @@ def deviations_view(here: RunHere) -> RenderableType:
     for name in ("what", "official", "here", "reason"):
         view.add_column(name, overflow="fold")
     for each in here.deviations:
-        view.add_row(each.what, Text(each.official), Text(each.here), Text(each.reason))
+        view.add_row(*map(cell, (each.what, each.official, each.here, each.reason)))
     return Group(title, view)

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 
 from rankdet.files import write_text
+from rankdet.report.formats import markdown
+from rankdet.report.plain import spreadsheet
 
 FUNCTIONS = ("H2", "I2", "I3", "I1", "H1")
 SOURCES = {"start": "before", "best": "best sample", "mean": "final mean", "published": "published"}
@@ -63,9 +65,10 @@ def write_table(found: dict, folder: str | Path) -> list[Path]:
     """Write ``search.csv``, ``.md`` and ``.html``; return the paths."""
     rows = table_rows(found)
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([HEADER, *rows])
-    lines = [HEADER, ["---"] * len(HEADER), *rows]
-    markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([HEADER, *([*map(spreadsheet, row[:3]), *row[3:]] for row in rows)])
+    lines = [HEADER, ["---"] * len(HEADER), *(list(map(markdown, row)) for row in rows)]
+    listed = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     cells = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
     )
@@ -76,7 +79,7 @@ def write_table(found: dict, folder: str | Path) -> list[Path]:
     )
     texts = {
         "csv": stream.getvalue(),
-        "md": f"{note(found)}\n\n{markdown}",
+        "md": f"{markdown(note(found))}\n\n{listed}",
         "html": page,
     }
     paths = [Path(folder) / f"search.{form}" for form in texts]

@@ -10,7 +10,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from rankdet.catalogue import Entry
-from rankdet.report.overview import overview
+from rankdet.report.overview import overview, remarks
+from rankdet.report.plain import cell, printable
 from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
@@ -30,6 +31,7 @@ def summary(
     parts.append(Text(note.caption, style="dim" if note.is_comparable else "yellow"))
     if results:
         parts += [Text(), _table(results)]
+        parts += [cell(remark, "yellow") for remark in remarks(results, note)]
     missing = [entry.entry_id for entry in expected if entry.entry_id not in results]
     if missing:
         parts.append(Text(f"\nwithout a result: {', '.join(missing)}", style="yellow"))
@@ -51,9 +53,9 @@ def _table(results: Mapping[str, Result]) -> RichTable:
         view.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         kind = [Text(row.kind, "dim")] if with_kind else []
-        loss = Text.assemble(("■ ", row.colour), row.loss)
+        loss = Text.assemble(("■ ", row.colour), printable(row.loss))
         figures = (Text(row.metrics[0], "bold"), Text(row.metrics[6], "bold"))
-        view.add_row(row.entry_id, row.detector, loss, *kind, *figures, row.time)
+        view.add_row(row.entry_id, cell(row.detector), loss, *kind, *figures, row.time)
     return view
 
 
@@ -62,5 +64,7 @@ def _places(folder: Path) -> RenderableType:
     view = RichTable(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for name, place in (("tables", "tables"), ("figures", "figures"), ("report", "report.html")):
         path = folder / place
-        view.add_row(Text(name, "dim"), str(path) if path.exists() else Text("not made yet", "dim"))
+        view.add_row(
+            Text(name, "dim"), cell(path) if path.exists() else Text("not made yet", "dim")
+        )
     return Group(Text(), view)

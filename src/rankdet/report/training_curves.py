@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,21 +10,22 @@ from matplotlib.figure import Figure
 from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
 from rankdet.report.presets import PresetNote
+from rankdet.report.result_files import PANELS
 from rankdet.report.results import Result
 
 POINTS = 600  # of one line; more cannot be told apart and would make the files huge
-PANELS = ("loss", "AP", "oLRP")
+DIVERGED = 1e30  # a loss from here on is a gap like inf: its sums would not be finite
 _AXIS_LABELS = {"loss": "training loss", "AP": "AP ×100", "oLRP": "oLRP ×100"}
 
 Points = tuple[np.ndarray, np.ndarray]
 
 
 def series(rows: list[dict], key: str) -> Points:
-    """Return ``(iterations, values)`` of the lines that hold a finite ``key``."""
+    """Return ``(iterations, values)`` of the lines with a ``key`` that can be drawn."""
     pairs = [
         (row["iteration"], float(row[key]))
         for row in rows
-        if isinstance(row.get(key), int | float) and math.isfinite(row[key])
+        if isinstance(row.get(key), int | float) and abs(row[key]) < DIVERGED
     ]
     points = np.array(pairs, dtype=float).reshape(-1, 2)
     return points[:, 0], points[:, 1]
@@ -85,11 +85,11 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
             if panel != "loss":
                 axes.sharey(grid[row, 0])
         grid[0, column].set_title(family)
+        lines, names = grid[0, column].get_legend_handles_labels()
         if below:
-            lines, names = grid[0, column].get_legend_handles_labels()
             place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))
             grid[-1, column].legend(lines, names, handlelength=2.4, fontsize=7, **place)
-        else:
+        elif names:
             grid[0, column].legend(handlelength=2.4, fontsize=7)
         grid[-1, column].set_xlabel("iteration")
         grid[-1, column].set_xlim(left=0)

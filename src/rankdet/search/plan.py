@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import re
+import reprlib
+import shlex
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.settings_files import read_settings
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
+from rankdet.report.presets import NOTES
 
+# As a part of paths and of commands; not "-x", which is an option.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+HEADS = ("retina", "rpn", "roi")
 NOT_OF_RESULTS = ("use", "threads", "gpu")  # what no sample and no state depends on
 
 
@@ -59,48 +69,108 @@ class Plan:
     @property
     def training_options(self) -> str:
         """Options of `rankdet search train` for a training as short as a proxy, whole splits."""
-        options = f"--preset {self.preset} --batch-size {self.batch_size} --seed {self.seed}"
-        return options if self.iterations is None else f"{options} --iterations {self.iterations}"
+        options = ["--preset", self.preset, "--batch-size", self.batch_size, "--seed", self.seed]
+        if self.iterations is not None:
+            options += ["--iterations", self.iterations]
+        return shlex.join(map(str, options))
 
     @classmethod
-    def of(cls, name: str, content: object) -> Plan:
+    def of(cls, name: object, content: object) -> Plan:
         """Read one search of the file.
 
         Raises:
             InputError: naming the first key that is missing, unknown, or no such value.
         """
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            got = reprlib.repr(name)
+            raise InputError(
+                "the name of a search in letters, digits, _, - and .", got, "rename it"
+            )
         where = f"searches.yaml, search {name!r}"
         if not isinstance(content, dict):
-            raise InputError(f"{where}: a table of settings", repr(content), "see the others")
-        known = {field.name: field for field in fields(cls) if field.name != "name"}
+            got = reprlib.repr(content)
+            raise InputError(f"{where}: a table of settings", got, "see the others")
         for key in content:
-            if key not in known:
-                raise InputError(f"{where}: a known setting", repr(key), nearest(str(key), known))
+            if key not in CHECKS:
+                hint = nearest(str(key), CHECKS)
+                raise InputError(f"{where}: a known setting", reprlib.repr(key), hint)
+        for key, (fits, wanted) in CHECKS.items():
+            if key in content and not fits(content[key]):
+                got = reprlib.repr(content[key])
+                raise InputError(f"{where}: {key} {wanted}", got, "correct that line")
         try:
             plan = cls(name=name, **{**content, "heads": tuple(content.get("heads", ()))})
         except TypeError as error:
             raise InputError(f"{where}: all settings", str(error), "add what is missing") from None
-        counts = ("rounds", "samples", "batch_size", "val_images", "threads")
-        for key in (*counts, "epochs" if plan.preset == "paper" else "iterations"):
-            value = getattr(plan, key)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{where}: {key} >= 1", repr(value), "correct that line")
-        if plan.use not in ("best", "mean"):
-            raise InputError(f"{where}: use, best or mean", repr(plan.use), "correct that line")
+        length = "epochs" if plan.preset == "paper" else "iterations"
+        if getattr(plan, length) is None:
+            raise InputError(f"{where}: {length} >= 1", "none", "add that line")
         if not plan.heads:
             raise InputError(f"{where}: heads", "none", "[retina] or [rpn, roi]")
         return plan
 
 
-def load_plans(folder: str | Path | None = None) -> dict[str, Plan]:
-    """Return all searches by name; without ``searches.yaml`` there is none."""
-    import yaml
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
 
-    path = (Path(folder) if folder is not None else configs_dir()) / "searches.yaml"
+
+def _is_seed(value: object) -> bool:
+    return (value == 0 and isinstance(value, int) and value is not False) or _is_count(value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
+
+
+def _are_heads(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and all(isinstance(head, str) and head in HEADS for head in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _one_of(names: Collection[str]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in names
+
+
+_COUNT = (_is_count, ">= 1")
+_COUNT_OR_NONE = (lambda value: value is None or _is_count(value), ">= 1")
+# Of each setting: whether a value fits, and in words what does. They reach commands of a shell.
+CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "entry": (_is_name, "as an entry of the catalogue"),
+    "heads": (_are_heads, "as [retina] or [rpn, roi]"),
+    "preset": (_one_of(NOTES), f"as one of {', '.join(NOTES)}"),
+    "data": (_is_name, "as the name of a prepared data set"),
+    "val_images": _COUNT,
+    "rounds": _COUNT,
+    "samples": _COUNT,
+    "seed": (_is_seed, "as a whole number from 0"),
+    "batch_size": _COUNT,
+    "epochs": _COUNT_OR_NONE,
+    "iterations": _COUNT_OR_NONE,
+    "apply_gradient_scale": (lambda value: isinstance(value, bool), "as true or false"),
+    "use": (_one_of(("best", "mean")), "as best or mean"),
+    "threads": _COUNT,
+    "gpu": (lambda value: value in (0, 1) and not isinstance(value, bool | float), "as 0 or 1"),
+}
+
+
+def load_plans(folder: str | Path | None = None) -> dict[str, Plan]:
+    """Return all searches by name; without ``searches.yaml`` there is none.
+
+    Raises:
+        InputError: naming the search and the setting of the first mistake.
+    """
+    folder = Path(folder) if folder is not None else configs_dir()
+    path = folder / "searches.yaml"
     if not path.exists():
         return {}
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return {name: Plan.of(name, value) for name, value in content.items()}
+    plans = {name: Plan.of(name, value) for name, value in read_settings(path).items()}
+    catalogue = load_catalogue(folder)
+    for plan in plans.values():
+        catalogue[plan.entry]  # an unknown one is answered with the known ones
+    return plans
 
 
 def load_plan(name: str) -> Plan:

@@ -6,6 +6,8 @@ import json
 import math
 from pathlib import Path
 
+from rankdet.catalogue.official_data import OFFICIAL, OfficialSplit
+
 DEMO_ENTRIES = (
     "pap_focal_l1_retinanet_r50",
     "alrp_mmdet_alrp_retinanet_r50_500",
@@ -28,6 +30,20 @@ def curves(ap: float) -> dict:
     lrp = [min(1.0, 1 - ap + (each - 0.4) ** 2) for each in recall]
     parts = {"0.50": precision, "0.75": precision, "mean": precision}
     return {"recall": recall, "precision": parts, "score": recall, "LRP": lrp, "classes": 10}
+
+
+def data_record(name: str) -> dict:
+    """Return the ``data`` of a run.json: of an official set in full, of another a small one."""
+    official = OFFICIAL.get(name)
+    record = {"name": name, "format": "lvis" if name == "lvis" else "coco"}
+    for split in ("train", "val"):
+        counts = getattr(official, split) if official else OfficialSplit(300, 900)
+        record[f"{split}_sha256"] = f"{split} of {name}"
+        record[f"{split}_images"] = counts.images
+        record[f"{split}_annotations"] = counts.annotations or 10_000
+    record["categories"] = official.categories if official else 10
+    record["categories_sha256"] = official.categories_sha256 if official else "of ten digits"
+    return record
 
 
 def write_result(
@@ -61,7 +77,7 @@ def write_result(
         "iterations": 100,
         "seconds": 42.0,
         "seed": 0,
-        "data": {"name": data},
+        "data": data_record(data),
         "machine": {"cpu": "An invented processor", "cores": 2, "gpu": None},
         "versions": {"python": "3.11", "torch": "2.13.0"},
         "git": "0123456789ab",

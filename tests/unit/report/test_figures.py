@@ -150,7 +150,7 @@ def test_curves_of_unequal_length_are_refused(catalogue, tmp_path):
     place = write_result(tmp_path / "demo", "rs_atss_r50", "demo")
     (place / "curves.json").write_text('{"bbox": {"recall": [0, 1], "precision": {"0.50": [1]}}}')
     found = list(read_results(catalogue, tmp_path / "demo", "demo").values())
-    with pytest.raises(InputError, match=r"curves\.json: 1 and 2"):
+    with pytest.raises(InputError, match=r"curves\.json: 1 of 0\.50 and 2 of recall"):
         precision_recall_curves(found, DEMO)
 
 

@@ -6,9 +6,11 @@ import pytest
 
 from rankdet.catalogue import load_catalogue
 from rankdet.errors import InputError
+from rankdet.report.figures import draw_figures
 from rankdet.report.presets import NOTES, preset_note
-from rankdet.report.results import read_results
+from rankdet.report.results import read_results, why_missing
 from tests.unit.report.synthetic import write_result
+from tests.unit.report.test_figures import words
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def test_entries_can_be_chosen(catalogue, place):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "words"),
+    ("name", "text", "shown"),
     [
         ("metrics.json", "", "not JSON"),
         ("metrics.json", "[]", "another value"),
@@ -49,11 +51,11 @@ def test_entries_can_be_chosen(catalogue, place):
         ("run.json", '{"entry": "rs_paa_r50"}', "of entry rs_atss_r50; got 'rs_paa_r50'"),
     ],
 )
-def test_broken_files_are_named(catalogue, place, name, text, words):
+def test_broken_files_are_named(catalogue, place, name, text, shown):
     (place / name).write_text(text)
     with pytest.raises(InputError) as error:
         read_results(catalogue, place.parent, "demo")
-    assert words in str(error.value)
+    assert shown in str(error.value)
     assert str(place / name) in str(error.value)
 
 
@@ -92,3 +94,82 @@ def test_notes_agree_with_the_presets_of_training():
     assert presets.keys() == NOTES.keys()
     for name, preset in presets.items():
         assert NOTES[name].is_comparable == preset.comparable
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("run.json", '{"seconds": "x"}', "\"seconds\" as a number of seconds; got 'x'"),
+        ("run.json", '{"seconds": NaN}', '"seconds" as a number of seconds; got nan'),
+        ("run.json", '{"iterations": [1]}', '"iterations" as a count'),
+        ("run.json", '{"data": [1]}', '"data" as an object'),
+        ("run.json", '{"machine": {"cpu": [1]}}', '"machine" as an object'),
+        ("metrics.json", "[" * 100_000, "nested too deep"),
+        ("metrics.json", '{"bbox": {"AP": true}}', "numbers from 0 to 1"),
+    ],
+)
+def test_a_value_of_another_type_is_named(catalogue, place, name, text, shown):
+    (place / name).write_text(text)
+    with pytest.raises(InputError) as error:
+        read_results(catalogue, place.parent, "demo")
+    assert shown in str(error.value) and str(place / name) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"bbox": 5}', "no object"),
+        ('{"bbox": {"recall": [0], "precision": {"mean": ["x"]}}}', "numbers from 0 to 1"),
+        ('{"bbox": {"recall": [0], "precision": {"mean": [null]}}}', "numbers from 0 to 1"),
+        ('{"bbox": {"recall": [0], "precision": {"mean": [NaN]}}}', "numbers from 0 to 1"),
+        ('{"bbox": {"recall": [0], "precision": []}}', '"precision" that is no object'),
+        ('{"bbox": {"recall": [], "precision": {}, "LRP": [0]}}', '"LRP" without "score"'),
+        ('{"bbox": {"LRP": [0], "score": [0]}}', 'no "recall"'),
+    ],
+)
+def test_odd_curves_are_named(catalogue, place, text, message):
+    (place / "curves.json").write_text(text)
+    result = read_results(catalogue, place.parent, "demo")["rs_atss_r50"]
+    with pytest.raises(InputError, match=message) as error:
+        result.curves()
+    assert str(place / "curves.json") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"iteration": 1, "loss": "x"}', "[1]", '{"iteration": Infinity}', '{"loss": 1}', "5"]
+)
+def test_an_odd_line_of_a_training_is_named(catalogue, place, line):
+    path = place / "training.jsonl"
+    result = read_results(catalogue, place.parent, "demo")["rs_atss_r50"]
+    for text, number in ((f"{line}\n" + path.read_text(), 1), (path.read_text() + line, 103)):
+        path.write_text(text)
+        with pytest.raises(InputError, match=rf"training\.jsonl, line {number}: "):
+            result.training()
+        path.write_text(text.replace(line, "").lstrip("\n"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"state": "missing", "reason": [1]}', '{"state": 5}', "{", '{"reason": "x"}']
+)
+def test_an_odd_status_of_weights_is_named(place, text):
+    (place / "weights.json").write_text(text)
+    with pytest.raises(InputError, match=r"weights\.json"):
+        why_missing(place.parent, "rs_atss_r50")
+
+
+def test_a_set_without_annotations_has_no_curves_and_stops_nothing(catalogue, place):
+    """What an evaluation writes where nothing counts: nulls, and curves of no class."""
+    empty = write_result(place.parent, "rs_paa_r50", "demo")
+    metrics = json.loads((empty / "metrics.json").read_text())
+    metrics["bbox"] = dict.fromkeys(metrics["bbox"])
+    (empty / "metrics.json").write_text(json.dumps(metrics))
+    (empty / "curves.json").write_text('{"bbox": {"per_class": [{"AP": null}]}}')
+    found = read_results(catalogue, place.parent, "demo")
+    assert found["rs_paa_r50"].curves() == {}
+    figures = draw_figures(catalogue, found, preset_note("demo"))
+    for name in ("precision_recall", "lrp"):
+        shown = words(figures[name]).replace("\n", " ")
+        assert "Without curves: rs_paa_r50." in shown and "45.0" not in shown
+    alone = {"rs_paa_r50": found["rs_paa_r50"]}
+    shown = words(draw_figures(catalogue, alone, preset_note("demo"))["lrp"])
+    assert "no curves yet" in shown

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -10,12 +11,14 @@ import pytest
 
 from rankdet.catalogue import State, load_catalogue
 from rankdet.report.compare import TOLERANCE_AP, Comparison, verdict
+from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render, tex, write_table
 from rankdet.report.layout import Column
+from rankdet.report.overview import remarks
 from rankdet.report.presets import NOTES, preset_note
 from rankdet.report.results import read_results
 from rankdet.report.tables import signed, table_view
-from tests.unit.report.synthetic import write_preset, write_result
+from tests.unit.report.synthetic import data_record, write_preset, write_result
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +171,11 @@ def test_the_spread_is_the_one_that_is_stated():
 
 @pytest.mark.parametrize(
     ("data", "keep_run", "words"),
-    [("digits", True, "data digits"), ("coco", False, "no run.json")],
+    [
+        ("digits", True, "data: 300 images, 10 classes, not COCO 2017"),
+        ("lvis", True, "data: 19809 images, 1203 classes, not COCO 2017"),
+        ("coco", False, "no run.json"),
+    ],
 )
 def test_paper_on_other_or_unknown_data_is_not_comparable(
     catalogue, tmp_path, data, keep_run, words
@@ -181,6 +188,46 @@ def test_paper_on_other_or_unknown_data_is_not_comparable(
     ]
     assert row["status"] == f"not comparable: {words}"
     assert row["AP difference"] == ""
+
+
+OLDER = {"name": "coco", "train_sha256": "a", "val_sha256": "b"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "change", "words"),
+    [
+        # A small set of one's own under its default name.
+        ("paper", dict(val_images=2, categories=2), "data: 2 images, 2 classes, not COCO 2017"),
+        ("paper", dict(train_images=2), "train split of 2 images, 860001 annotations, not COCO"),
+        ("paper", dict(val_annotations=36780), "val split of 5000 images, 36780 annotations, not"),
+        ("paper", dict(categories_sha256="x"), "80 classes of other names or ids, not COCO 2017"),
+        ("paper", OLDER, "does not say which data (written by an older version: train again)"),
+        ("paper", {}, "does not say which data (written by an older version: train again)"),
+        ("published", OLDER, "does not say which data (written by an older version: convert"),
+        ("published", dict(val_images=2), "data: 2 images, 80 classes, not COCO 2017"),
+    ],
+)
+def test_no_name_of_a_data_set_makes_a_row_comparable(catalogue, tmp_path, preset, change, words):
+    place = write_result(tmp_path / preset, "ext_br_rs_frcnn_r50", preset, 0.9, data="coco")
+    run = json.loads((place / "run.json").read_text())
+    run["data"] = change if change in (OLDER, {}) else data_record("coco") | change
+    (place / "run.json").write_text(json.dumps(run))
+    row = as_rows(view(catalogue, "bucketed-faster-rcnn", tmp_path / preset, preset))
+    row = row["ext_br_rs_frcnn_r50"]
+    assert row["status"].startswith("not comparable: ") and words in row["status"]
+    assert row["AP difference"] == row["s / iteration measured"] == ""
+    found = read_results(catalogue, tmp_path / preset, preset)
+    assert words in " ".join(remarks(found, preset_note(preset)))
+    assert not draw_figures(catalogue, found, preset_note(preset))["ap"].axes[0].lines
+
+
+def test_published_weights_need_no_record_of_a_training(catalogue, tmp_path):
+    place = write_result(tmp_path / "published", "rs_atss_r50", "published", 0.399, data="coco")
+    run = json.loads((place / "run.json").read_text())
+    run["data"] = {key: v for key, v in run["data"].items() if not key.startswith("train_")}
+    (place / "run.json").write_text(json.dumps(run))
+    row = as_rows(view(catalogue, "rank-sort-one-stage", tmp_path / "published", "published"))
+    assert row["rs_atss_r50"]["status"] == "within ±0.3 AP"
 
 
 def test_masks_test_dev_times_and_empty_cells(catalogue, tmp_path):
