@@ -32,7 +32,8 @@ def why_not_comparable(result: Result, note: PresetNote) -> str:
     """Return why ``result`` must not be held against a published figure; '' if it may.
 
     It may if it is of an official run and its provenance shows in counts and classes that it saw
-    the official data of the entry. The name of a data set shows nothing: it has a default.
+    the official data of the entry, and no other setup. The name of a data set shows nothing: it has
+    a default.
     """
     if not note.is_comparable:
         return note.reason
@@ -44,7 +45,9 @@ def why_not_comparable(result: Result, note: PresetNote) -> str:
         return f"run.json does not say which data (written by an older version: {todo} again)"
     name = result.entry.dataset
     found = difference(result.data, name)
-    return f"data: {found}, not {OFFICIAL[name].title}" if found else ""
+    if found:
+        return f"data: {found}, not {OFFICIAL[name].title}"
+    return "; ".join(result.run.get("setup_differs") or ())
 
 
 def compare(

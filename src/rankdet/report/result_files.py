@@ -172,10 +172,15 @@ def _is_text(value: object) -> bool:
 
 
 # Of each key of run.json: whether a value fits, and in words what does.
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
 _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_text, "text"),
     "preset": (_is_text, "text"),
     "iterations": (_is_amount, "a count"),
+    "setup_differs": (_are_texts, "a list of texts"),
     "seconds": (_is_amount, "a number of seconds"),
     "seed": (_is_scalar, "a number"),
     "data": (_are_scalars, "an object of texts and numbers"),

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from rankdet.catalogue import State, load_catalogue
+from rankdet.errors import InputError
 from rankdet.report.compare import TOLERANCE_AP, Comparison, verdict
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render, tex, write_table
@@ -321,3 +322,16 @@ def test_tex_compiles(catalogue, tmp_path):
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert run.returncode == 0, run.stdout[-2000:]
     assert "Overfull \\hbox" not in run.stdout
+
+
+def test_another_setup_is_not_comparable(catalogue, tmp_path):
+    place = write_result(tmp_path / "paper", "rs_atss_r50", "paper", 0.4, data="coco")
+    path, words = place / "run.json", "learning rate: official 0.008, here 0.02"
+    run = json.loads(path.read_text())
+    for differs, status in (([], "within"), ([words], f"not comparable: {words}")):
+        path.write_text(json.dumps(run | {"setup_differs": differs}))
+        row = as_rows(view(catalogue, "rank-sort-one-stage", tmp_path / "paper", "paper"))
+        assert row["rs_atss_r50"]["status"].startswith(status)
+    path.write_text(json.dumps(run | {"setup_differs": "lr"}))
+    with pytest.raises(InputError, match='"setup_differs" as a list of texts'):
+        read_results(catalogue, tmp_path / "paper", "paper")
