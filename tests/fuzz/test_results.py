@@ -12,10 +12,14 @@ from rankdet.report.formats import FORMATS, render
 from rankdet.report.overview import overview, remarks, runs, shared
 from rankdet.report.presets import preset_note
 from rankdet.report.results import read_results, why_missing
+from rankdet.report.search_figure import search_figure
+from rankdet.report.search_found import read_found
+from rankdet.report.search_table import write_table
 from rankdet.report.tables import table_view
 from tests.fuzz.bounded import counts, fuzz
 from tests.fuzz.test_settings import ODD, changed
 from tests.unit.report.synthetic import write_result
+from tests.unit.report.test_search_report import found
 
 NOTE = preset_note("paper")
 LABELS = ("metrics.json", "run.json", "curves.json", "training.jsonl", "weights.json")
@@ -92,3 +96,19 @@ def test_odd_values_reach_the_files():
     seen = []
     fuzz(100, ODD, seen.append)
     assert {type(value) for value in seen} >= {str, int, float, list, bool, type(None)}
+
+
+@counts
+def test_a_search(tmp_path, count):
+    path = tmp_path / "found.json"
+
+    def report(data):
+        path.write_bytes(data)
+        content = read_found(path)
+        write_table(content, tmp_path)
+        if content["plan"]["seed"] == 1:
+            search_figure(content)
+
+    whole = changed(found(("rpn", "roi"))).map(written)
+    tried = fuzz(count, st.one_of(whole, whole, whole, BROKEN), report)
+    assert min(tried) >= count // 100, tried

@@ -16,17 +16,12 @@ def search_report(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default beside it.")] = None,
 ) -> None:
     """Write search.{svg,png,csv,md,html}: rewards, functions, points beside the published ones."""
-    from rankdet.errors import InputError
-    from rankdet.files import read_json
     from rankdet.report.canvas import write_figure
     from rankdet.report.search_figure import search_figure
+    from rankdet.report.search_found import read_found
     from rankdet.report.search_table import write_table
 
-    content = read_json(found, "the found.json of a search")
-    if not isinstance(content, dict) or "published" not in content:
-        raise InputError(
-            "a found.json", f"{found} without `published`", "run `rankdet search finish`"
-        )
+    content = read_found(found)
     target = out or found.parent
     write_table(content, target)
     write_figure(search_figure(content), target, "search")

@@ -20,7 +20,7 @@ PANELS = ("loss", "AP", "oLRP")  # what the figures draw of a training
 
 def read_metrics(path: Path) -> dict[str, Numbers]:
     """Return metrics by IoU type; None is the value of what has no annotation."""
-    document = _object(path, "metrics of an evaluation", "evaluate the entry again")
+    document = read_object(path, "metrics of an evaluation", "evaluate the entry again")
     metrics = {kind: document[kind] for kind in ("bbox", "segm") if document.get(kind)}
     for kind, numbers in metrics.items():
         if not isinstance(numbers, dict) or not all(map(_is_fraction, numbers.values())):
@@ -34,7 +34,7 @@ def read_metrics(path: Path) -> dict[str, Numbers]:
 
 def read_run(path: Path) -> dict[str, Any]:
     """Return the provenance of a run; a key may be missing, its value is never of another type."""
-    run = _object(path, "provenance of a run", "run the entry again")
+    run = read_object(path, "provenance of a run", "run the entry again")
     for key, (fits, expected) in _RUN.items():
         if run.get(key) is not None and not fits(run[key]):
             got = reprlib.repr(run[key])
@@ -44,7 +44,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 def read_status(path: Path) -> str:
     """Return why published weights are missing, or "" if they are not."""
-    status = _object(path, "a status of published weights", "fetch it again")
+    status = read_object(path, "a status of published weights", "fetch it again")
     state, reason = status.get("state"), status.get("reason", "unknown")
     if state not in ("available", "missing") or not isinstance(reason, str):
         raise InputError(
@@ -90,7 +90,7 @@ def _training_row(row: Any) -> dict[str, Any]:
 
 def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
     """Return the curves of one IoU type; {} where the set has no annotation to draw one of."""
-    document = _object(path, "the curves of an evaluation", "evaluate the entry again")
+    document = read_object(path, "the curves of an evaluation", "evaluate the entry again")
     curves = document.get(iou_type, {})
     if not isinstance(curves, dict):
         raise _bad_curves(path, f'"{iou_type}" that is no object')
@@ -123,7 +123,8 @@ def _bad_curves(path: Path, got: str) -> InputError:
     return InputError(expected, f"{path}: {got}", "evaluate the entry again")
 
 
-def _object(path: Path, what: str, todo: str) -> dict[str, Any]:
+def read_object(path: Path, what: str, todo: str) -> dict[str, Any]:
+    """Return the JSON object in a file; what is none is an `InputError` that says ``todo``."""
     try:
         document = read_json(path, what)
     except RecursionError:

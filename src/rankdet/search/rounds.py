@@ -13,9 +13,11 @@ from pathlib import Path
 
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
-from rankdet.search.functions import START, meaning
+from rankdet.search.functions import PER_HEAD, START, meaning
 from rankdet.search.plan import Plan
 from rankdet.search.policy import Policy, next_sigma, update
+
+LARGEST = 1e12  # of a number in these files; no search writes a larger one
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,35 @@ def read_state(path: str | Path) -> State:
     """Read a state; what is no state is an `InputError`."""
     content = read_json(path, "the state of a search")
     try:
-        plan = dict(content["plan"])
+        settings = dict(content["plan"])
+        plan = Plan.of(settings.pop("name"), settings)
         policy = Policy(tuple(content["logits"]), content["sigma"])
-        return State(Plan.of(plan.pop("name"), plan), content["round"], policy)
-    except (KeyError, TypeError) as error:
+        if not _fits(policy, content["round"], plan):
+            raise TypeError("numbers that no policy of this search has")
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             "a state.json written by `rankdet search`", f"{path} ({error})", "write it again"
         ) from None
+    return State(plan, content["round"], policy)
+
+
+def _fits(policy: Policy, turn: object, plan: Plan) -> bool:
+    return (
+        len(policy.logits) == PER_HEAD * len(plan.heads)
+        and all(map(_is_number, policy.logits))
+        and _is_number(policy.sigma)
+        and 0 < policy.sigma <= 1
+        and isinstance(turn, int)
+        and not isinstance(turn, bool)
+        and 0 <= turn <= plan.rounds
+    )
+
+
+def _is_number(value: object) -> bool:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and abs(value) < LARGEST  # type: ignore[operator]
 
 
 def heads_of(state: State, index: int) -> dict[str, dict]:
@@ -87,7 +111,7 @@ def finished(path: Path, state: State, index: int) -> dict | None:
     """Return the sample at ``path`` if it is this very one, with its reward; else None."""
     if not path.exists():
         return None
-    content = read_json(path, "a sample of a search")
+    content = _read_sample(path)
     same = (
         content.get("theta") == state.theta(index) and content.get("plan") == state.plan.as_json()
     )
@@ -107,15 +131,29 @@ def write_sample(path: Path, state: State, index: int, outcome: dict) -> dict:
     return content
 
 
+def _read_sample(path: str | Path) -> dict:
+    """Read a sample with its reward; what is none is an `InputError`."""
+    content = read_json(path, "a sample of a search")
+    numbers = ("round", "sample", "reward", "seconds")
+    if (
+        not isinstance(content, dict)
+        or not all(_is_number(content.get(name)) for name in numbers)
+        or not isinstance(content.get("failed"), bool)
+    ):
+        raise InputError(
+            "a sample written by `rankdet search`", str(path), "delete it and run it again"
+        )
+    return content
+
+
 def read_samples(paths: Sequence[str | Path], state: State) -> list[dict]:
     """Read all samples of a round, in any order; return them by index.
 
     Raises:
         InputError: unless every sample of the round is there, once, drawn from this state.
     """
-    samples = [read_json(path, "a sample of a search") for path in paths]
-    found = sorted(samples, key=lambda sample: sample.get("sample", -1))
-    indices = [sample.get("sample") for sample in found]
+    found = sorted(map(_read_sample, paths), key=lambda sample: sample["sample"])
+    indices = [sample["sample"] for sample in found]
     if indices != list(range(state.plan.samples)):
         raise InputError(
             f"the {state.plan.samples} samples of round {state.turn}",
@@ -123,7 +161,7 @@ def read_samples(paths: Sequence[str | Path], state: State) -> list[dict]:
             "run the missing ones",
         )
     for sample in found:
-        if sample["round"] != state.turn or sample["theta"] != state.theta(sample["sample"]):
+        if sample["round"] != state.turn or sample.get("theta") != state.theta(sample["sample"]):
             raise InputError(
                 f"samples drawn from the state of round {state.turn}",
                 f"sample {sample['sample']} of round {sample['round']}, from another one",

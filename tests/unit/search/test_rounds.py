@@ -155,3 +155,33 @@ def test_a_torn_state_is_named(tmp_path):
     path.write_text(json.dumps({"plan": PLAN.as_json()}))
     with pytest.raises(InputError, match="written by `rankdet search`"):
         read_state(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logits": [0.0]},
+        {"logits": ["x"] * 41},
+        {"logits": [float("nan")] * 41},
+        {"sigma": None},
+        {"sigma": 0},
+        {"round": "0"},
+        {"round": 99},
+        {"plan": []},
+    ],
+)
+def test_a_state_of_other_values_is_named(tmp_path, change):
+    path = tmp_path / "state.json"
+    start(PLAN).write(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match="written by `rankdet search`"):
+        read_state(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"sample": "x", "reward": 1}', "null"])
+def test_a_sample_of_other_values_is_named(tmp_path, text):
+    states, _ = run(tmp_path, list)
+    paths = sorted((tmp_path / "round-000").glob("sample-*.json"))
+    paths[1].write_text(text)
+    with pytest.raises(InputError, match="delete it and run it again"):
+        read_samples(paths, states[0])
