@@ -13,7 +13,7 @@ import sys
 from rankdet.cli.app import app
 from rankdet.cluster.launch import own_arguments
 from rankdet.errors import InputError
-from rankdet.files import is_full_disk
+from rankdet.outputs import write_failure
 from rankdet.quiet import quiet_dependencies
 
 
@@ -28,8 +28,8 @@ def main() -> None:
         print(f"rankdet: error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if not is_full_disk(error):
+        failure = write_failure(error)
+        if failure is None:
             raise
-        todo = "make room and run it again; --resume lets a training go on from its checkpoint"
-        print(f"rankdet: error: {error}; {todo}", file=sys.stderr)
+        print(f"rankdet: error: {failure}", file=sys.stderr)
         sys.exit(1)

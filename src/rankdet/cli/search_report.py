@@ -18,6 +18,7 @@ def search_report(
     """Write search.{svg,png,csv,md,html}: rewards, functions, points beside the published ones."""
     from rankdet.errors import InputError
     from rankdet.files import read_json
+    from rankdet.outputs import check_outputs
     from rankdet.report.canvas import write_figure
     from rankdet.report.search_figure import search_figure
     from rankdet.report.search_table import write_table
@@ -28,6 +29,7 @@ def search_report(
             "a found.json", f"{found} without `published`", "run `rankdet search finish`"
         )
     target = out or found.parent
+    check_outputs({}, {"--out": target}, inputs=[found])
     write_table(content, target)
     write_figure(search_figure(content), target, "search")
     typer.echo(f"{target}/search.{{svg,png,csv,md,html}}")
