@@ -14,7 +14,7 @@ import pkgutil
 import sys
 
 from rankdet.errors import InputError
-from rankdet.files import is_full_disk
+from rankdet.outputs import write_failure
 
 
 def main() -> None:
@@ -36,10 +36,10 @@ def main() -> None:
         print(f"rankdet: error: {missing_package(error)}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if not is_full_disk(error):
+        failure = write_failure(error)
+        if failure is None:
             raise
-        todo = "make room and run it again; --resume lets a training continue from its checkpoint"
-        print(f"rankdet: error: {error}; {todo}", file=sys.stderr)
+        print(f"rankdet: error: {failure}", file=sys.stderr)
         sys.exit(1)
 
 

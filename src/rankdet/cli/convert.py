@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from rankdet.cli import places
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
+from rankdet.outputs import check_outputs
 
 
 @app.command("convert")
@@ -28,6 +30,8 @@ def convert(
 
     load_catalogue()[entry]
     manifest = load_manifest(data) if data else None
+    outputs = {"--out": out, "run.json beside --out": out.parent / "run.json"}
+    check_outputs(outputs, log=log, inputs=[source, *places.files_of(data, manifest)])
     with logged(log):
         from rankdet.training.convert import convert as run
 

@@ -11,6 +11,7 @@ import typer
 from rankdet.cli.app import app
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
+from rankdet.outputs import check_outputs
 
 IOU_TYPES = ("bbox", "segm")
 
@@ -65,6 +66,8 @@ def evaluate_command(
 
     pairs = _pairs(iou_type, detections)
     annotations, protocol = _ground_truth(annotations, dataset, protocol)
+    outputs = {"--out": out, "--curves": curves}
+    check_outputs(outputs, inputs=[annotations, dataset, *detections])
     if check and (protocol != "coco" or area != "auto"):
         raise InputError(
             "--check with --protocol coco --area auto",

@@ -9,6 +9,7 @@ import typer
 
 from rankdet.cli.app import app
 from rankdet.errors import InputError
+from rankdet.outputs import check_outputs
 
 if TYPE_CHECKING:
     from rankdet.data.fetch.obtain import Place
@@ -48,6 +49,7 @@ def coco(
     from rankdet.data.fetch.data_sets import Folders, fetch_data_set
     from rankdet.data.fetch.table import data_set
 
+    check_outputs({"--sums": sums}, {"--into": into, "--archives": archives})
     rows = [row for row in data_set("coco") if test or "test" not in row.name]
     folders = Folders(into, archives, keep_archives)
     fetch_data_set(rows, folders, _place(inbox, mirror, connections), sums)
@@ -72,6 +74,7 @@ def lvis(
     from rankdet.data.fetch.data_sets import Folders, fetch_data_set
     from rankdet.data.fetch.table import data_set
 
+    check_outputs({"--sums": sums}, {"--into": into, "--archives": archives})
     folders = Folders(into, archives, keep_archives)
     fetch_data_set(data_set("lvis"), folders, _place(inbox, mirror, connections), sums)
     typer.echo(f"{into} is complete; its images are train2017 and val2017 of COCO")
@@ -85,6 +88,7 @@ def cityscapes_help(
     """Say how to get Cityscapes, which needs a login; verify and unpack what you got."""
     from rankdet.data.fetch.cityscapes import take_over
 
+    check_outputs({}, {"--into": into})
     typer.echo(take_over(into, _place(inbox, None, 1)))
 
 
@@ -103,6 +107,7 @@ def backbone(
     from rankdet.data.fetch.table import find_backbone
     from rankdet.data.fetch.weights import check_backbone
 
+    check_outputs({}, {"--into": into})
     place = _place(inbox, mirror, connections)
     for row in [find_backbone(name) for name in names]:
         sha256 = obtain(row, into / row.file, place, check_backbone)
@@ -127,6 +132,8 @@ def checkpoint(
     from rankdet.files import write_json
 
     row = load_catalogue()[entry]
+    own = [into / f"{entry}.pth", into / f"{entry}.pth.sha256"]
+    check_outputs({"--status": status}, {"--into": into}, own=own)
     try:
         found = _checkpoint(row, into / f"{entry}.pth", _place(inbox, mirror, connections))
     except Unreachable:
@@ -148,6 +155,7 @@ def status_command(
     """Gather which published models are available."""
     from rankdet.files import read_json, write_json
 
+    check_outputs({"--out": out}, inputs=statuses)
     found: dict[str, list] = {"available": [], "missing": []}
     for path in statuses:
         status = read_json(path, "a status of `rankdet fetch checkpoint`")

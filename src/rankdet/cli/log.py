@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rankdet.errors import InputError
-from rankdet.files import is_full_disk
+from rankdet.outputs import write_failure
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def logged(path: Path | None) -> Iterator[None]:
         os.write(2, f"rankdet: error: {error}\n".encode(errors="replace"))
         raise
     except Exception as error:
-        if is_full_disk(error):
-            raise  # the log has no room for it either
+        if write_failure(error) is not None:
+            raise  # one line says it, and the log may have no room for more
         os.write(2, traceback.format_exc().encode(errors="replace"))
         print(f"rankdet: {type(error).__name__}: {error}\n  full log: {path}", file=screen)
         raise SystemExit(1) from None

@@ -62,6 +62,14 @@ def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> M
     return _coco(root, entry, preset)
 
 
+def files_of(given: Path | None, manifest: Manifest | None) -> list[Path]:
+    """Return the files of a data set that no output may replace."""
+    if manifest is None:
+        return []
+    path = manifest.folder / "dataset.json" if given is None or given.is_dir() else given
+    return [path, manifest.annotations("train"), manifest.annotations("val")]
+
+
 def checkpoint(given: Path | None, entry: Entry, preset: str) -> Path:
     """Return where the trained checkpoint lies."""
     return given or _results("--out") / preset / entry.entry_id / "checkpoint.pth"

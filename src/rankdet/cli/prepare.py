@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from rankdet.cli.app import app
+from rankdet.errors import InputError
+from rankdet.files import read_json
+from rankdet.outputs import check_outputs, shown_path
 
 prepare = typer.Typer(help="Prepare a data set and write its dataset.json.", no_args_is_help=True)
 app.add_typer(prepare, name="prepare")
@@ -34,6 +37,7 @@ def prepare_digits(
     """Compose the built-in digits set: real handwriting on real photographs."""
     from rankdet.data.digits import prepare_digits as compose
 
+    check_outputs({}, {"--out": out})
     manifest = compose(out, seed, train_images, val_images, long_tail)
     _tell(manifest, out / "dataset.json")
 
@@ -47,6 +51,7 @@ def prepare_drawn(
     """Draw a few small images in the layout of a paper's data set, for preset rehearsal."""
     from rankdet.data.drawn import prepare_drawn as draw
 
+    check_outputs({}, {"--out": out})
     _tell(draw(out, like, seed), out / "dataset.json")
 
 
@@ -78,6 +83,7 @@ def prepare_coco(
     """
     from rankdet.data.coco import prepare_coco as take_over
 
+    _check_manifest_place(out, sums)
     files = {
         "train_annotations": train_annotations,
         "train_images": train_images,
@@ -110,7 +116,22 @@ def prepare_lvis(
     """Check LVIS v1 annotations beside COCO's images and point to them; nothing is copied."""
     from rankdet.data.coco import prepare_coco as take_over
 
+    _check_manifest_place(out, sums)
     _tell(take_over(root, out, name, format="lvis", sums=sums), out)
+
+
+def _check_manifest_place(out: Path, sums: Path | None) -> None:
+    """Refuse to replace anything but an older manifest: annotations have the same ending."""
+    check_outputs({"--out": out}, inputs=[sums])
+    try:
+        content = read_json(out) if out.exists() and out.stat().st_size else {}
+    except InputError:
+        content = None
+    if content and isinstance(content, dict) and {"format", "train", "val"} <= set(content):
+        return
+    if content != {}:
+        got = f"{shown_path(out)}, which is something else"
+        raise InputError("a new file or an older dataset.json for --out", got, "choose another")
 
 
 def _tell(manifest, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rankdet.cli.app import app
+from rankdet.outputs import check_outputs
 
 if TYPE_CHECKING:
     from rankdet.catalogue import Catalogue, State, Table
@@ -46,6 +47,7 @@ def tables_command(
     tables = _tables(catalogue, table, entries)
     states = _states(catalogue, folder)
     target = out or folder / "tables"
+    check_outputs({}, {"--out": target})
     measured = 0
     for chosen in tables:
         view = table_view(chosen, catalogue, found, states, note)
@@ -70,6 +72,7 @@ def figures_command(
 
     catalogue, note, folder, found = _read(preset, results, entries)
     target = out or folder / "figures"
+    check_outputs({}, {"--out": target})
     paths = write_figures(draw_figures(catalogue, found, note), target)
     typer.echo(f"{len(paths) // 2} figures of {len(found)} entries: {target}/*.{{svg,png}}")
 
@@ -90,10 +93,11 @@ def html_command(
     from rankdet.report.tables import table_view
 
     catalogue, note, folder, found = _read(preset, results, entries)
+    target = out or folder / "report.html"
+    check_outputs({"--out": target}, inputs=folder.glob("*/*.json"))
     states = _states(catalogue, folder)
     tables = _tables(catalogue, None, entries)
     views = [table_view(chosen, catalogue, found, states, note) for chosen in tables]
-    target = out or folder / "report.html"
     write_text(target, render_page(found, views, draw_figures(catalogue, found, note), note))
     typer.echo(str(target))
 

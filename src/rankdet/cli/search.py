@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from rankdet.cli import places
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
 from rankdet.cli.prepare import prepare
+from rankdet.outputs import check_outputs
 
 search = typer.Typer(
     help="Search the functions of Parameterized AP Loss, a job for each proxy training.",
@@ -34,9 +36,12 @@ def search_split(
 ) -> None:
     """Hold out a part of the train images for a search; the val images stay unseen."""
     from rankdet.data.manifest import load_manifest
-    from rankdet.data.search_split import prepare_search_split
+    from rankdet.data.search_split import SEARCH_FILES, prepare_search_split
 
-    manifest = prepare_search_split(load_manifest(data), out, val_images, seed)
+    source = load_manifest(data)
+    written = {f"{name} beside --out": out.parent / name for name in SEARCH_FILES}
+    check_outputs({"--out": out, **written}, inputs=places.files_of(data, source))
+    manifest = prepare_search_split(source, out, val_images, seed)
     for split in ("train", "val"):
         part = getattr(manifest, split)
         typer.echo(f"{split}: {part.image_count} images, {part.annotation_count} annotations")
@@ -51,6 +56,7 @@ def start_command(
     from rankdet.search.plan import load_plan
     from rankdet.search.rounds import start
 
+    check_outputs({"--out": out})
     state = start(load_plan(name))
     state.write(out)
     total = state.plan.rounds * state.plan.samples
@@ -72,6 +78,7 @@ def sample_command(
     from rankdet.files import write_json
     from rankdet.search.rounds import finished, heads_of, read_state, write_sample
 
+    check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=[state, data])
     current = read_state(state)
     plan, label = current.plan, f"round {current.turn} sample {index}"
     # The work directory keeps a copy: Snakemake deletes an output that was complete when it was
@@ -113,6 +120,7 @@ def update_command(
     """Change the policy by a round's rewards."""
     from rankdet.search.rounds import after, read_samples, read_state
 
+    check_outputs({"--out": out}, inputs=[state, *sample])
     current = read_state(state)
     samples = read_samples(sample, current)
     following = after(current, samples)
@@ -138,6 +146,8 @@ def finish_command(
     from rankdet.search.rounds import read_samples, read_state
     from rankdet.training.proxy import head_settings
 
+    outputs = {"--out": out, "the config beside --out": out.with_suffix(".py")}
+    check_outputs(outputs, inputs=folder.glob("round-*/*.json"))
     plan = read_state(folder / "round-000" / "state.json").plan
     turns = [folder / f"round-{turn:03d}" for turn in range(plan.rounds + 1)]
     states = [read_state(turn / "state.json") for turn in turns]
@@ -178,6 +188,8 @@ def train_command(
     if not config.is_file():
         raise InputError("a found.py", f"no file {config}", "run `rankdet search finish`")
     manifest = load_manifest(data)
+    inputs = [config, *places.files_of(data, manifest)]
+    check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=inputs)
     with logged(log):
         from mmengine.config import Config
 

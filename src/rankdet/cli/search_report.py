@@ -16,6 +16,7 @@ def search_report(
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default beside it.")] = None,
 ) -> None:
     """Write search.{svg,png,csv,md,html}: rewards, functions, points beside the published ones."""
+    from rankdet.outputs import check_outputs
     from rankdet.report.canvas import write_figure
     from rankdet.report.search_figure import search_figure
     from rankdet.report.search_found import read_found
@@ -23,6 +24,7 @@ def search_report(
 
     content = read_found(found)
     target = out or found.parent
+    check_outputs({}, {"--out": target}, inputs=[found])
     write_table(content, target)
     write_figure(search_figure(content), target, "search")
     typer.echo(f"{target}/search.{{svg,png,csv,md,html}}")

@@ -24,7 +24,12 @@ def submission_command(
     ] = "test-dev2017",
 ) -> None:
     """Pack detections_test-dev2017_<name>_results.zip for the COCO server and validate it."""
-    from rankdet.evaluation.submission import pack
+    from rankdet.evaluation.submission import pack, stem
+    from rankdet.outputs import check_outputs
+
+    base = stem(name, testset)
+    written = {f"{suffix} in --out-dir": out_dir / f"{base}.{suffix}" for suffix in ("json", "zip")}
+    check_outputs(written, {"--out-dir": out_dir}, inputs=[detections, image_info])
 
     _, zip_path, notes = pack(detections, name, out_dir, image_info, testset)
     for note in notes:

@@ -18,8 +18,16 @@ from rankdet.cli.app import app
 from rankdet.cli.log import logged
 from rankdet.cluster.launch import is_launched, launch
 from rankdet.cluster.lock import held
+from rankdet.outputs import check_outputs, real_path
 
 AGAIN = 75  # exit code of a training that was stopped in time and can go on (EX_TEMPFAIL)
+
+BESIDE = ("run.json", "training.jsonl")  # what a training writes beside its checkpoint
+# What it writes into its work directory.
+OWN_FILES = (
+    *("running.json", "running.lock", "last_checkpoint", "run_settings.json"),
+    *("finished.json", "finished.pth", "training.jsonl"),
+)
 
 PresetName = Annotated[
     str, typer.Option(help="paper, published, rehearsal, mini, overfit, demo or smoke.")
@@ -88,10 +96,19 @@ def train(
 
     # Cheap mistakes are found before torch is imported.
     row = load_catalogue()[entry]
-    if data is not None:
-        load_manifest(data)
+    manifest = load_manifest(data) if data is not None else None
     out = places.checkpoint(out, row, preset)
     work_dir = places.work_dir(work_dir, row, preset)
+    if not is_launched():
+        folder, in_work = out.parent, real_path(out.parent) == real_path(work_dir)
+        beside = {f"{name} beside --out": folder / name for name in BESIDE[: 1 if in_work else 2]}
+        check_outputs(
+            {"--out": out, **beside},
+            {"--work-dir": work_dir},
+            log=log,
+            inputs=places.files_of(data, manifest),
+            own=[work_dir / name for name in OWN_FILES],
+        )
     own = threads and max(1, threads * nodes // processes)
     with held(work_dir) if not is_launched() else nullcontext():
         if processes > 1 and not is_launched():
@@ -150,11 +167,12 @@ def predict(
     from rankdet.data.manifest import load_manifest
 
     row = load_catalogue()[entry]
-    if data is not None:
-        load_manifest(data)
+    manifest = load_manifest(data) if data is not None else None
     checkpoint = places.checkpoint(checkpoint, row, preset)
     out = places.detections(out, row, preset)
     work_dir = places.work_dir(work_dir, row, preset, "predict")
+    inputs = [checkpoint, *places.files_of(data, manifest)]
+    check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=inputs)
     with logged(log):
         from rankdet.training.predict import predict as run
         from rankdet.training.presets import get_preset

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from rankdet.data import own_files
 from rankdet.data.annotations import NAMES, annotation, coco_file, lvis_file
 from rankdet.data.glyphs import material
-from rankdet.data.manifest import Manifest, Split
+from rankdet.data.manifest import Manifest, Split, load_manifest
 from rankdet.data.scenes import SIDE, compose
 from rankdet.errors import InputError
-from rankdet.files import write_json
+from rankdet.files import read_json
+from rankdet.outputs import part_beside, real_path, shown_path, write_json
 
 # Long tail: share of the objects of each class, and LVIS's frequency group in the train split.
 LONG_TAIL = np.array([30, 24, 20, 16, 12, 0.9, 0.8, 0.7, 0.1, 0.1])
+SET_NAMES = ("digits", "digits-lvis")
 FREQUENCIES = ["f"] * 5 + ["c"] * 3 + ["r"] * 2
 
 
@@ -44,24 +46,24 @@ def prepare_digits(
         The manifest, also written to ``out/dataset.json``.
 
     Raises:
-        InputError: if a count is not positive, or ``out`` holds something else.
+        InputError: if a count is not positive, or ``out`` holds anything that is not of such a set.
     """
-    out = Path(out)
+    out = real_path(out)
     if min(train_images, val_images) < 1:
         raise InputError(
             "at least one image per split", f"{train_images}, {val_images}", "ask more"
         )
-    if out.exists() and any(out.iterdir()) and not (out / "dataset.json").exists():
-        raise InputError("an empty folder or an older digits set", str(out), "choose another")
+    _older_files(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
+    part = part_beside(out)
     try:
+        part.mkdir()
         splits = {
             name: _write_split(part, name, seed, count, long_tail)
             for name, count in (("train", train_images), ("val", val_images))
         }
         manifest = Manifest(
-            name="digits-lvis" if long_tail else "digits",
+            name=SET_NAMES[long_tail],
             format="lvis" if long_tail else "coco",
             classes=list(NAMES),
             category_ids=list(range(1, len(NAMES) + 1)),
@@ -69,13 +71,58 @@ def prepare_digits(
             **splits,
         )
         write_json(part / "dataset.json", manifest.as_json())
-        part.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(part, out)
+        own_files.write_mark(part)
+        _move_into_place(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return manifest
+
+
+def _older_files(out: Path) -> dict[str, str | None]:
+    """Return the files of the set in ``out`` that a new one replaces.
+
+    Raises:
+        InputError: naming a file there that was not written by this function.
+    """
+    if not out.exists():
+        return {}
+    written = own_files.read_mark(out) if out.is_dir() else {}
+    if written is None:
+        written = _files_of_first_edition(out)
+    problem = own_files.foreign(out, written) if out.is_dir() else "a file"
+    if problem is not None:
+        got = f"{shown_path(out)} with {shown_path(problem)}"
+        todo = "choose another folder, or move your files away"
+        raise InputError("a new or empty folder, or an older digits set alone", got, todo)
+    return written
+
+
+def _files_of_first_edition(out: Path) -> dict[str, str | None]:
+    """Return what the manifest and the annotations of a set without a list of files name."""
+    try:
+        manifest = load_manifest(out)
+        splits = {"train": manifest.train, "val": manifest.val}
+        known = manifest.name in SET_NAMES and list(manifest.classes) == list(NAMES)
+        files: dict[str, str | None] = {"dataset.json": None}
+        for name, split in splits.items():
+            known &= (split.annotations, split.images) == (f"annotations/{name}.json", name)
+            files[split.annotations] = split.sha256
+            for image in read_json(manifest.annotations(name))["images"]:
+                files[f"{name}/{image['file_name']}"] = None
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return {}
+    return files if known else {}
+
+
+def _move_into_place(part: Path, out: Path) -> None:
+    """Put ``part`` in the place of the older set; what is not of the set is never deleted."""
+    written = _older_files(out)  # again: composing takes a while
+    old = part_beside(out)
+    if out.exists():
+        os.rename(out, old)
+    os.rename(part, out)
+    if old.exists():
+        own_files.remove(old, written)
 
 
 def _write_split(root: Path, split: str, seed: int, count: int, long_tail: bool) -> Split:

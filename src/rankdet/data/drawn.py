@@ -54,7 +54,7 @@ def prepare_drawn(out: str | Path, like: str = "coco", seed: int = 0) -> Manifes
     if like not in CATEGORIES:
         raise InputError(" or ".join(CATEGORIES), repr(like), nearest(like, CATEGORIES))
     mark = {"like": like, "seed": seed, "version": VERSION}
-    is_own = (out / MARK).is_file()
+    is_own = _is_own(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not is_own):
         raise InputError("a new or empty folder", f"{out} with other content", "choose another")
     is_same = is_own and read_json(out / MARK, "the mark of a drawn set") == mark
@@ -65,6 +65,17 @@ def prepare_drawn(out: str | Path, like: str = "coco", seed: int = 0) -> Manifes
         _draw_split(out, split, like, count, np.random.default_rng([seed, count]))
     kind = "lvis" if like == "lvis" else "coco"
     return prepare_coco(out, out / "dataset.json", f"drawn-{like}", format=kind)
+
+
+def _is_own(out: Path) -> bool:
+    """Tell whether this function made ``out``: a file of the mark's name may be another's."""
+    if not (out / MARK).is_file():
+        return False
+    try:
+        content = read_json(out / MARK)
+    except InputError:
+        return False
+    return isinstance(content, dict) and {"like", "seed", "version"} == set(content)
 
 
 def _draw_split(root: Path, split: str, like: str, count: int, draw: np.random.Generator) -> None:

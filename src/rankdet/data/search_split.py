@@ -10,6 +10,8 @@ from rankdet.data.manifest import Manifest, Split
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
 
+SEARCH_FILES = ("search_train.json", "search_val.json")  # beside the manifest
+
 
 def prepare_search_split(data: Manifest, out: str | Path, val_images: int, seed: int) -> Manifest:
     """Divide the annotated train images of ``data`` at random; images are not copied.

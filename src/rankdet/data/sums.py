@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from rankdet.data.fetch.journal import replace_text
 from rankdet.data.fetch.verify import hashes
 from rankdet.errors import InputError
+from rankdet.outputs import write_text
 
 LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$")
 
@@ -16,8 +16,7 @@ LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$")
 def write_sums(target: Path, root: Path, sums: Mapping[Path, str]) -> None:
     """Write ``<hash>  <path below root>`` lines."""
     lines = [f"{sha256}  {path.relative_to(root).as_posix()}\n" for path, sha256 in sums.items()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(target, "".join(lines))
+    write_text(target, "".join(lines))
 
 
 def read_sums(path: Path) -> dict[str, str]:

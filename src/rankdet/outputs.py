@@ -1,0 +1,251 @@
+"""Files to write: looked at before the work, and then written whole or not at all.
+
+A link stays and the file that it leads to is written. Devices, pipes and sockets are refused: a
+file is moved into place, and would replace them.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rankdet.errors import InputError
+
+NAME_MAX = 255  # bytes of one name, on every common file system
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+ROOM = "make room and run it again; --resume lets a training continue from its checkpoint"
+# What to do about an error of writing; others are no matter of the place that is written to.
+TODO = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: "raise the limit of the file size (ulimit -f) or write to another disk",
+    errno.EROFS: "write to another folder: this file system is read-only",
+    errno.EACCES: "check the permissions or choose another place",
+    errno.EPERM: "check the permissions or choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "choose a place in a folder, not in a file",
+    errno.ELOOP: "repair the link or choose another place",
+    errno.EBUSY: "write to another folder: this file is in use, or a mount point",
+    errno.ETXTBSY: "write to another folder: this file is in use",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "check the network file system",
+}
+
+
+def write_failure(error: BaseException) -> str | None:
+    """Return one line about an error of the file system, with what to do; None for others."""
+    if not isinstance(error, OSError) or error.errno not in TODO:
+        return None
+    return f"{error}; {TODO[error.errno]}".replace("\n", " ")
+
+
+def check_outputs(
+    files: Mapping[str, str | Path | None],
+    folders: Mapping[str, str | Path | None] | None = None,
+    *,
+    log: str | Path | None = None,
+    inputs: Iterable[str | Path | None] = (),
+    own: Iterable[str | Path] = (),
+) -> None:
+    """Check that all outputs of a command can be written, before it begins.
+
+    Args:
+        files: {option: file to write}; None is left out.
+        folders: {option: folder to write into}.
+        log: the file of ``--log``, which is appended to and so may be a device.
+        inputs: files that the command reads; no output may be one of them.
+        own: files that the command writes besides, under names of its own choice.
+
+    Raises:
+        InputError: naming the option, the path, and what is in the way.
+    """
+    given = {option: Path(path) for option, path in files.items() if path is not None}
+    places = {option: Path(path) for option, path in (folders or {}).items() if path is not None}
+    found = {option: _checked_file(option, path) for option, path in given.items()}
+    if log is not None:
+        found["--log"] = _checked_log(Path(log))
+    areas = {option: _checked_folder(option, path) for option, path in places.items()}
+    read = {real_path(path) for path in inputs if path is not None}
+    used = {real_path(path) for path in own}
+    shown = given | places | ({"--log": Path(log)} if log is not None else {})
+    for option, path in found.items():
+        if path in read:
+            raise _refusal(option, shown[option], "an input of this command", "choose another name")
+        if path in used:
+            raise _refusal(option, shown[option], "used by the command itself", "choose another")
+    _check_apart(found, areas, shown)
+
+
+def _check_apart(
+    files: Mapping[str, Path], folders: Mapping[str, Path], shown: Mapping[str, Path]
+) -> None:
+    """Refuse two outputs in one place, and an output below a file to be."""
+    every = {**files, **folders}
+    for option, path in files.items():
+        for other, place in every.items():
+            if other != option and (place == path or path in place.parents):
+                got = f"the place of {other} ({shown_path(shown[other])})"
+                raise _refusal(option, shown[option], got, "choose two places")
+
+
+def real_path(path: str | Path) -> Path:
+    """Return ``path`` with every link resolved, whether it exists or not."""
+    return Path(os.path.realpath(path))
+
+
+def shown_path(path: str | Path) -> str:
+    """Return ``path`` as it stands in a message of one line."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
+
+
+def target_of(path: str | Path, option: str = "the output") -> Path:
+    """Return the regular file that ``path`` leads to, or will be.
+
+    Raises:
+        InputError: if something else lies there, or nothing can.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        status = None
+    except (OSError, ValueError) as error:
+        raise _unusable(option, path, error) from None
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+        todo = "name a file in it" if kind == "a folder" else "name a regular file"
+        raise _refusal(option, path, kind, todo)
+    if status is not None and _is_standard_output(status):
+        raise _refusal(option, path, "the file of standard output or error", "name another file")
+    return real_path(path)
+
+
+def _is_standard_output(status: os.stat_result) -> bool:
+    """Tell whether a file is where the shell sends what a command prints, as /dev/stdout is."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(status, os.fstat(descriptor)):
+                return True
+    return False
+
+
+def _checked_file(option: str, path: Path) -> Path:
+    target = target_of(path, option)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise _refusal(option, path, "a file without permission to write", TODO[errno.EACCES])
+    _check_place(option, path, target.parent, target.name)
+    return target
+
+
+def _checked_log(path: Path) -> Path:
+    with suppress(OSError, ValueError):
+        if stat.S_ISCHR(os.stat(path).st_mode):
+            return real_path(path)
+        if _is_standard_output(os.stat(path)):
+            return real_path(path)
+    return _checked_file("--log", path)
+
+
+def _checked_folder(option: str, path: Path) -> Path:
+    try:
+        if not stat.S_ISDIR(os.stat(path).st_mode):
+            raise _refusal(option, path, "no folder", "name a folder", "a folder to write into")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise _unusable(option, path, error) from None
+    target = real_path(path)
+    _check_place(option, path, target, "")
+    return target
+
+
+def _check_place(option: str, path: Path, folder: Path, name: str) -> None:
+    """Make a file in the nearest folder that exists: permissions alone do not tell."""
+    missing = [name]
+    try:
+        while not folder.exists() and not folder.is_symlink():
+            missing.append(folder.name)
+            folder = folder.parent
+        if any(len(os.fsencode(part)) > NAME_MAX for part in missing):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        handle, probe = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+        os.close(handle)
+        os.unlink(probe)
+    except (OSError, ValueError) as error:
+        raise _unusable(option, path, error) from None
+
+
+def _refusal(
+    option: str, path: str | Path, got: str, todo: str, expected: str = "a file to write"
+) -> InputError:
+    return InputError(f"{expected} for {option}", f"{shown_path(path)}, {got}", todo)
+
+
+def _unusable(option: str, path: str | Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    todo = TODO.get(getattr(error, "errno", None), "choose another place")
+    expected = f"a place that can be written for {option}"
+    return InputError(expected, f"{shown_path(path)}: {reason}", todo)
+
+
+def part_beside(target: Path) -> Path:
+    """Return a new name for the time until ``target`` is whole: in its folder, as to be moved."""
+    # Only the beginning of the name: with all of it, a long one would be too long.
+    return target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def atomic_path(target: str | Path) -> Iterator[Path]:
+    """Give a temporary path in ``target``'s folder; move it into place only on success.
+
+    The same folder, because a move across file systems is a copy and can be torn. A new file has
+    the mode that the umask leaves; one that is replaced keeps its own.
+
+    Raises:
+        InputError: if ``target`` is no place for a regular file.
+        OSError: naming ``target``, if it cannot be written.
+    """
+    final = target_of(target)
+    part = part_beside(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        with suppress(FileNotFoundError):
+            part.chmod(stat.S_IMODE(final.stat().st_mode))
+        part.replace(final)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(part), part):
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    finally:
+        with suppress(OSError):  # the folder may be what failed
+            part.unlink(missing_ok=True)
+
+
+def write_text(target: str | Path, text: str) -> None:
+    """Write ``text`` to ``target`` in one step."""
+    with atomic_path(target) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(target: str | Path, value: Any, indent: int | None = 2) -> None:
+    """Write ``value`` as JSON to ``target`` in one step; NaN is not JSON and is refused."""
+    write_text(target, json.dumps(value, indent=indent, allow_nan=False) + "\n")
