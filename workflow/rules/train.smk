@@ -22,7 +22,8 @@ rule train:
     shell:
         "rankdet train {wildcards.entry} --preset {wildcards.preset} --data {input.data}"
         " --work-dir work/{wildcards.preset}/{wildcards.entry} --out {output.checkpoint}"
-        " --seed {params.seed} {params.length} --resume --threads {threads} --log {log}"
+        " --seed {params.seed} {params.length} --resume --on-change set-aside"
+        " --threads {threads} --log {log}"
         " --processes {resources.processes} --nodes {resources.nodes} --passes {resources.passes}"
 
 

@@ -11,6 +11,7 @@ import pkgutil
 import sys
 
 from rankdet.cli.app import app
+from rankdet.cli.stop import Stopped, end_at_signals
 from rankdet.cluster.launch import own_arguments
 from rankdet.errors import InputError
 from rankdet.outputs import write_failure
@@ -22,8 +23,12 @@ def main() -> None:
     quiet_dependencies()
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    end_at_signals()
     try:
         app(args=own_arguments())
+    except Stopped as stop:
+        print(f"rankdet: stopped by {stop.reason}", file=sys.stderr)
+        raise
     except InputError as error:
         print(f"rankdet: error: {error}", file=sys.stderr)
         sys.exit(2)
