@@ -67,11 +67,10 @@ def launch(arguments: Sequence[str], processes: int, nodes: int = 1, threads: in
 def _children(pid: int) -> list[int]:
     """Return the processes that the launcher ``pid`` has started on this machine."""
     try:
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
         return []
+    return [int(child) for child in text.split()]
 
 
 def launcher(processes: int, nodes: int = 1, threads: int = 1) -> list[str]:
