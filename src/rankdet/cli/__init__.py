@@ -13,6 +13,7 @@ import os
 import pkgutil
 import sys
 
+from rankdet.cli.stop import Stopped, end_at_signals
 from rankdet.errors import InputError
 from rankdet.outputs import write_failure
 
@@ -29,6 +30,9 @@ def main() -> None:
     except BrokenPipeError:
         _discard_output()
         sys.exit(1)
+    except Stopped as stop:
+        print(f"rankdet: stopped by {stop.reason}", file=sys.stderr)
+        raise
     except InputError as error:
         print(f"rankdet: error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -71,6 +75,7 @@ def _run() -> None:
     quiet_dependencies()
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    end_at_signals()
     app(args=own_arguments())
 
 

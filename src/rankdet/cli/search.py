@@ -105,8 +105,6 @@ def sample_command(
         if get_preset(plan.preset).comparable:
             use_local_weights(config, load_catalogue()[plan.entry], BACKBONES)
         outcome = train_proxy(config, work_dir, f"{plan.name} {label}", plan.seed, threads)
-        if int(os.environ.get("RANK", 0)) > 0:
-            return
         write_json(out, write_sample(copy, current, index, outcome))
     typer.echo(f"{plan.name} {label}: reward {outcome['reward']:.4f}, {outcome['seconds']} s")
 

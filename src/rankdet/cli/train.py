@@ -5,9 +5,9 @@ What is not given comes from ``RANKDET_DATA`` and ``RANKDET_RESULTS``, as in the
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ import typer
 from rankdet.cli import places
 from rankdet.cli.app import app
 from rankdet.cli.log import logged
-from rankdet.cluster.launch import is_launched, launch
+from rankdet.cluster.launch import is_launched, launch, rank
 from rankdet.cluster.lock import held
 from rankdet.outputs import check_outputs, real_path
 
@@ -38,6 +38,15 @@ DataPath = Annotated[
 ]
 OUT = "; default: in RANKDET_RESULTS/PRESET/ENTRY."
 WORK = "; default: in RANKDET_RESULTS/work."
+
+
+class OnChange(StrEnum):
+    """What becomes of a training of other settings."""
+
+    REFUSE = "refuse"
+    SET_ASIDE = "set-aside"
+
+
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
 LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goes to the screen.")]
@@ -57,6 +66,13 @@ def train(
         int | None, typer.Option(min=1, help="In place of a short preset's own number.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the work directory.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete the training in the work directory first.")
+    ] = False,
+    on_change: Annotated[
+        OnChange,
+        typer.Option(help="What happens with a training of other settings in the work directory."),
+    ] = OnChange.REFUSE,
     backbones: Annotated[
         Path,
         typer.Option(
@@ -139,11 +155,13 @@ def train(
                     speed=Speed(bf16, channels_last, compiled),
                     passes=passes,
                     stop_without_positives=stop_without_positives,
+                    restart=restart,
+                    on_change=on_change.value,
                 )
             except Interrupted as stop:
                 print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)
                 raise SystemExit(AGAIN) from None
-    if int(os.environ.get("RANK", 0)) > 0:
+    if rank() > 0:
         return
     typer.echo(f"{entry} {preset}: {record['iterations']} iterations, {record['seconds']} s, {out}")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from rankdet.errors import InputError
 
@@ -17,20 +20,57 @@ ARGUMENTS = "RANKDET_ARGUMENTS"
 
 
 def is_launched() -> bool:
-    """Return whether this process is one of those that a launcher started."""
-    return "RANK" in os.environ
+    """Return whether this process is one of those that our launcher started."""
+    # RANK alone is also what Slurm plug-ins, Kubeflow and others set around one process.
+    return ARGUMENTS in os.environ and "RANK" in os.environ
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together."""
+    return int(os.environ["RANK"]) if is_launched() else 0
 
 
 def own_arguments() -> list[str] | None:
     """Return what the launcher passes to its processes; None in any other process."""
-    return json.loads(os.environ[ARGUMENTS]) if is_launched() and ARGUMENTS in os.environ else None
+    return json.loads(os.environ[ARGUMENTS]) if is_launched() else None
 
 
 def launch(arguments: Sequence[str], processes: int, nodes: int = 1, threads: int = 1) -> int:
     """Run ``rankdet`` with ``arguments`` in ``processes`` processes; return the exit code."""
     environment = os.environ | {ARGUMENTS: json.dumps(list(arguments))}
     command = launcher(processes, nodes, threads)
-    return subprocess.run(command, env=environment, check=False).returncode
+    # In a session of its own: the launcher would answer Ctrl-C by killing its processes.
+    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    received: list[int] = []
+
+    def forward(number: int, frame: object) -> None:
+        if received and number == signal.SIGINT:
+            os.killpg(child.pid, signal.SIGKILL)
+        received.append(number)
+        for process in _children(child.pid) or [child.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    before = {
+        number: signal.signal(number, forward)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 + received[0] if received and code else code
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that the launcher ``pid`` has started on this machine."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
 
 
 def launcher(processes: int, nodes: int = 1, threads: int = 1) -> list[str]:

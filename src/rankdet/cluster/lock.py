@@ -1,13 +1,16 @@
 """One training a work directory: who holds it, and whether that one still lives.
 
 A killed Snakemake leaves its trainings running, on this machine or on another node. A second one
-in the same work directory would write over the checkpoints of the first.
+in the same work directory would write over the checkpoints of the first. On one machine the
+kernel's lock decides; between machines a file with signs of life does.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -17,13 +20,14 @@ from pathlib import Path
 
 from rankdet.cluster.queue import is_queued
 from rankdet.errors import InputError
-from rankdet.files import write_json
+from rankdet.outputs import write_json
 
 NAME = "running.json"
+GUARD = "running.lock"  # the kernel's lock on it ends with the process
+ORPHANS = 10.0  # seconds in which the loading processes of a killed training end
 BEAT = 15.0  # seconds between two signs of life
-SILENCE = (
-    4 * BEAT
-)  # without a sign of life for this long, a holder of whom nothing is known is dead
+# Without a sign of life for this long, a holder of whom nothing is known is dead.
+SILENCE = 4 * BEAT
 
 
 @contextmanager
@@ -34,29 +38,133 @@ def held(work_dir: str | Path, beat: float = BEAT, silence: float = SILENCE) -> 
         InputError: if another training that lives holds it.
     """
     path = Path(work_dir) / NAME
-    holder = _read(path)
-    if holder is not None and _lives(path, holder, silence):
-        job = f", Slurm job {holder['job']}" if holder["job"] else ""
-        stop = f"scancel {holder['job']}" if holder["job"] else f"kill {holder['pid']}"
-        raise InputError(
-            f"no other training in {work_dir}",
-            f"process {holder['pid']} on {holder['host']}{job}, which still runs",
-            f"wait for it, or stop it ({stop}) and run this again: it goes on from there",
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    stop_beating = threading.Event()
     own = _self()
-    write_json(path, own)
-    thread = threading.Thread(target=_beat, args=(path, own, beat, stop_beating), daemon=True)
-    thread.start()
+    with _guarded(path) as is_guarded:
+        _take(path, own, silence, is_guarded)
+        stop_beating = threading.Event()
+        thread = threading.Thread(target=_beat, args=(path, own, beat, stop_beating), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop_beating.set()
+            thread.join()
+            now = _read(path)
+            if now is not None and _same(now, own):
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[bool | None]:
+    """Hold the kernel's lock: only one process of this machine can, and none that is dead.
+
+    Yields:
+        True if it is held; False if another process holds it; None if the file system has no such
+        locks.
+    """
+    guard = path.with_name(GUARD)
+    end = time.monotonic() + ORPHANS
+    descriptor, is_held = _locked(guard)
+    # Who has just begun has not written its name yet; loading processes outlive a killed training.
+    while is_held is False and time.monotonic() < end and not _has_living_holder(path):
+        os.close(descriptor)
+        time.sleep(0.05)
+        descriptor, is_held = _locked(guard)
     try:
-        yield
+        yield is_held
     finally:
-        stop_beating.set()
-        thread.join()
-        now = _read(path)
-        if now is not None and _same(now, own):
-            path.unlink(missing_ok=True)
+        if is_held:
+            guard.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(guard: Path) -> tuple[int, bool | None]:
+    """Open ``guard`` and try to lock it."""
+    while True:
+        descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return descriptor, False
+        except OSError:
+            return descriptor, None
+        # The one before may have removed the file between our two steps.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(guard)):
+                return descriptor, True
+        os.close(descriptor)
+
+
+def _has_living_holder(path: Path) -> bool:
+    """Tell whether the written holder may live, as far as that is known at once."""
+    holder = _read(path)
+    if holder is None:
+        return False
+    return holder["host"] != socket.gethostname() or _start_of(holder["pid"]) == holder["started"]
+
+
+def _take(path: Path, own: dict, silence: float, is_guarded: bool | None) -> None:
+    """Write ``own`` as the holder, unless another one lives.
+
+    The kernel's lock may not reach other machines: creating and moving a file away succeed in one
+    process only.
+    """
+    while True:
+        holder = _read(path)
+        is_here = holder is None or holder["host"] == own["host"]
+        if (is_here and is_guarded is False) or (holder and _lives(path, holder, silence)):
+            raise _refusal(path.parent, holder)
+        if path.exists() and not _removed(path, holder):
+            continue  # another one was quicker: look who
+        if _created(path, own):
+            return
+
+
+def _created(path: Path, own: dict) -> bool:
+    """Create the lock with its content in one step; False if there is one already."""
+    part = path.with_name(f".{path.name}.{own['pid']}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_text(json.dumps(own), encoding="utf-8")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
+                stream.write(json.dumps(own))
+                return True
+            return False
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _removed(path: Path, dead: dict | None) -> bool:
+    """Remove the lock of a ``dead`` holder; False if it is another's by now."""
+    grave = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        path.rename(grave)  # one of those who try it
+    except FileNotFoundError:
+        return False
+    try:
+        if _read(grave) == dead:
+            return True
+        with suppress(OSError):
+            os.link(grave, path)  # it belongs to a living one: put it back
+        return False
+    finally:
+        grave.unlink(missing_ok=True)
+
+
+def _refusal(work_dir: Path, holder: dict | None) -> InputError:
+    got, stop = "another process, which still runs", ""
+    if holder is not None:
+        job = f", Slurm job {holder['job']}" if holder["job"] else ""
+        got = f"process {holder['pid']} on {holder['host']}{job}, which still runs"
+        command = f"scancel {holder['job']}" if holder["job"] else f"kill {holder['pid']}"
+        stop = f", or stop it ({command}) and run this again with --resume"
+    return InputError(f"no other training in {work_dir}", got, f"wait for it{stop}")
 
 
 def _self() -> dict:
@@ -72,6 +180,9 @@ def _self() -> dict:
 def _beat(path: Path, own: dict, beat: float, stopped: threading.Event) -> None:
     while not stopped.wait(beat):
         own = own | {"beats": own["beats"] + 1}
+        now = _read(path)
+        if now is not None and not _same(now, own):
+            return  # this machine was cut off, and another one has taken over
         with suppress(OSError):  # a full or slow disk is no reason to end a training
             write_json(path, own)
 

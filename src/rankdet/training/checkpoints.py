@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from rankdet.errors import InputError
-from rankdet.files import atomic_path
+from rankdet.outputs import atomic_path
 
 
 @HOOKS.register_module()
@@ -20,10 +20,18 @@ class PlainCheckpoint(Hook):
 
     mmengine stores its smoothed log history as objects of its own, which torch >= 2.6 refuses to
     unpickle on resume. The history only smooths what the log prints; it starts anew.
+
+    Args:
+        run: hash of the run's settings, which each checkpoint then names.
     """
 
+    def __init__(self, run: str | None = None) -> None:
+        self.run = run
+
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Drop the log history from ``checkpoint``."""
+        """Drop the log history from ``checkpoint`` and note its run."""
+        if self.run is not None:
+            checkpoint["meta"]["run"] = self.run
         hub = checkpoint.get("message_hub")
         if hub is not None:
             plain = {key: value for key, value in hub["runtime_info"].items() if _is_plain(value)}

@@ -1,21 +1,21 @@
 """What a finished run leaves in its work directory, in a fraction of the room of a running one.
 
-Checkpoints to go on from hold the optimiser's state too, and two are kept: six times what is
-published. Nothing goes on from them any more. In their place stays the published file under a
+Checkpoints to resume from hold the optimizer's state too, and two are kept: six times what is
+published. Nothing resumes from them any more. In their place stays the published file under a
 second name, without a copy where the disk allows it: Snakemake deletes the outputs of a job that
 it did not see end, and the same run then publishes them again instead of training for days.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
-from rankdet.files import atomic_path, read_json, write_json, write_text
+from rankdet.files import read_json
+from rankdet.outputs import atomic_path, write_json, write_text
+from rankdet.training.work_dir import delete_checkpoints
 
 _WEIGHTS, _RECORD, _CURVES = "finished.pth", "finished.json", "training.jsonl"
-_ON_THE_WAY = re.compile(r"(iter|epoch|stopped)_\d+\.pth|last_checkpoint")
 
 
 def record_of(work_dir: Path) -> dict | None:
@@ -23,12 +23,6 @@ def record_of(work_dir: Path) -> dict | None:
     if all((work_dir / name).exists() for name in (_WEIGHTS, _RECORD, _CURVES)):
         return read_json(work_dir / _RECORD, "the record of a finished run")
     return None
-
-
-def forget(work_dir: Path) -> None:
-    """Make way for another run."""
-    for name in (_RECORD, _WEIGHTS, _CURVES, "last_checkpoint"):
-        (work_dir / name).unlink(missing_ok=True)
 
 
 def keep(work_dir: Path, checkpoint: Path, record: dict) -> None:
@@ -48,9 +42,7 @@ def publish_again(work_dir: Path, checkpoint: Path, record: dict) -> None:
 def _complete(work_dir: Path, checkpoint: Path, record: dict) -> None:
     write_json(checkpoint.parent / "run.json", record)
     write_text(checkpoint.parent / _CURVES, (work_dir / _CURVES).read_text())
-    for path in work_dir.iterdir():
-        if _ON_THE_WAY.fullmatch(path.name) and path.resolve() != checkpoint.resolve():
-            path.unlink()
+    delete_checkpoints(work_dir, checkpoint)
 
 
 def _give_second_name(source: Path, target: Path) -> None:

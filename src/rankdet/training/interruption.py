@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from rankdet.cluster.queue import seconds_left
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 from rankdet.training.processes import is_first, said_by_first, world_size
 
 MARGIN = 120.0  # seconds before the limit that are kept for the checkpoint
@@ -26,31 +27,40 @@ class Interrupted(Exception):
 class StopInTime(Hook):
     """Save a checkpoint and stop when the job's time runs out, or when a signal says so.
 
-    SIGTERM and SIGUSR1 are what Slurm sends before it kills a job (scancel, a limit, preemption).
+    SIGTERM and SIGUSR1 are what Slurm sends before it kills a job (scancel, a limit, preemption),
+    SIGINT is Ctrl-C. A second Ctrl-C ends the process at once.
     """
 
     priority = "LOWEST"
-    SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
     def __init__(self) -> None:
         self.reason = ""
         self._end = None
         self._before = {}
+        self._process = os.getpid()
 
     def before_train(self, runner) -> None:
         """Ask Slurm how long the job may run, and listen to signals."""
         left = seconds_left()
         if left is not None:
             self._end = time.monotonic() + left - min(MARGIN, left / 10)
+        self._process = os.getpid()
         for number in self.SIGNALS:
+            if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # a command in the background is not meant by Ctrl-C
             self._before[number] = signal.signal(number, self._told)
 
     def after_train(self, runner) -> None:
         """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _told(self, number, frame) -> None:
+        # Loading processes inherit this: they go on, so that the iteration can end.
+        if number == signal.SIGINT and self.reason and os.getpid() == self._process:
+            self.after_train(None)
+            raise KeyboardInterrupt
         self.reason = signal.Signals(number).name
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -73,7 +83,7 @@ class StopInTime(Hook):
         runner.save_checkpoint(str(folder), name, by_epoch=False)
         if is_first():
             # Only when the new one is whole is it the one to go on from, and the old one gone.
-            write_text(folder / "last_checkpoint", str(folder / name))
+            write_text(folder / "last_checkpoint", name)
             for path in folder.glob("stopped_*.pth"):
                 if path.name != name:
                     path.unlink()

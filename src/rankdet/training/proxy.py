@@ -21,6 +21,7 @@ from rankdet.training.presets import apply_preset, get_preset
 from rankdet.training.processes import set_batch_size
 from rankdet.training.resolve import connect_data, load_config
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.work_dir import FIRST_EDITION, SETTINGS
 
 DECIMALS = 3  # of a reward of the published search, as mmdet 2 logs an AP
 PATIENCE = 50  # iterations of a loss that tells nothing, before a proxy is given up
@@ -155,12 +156,20 @@ def proxy_config(
     return config
 
 
+def _refuse_other_training(work_dir: Path) -> None:
+    """Refuse the work directory of `rankdet train`, whose record would be lost."""
+    if (work_dir / SETTINGS).exists() or (work_dir / FIRST_EDITION).exists():
+        got = f"{work_dir} of a `rankdet train`"
+        raise InputError("a work directory of its own", got, "choose another --work-dir")
+
+
 def train_proxy(
     config: Config, work_dir: Path, label: str, seed: int = 0, threads: int | None = None
 ) -> dict:
     """Train and return ``reward`` (box AP, 0-1), ``failed`` and, if so, ``reason``, ``seconds``."""
     use_threads(threads)
     begin = time.time()
+    _refuse_other_training(work_dir)
     path = str(work_dir / "training.jsonl")
     Path(path).unlink(missing_ok=True)
     reward = Reward()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -13,7 +13,6 @@ from rankdet.catalogue import code_identity, load_catalogue
 from rankdet.catalogue.official_data import official_set
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
-from rankdet.files import write_text
 from rankdet.training import (
     finished,
     interruption,  # noqa: F401 (hook, loop)
@@ -25,10 +24,12 @@ from rankdet.training.checkpoints import publish
 from rankdet.training.passes import use_passes
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
+from rankdet.training.run_settings import first_edition_mark, run_settings, settings_hash
 from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.setup import Setting, as_text, compare_setup, differing
 from rankdet.training.speed import AS_IS, Speed, apply_speed
 from rankdet.training.start import BACKBONES, use_drawn_weights, use_local_weights
+from rankdet.training.work_dir import OnChange, begin, newest_whole, pointed_at
 
 
 def train(
@@ -45,6 +46,8 @@ def train(
     speed: Speed = AS_IS,
     passes: int = 0,
     stop_without_positives: bool = False,
+    restart: bool = False,
+    on_change: OnChange = "refuse",
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -64,9 +67,16 @@ def train(
         passes: of one step, each with a part of the process's images; 0 takes those of the
             official GPUs one by one.
         stop_without_positives: end a training that finds nothing to learn from, instead of warning.
+        restart: delete the training that is in ``work_dir`` and begin again.
+        on_change: what happens with a training there of other settings: "refuse", or "set-aside"
+            into a folder of its own.
 
     Returns:
         The run's record, as in ``run.json``.
+
+    Raises:
+        InputError: if ``work_dir`` holds a training, and neither ``resume`` nor ``restart`` says
+            what becomes of it, or its settings are others.
     """
     if not preset.trains:
         todo = f"fetch its weights: rankdet fetch checkpoint {entry_id}"
@@ -81,9 +91,14 @@ def train(
     if preset.start_weights == "drawn":
         weights = use_drawn_weights(config, load_catalogue()[entry_id], work_dir)
     record_path = work_dir / "training.jsonl"
-    last = work_dir / "last_checkpoint"
-    goes_on = _prepare(work_dir, config, data, seed, resume) if processes.is_first() else None
-    config.resume = processes.said_by_first(goes_on)
+    settings = run_settings(config, data, entry_id, preset.name, seed, weights)
+    mark = first_edition_mark(config, data, seed)
+    checkpoint = _in_all(
+        lambda: begin(
+            *(work_dir, settings, mark, out), resume=resume, restart=restart, on_change=on_change
+        )
+    )
+    config.resume = checkpoint is not None
     done = processes.said_by_first(finished.record_of(work_dir) if processes.is_first() else None)
     if done is not None:
         if _ends_as_first():
@@ -94,10 +109,10 @@ def train(
     passes = passes or processes.official_passes(config, total // processes.world_size())
     setup = _compared(entry_id, config, data, passes, speed) if preset.name == "paper" else []
     passes = processes.share_batch(config, total, processes.world_size(), passes)
-    _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
+    _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}", settings_hash(settings))
     config.custom_hooks.append(dict(type="WatchPositives", stop=stop_without_positives))
-    if config.resume:  # else mmengine would "resume" the weights that the run started from
-        config.load_from = None
+    if config.resume:  # from there, not from the weights that the run started from
+        config.load_from = str(checkpoint)
     start = time.time()
     runner = prepare_runner(config, work_dir, seed, workers)
     apply_speed(getattr(runner.model, "module", runner.model), speed)
@@ -125,7 +140,7 @@ def train(
     }
     if _ends_as_first():
         meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
-        publish(_last_checkpoint(last), out, {**meta, "classes": list(data.classes)})
+        publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
         finished.keep(work_dir, out, record)
     return record
 
@@ -156,7 +171,9 @@ def _ends_as_first() -> bool:
     return is_first
 
 
-def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
+def _set_hooks(
+    config, preset: Preset, record_path: Path, label: str, run: str | None = None
+) -> None:
     by_epoch = preset.iterations is None
     interval = 1
     if not by_epoch:
@@ -176,7 +193,7 @@ def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
     )
     config.custom_hooks = [
         *config.get("custom_hooks", []),
-        dict(type="PlainCheckpoint"),
+        dict(type="PlainCheckpoint", run=run),
         dict(type="CheckInvalidLossHook", interval=10),
         dict(type="TrainingRecord", path=str(record_path), label=label),
         dict(type="StopInTime"),
@@ -186,23 +203,24 @@ def _set_hooks(config, preset: Preset, record_path: Path, label: str) -> None:
         config.train_cfg.pop("by_epoch", None)
 
 
-def _prepare(work_dir: Path, config, data: Manifest, seed: int, resume: bool) -> bool:
-    """Make the work directory ready; return whether the run in it goes on.
-
-    Only the very same run does: a changed config would be "resumed" at the last iteration of the
-    old one.
-    """
-    text = "\0".join((config.pretty_text, data.train.sha256, data.val.sha256, str(seed)))
-    wanted = hashlib.sha256(text.encode()).hexdigest()
-    mark = work_dir / "run_fingerprint"
-    work_dir.mkdir(parents=True, exist_ok=True)
-    if not (resume and mark.exists() and mark.read_text() == wanted):
-        finished.forget(work_dir)
-    write_text(mark, wanted)  # only when nothing of another run is left
-    return resume and (work_dir / "last_checkpoint").exists()
+def _in_all(call: Callable[[], Path | None]) -> Path | None:
+    """Return in all processes what ``call`` returns in the first one, or raise what it raises."""
+    outcome: tuple = (None, None)
+    if processes.is_first():
+        try:
+            outcome = (call(), None)
+        except InputError as error:
+            outcome = (None, (error.expected, error.got, error.todo))
+    value, refusal = processes.said_by_first(outcome)
+    if refusal is not None:
+        raise InputError(*refusal)
+    return value
 
 
-def _last_checkpoint(pointer: Path) -> Path:
-    if not pointer.exists():
-        raise InputError("a checkpoint at the end of training", f"no {pointer}", "train again")
-    return Path(pointer.read_text().strip())
+def _last_checkpoint(work_dir: Path, out: Path) -> Path:
+    path = pointed_at(work_dir) or newest_whole(work_dir, out)
+    if path is None:
+        raise InputError(
+            "a checkpoint at the end of training", f"none in {work_dir}", "train again"
+        )
+    return path

@@ -16,7 +16,7 @@ from rankdet.data.fetch.obtain import noted
 from rankdet.data.fetch.table import backbone_of
 from rankdet.data.fetch.verify import hashes, verify
 from rankdet.errors import InputError
-from rankdet.files import atomic_path
+from rankdet.outputs import atomic_path
 from rankdet.training import processes, shrink
 
 BACKBONES = Path("data/backbones")
@@ -112,8 +112,8 @@ def write_drawn_weights(model: nn.Module, path: Path) -> None:
         else:
             state[name] = torch.zeros_like(tensor)
     state["fc.weight"], state["fc.bias"] = torch.zeros(1000, 8), torch.zeros(1000)
-    with atomic_path(path) as part:
-        torch.save(state, part)
+    with atomic_path(path) as part, part.open("wb") as stream:
+        torch.save(state, stream)  # to a path it would write the name too, and so another hash
 
 
 def require_local(config: Config) -> None:

@@ -1,8 +1,8 @@
 """What makes two runs the same run, and what reaches the random numbers and several processes."""
 
 import copy
+import json
 import random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,55 +31,6 @@ class Reached(Exception):
     """What was to be seen was seen; no training follows."""
 
 
-def prepared(folder, resume=True, seed=0, text="lr = 1", train="a", val="b"):
-    """Prepare ``folder`` for a run; return whether it goes on, and whether its state is left."""
-    data = SimpleNamespace(train=SimpleNamespace(sha256=train), val=SimpleNamespace(sha256=val))
-    goes_on = run_module._prepare(folder, SimpleNamespace(pretty_text=text), data, seed, resume)
-    left = [(folder / name).exists() for name in ("last_checkpoint", "finished.json")]
-    assert left[0] == left[1]
-    return goes_on, left[0]
-
-
-@pytest.fixture
-def begun(tmp_path):
-    """A work directory with what a run leaves behind, killed or finished."""
-    prepared(tmp_path)
-    leave_state(tmp_path)
-    return tmp_path
-
-
-def leave_state(folder):
-    (folder / "last_checkpoint").write_text(str(folder / "iter_2.pth"))
-    (folder / "finished.json").write_text("{}")
-
-
-def test_the_same_run_goes_on(begun):
-    assert prepared(begun) == (True, True)
-    assert prepared(begun) == (True, True)  # and again
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        dict(seed=1),
-        dict(text="lr = 2"),
-        dict(train="another"),
-        dict(val="another"),
-        dict(train="b", val="a"),
-        dict(resume=False),
-    ],
-    ids=str,
-)
-def test_another_run_begins_anew(begun, change):
-    """Seed, config, training and validation data: each of them is part of a run."""
-    assert prepared(begun, **change) == (False, False)
-    # What was prepared is from now on the run that goes on, and the first one is another.
-    leave_state(begun)
-    changed = {key: value for key, value in change.items() if key != "resume"}
-    assert prepared(begun, **changed) == (True, True)
-    assert prepared(begun) == (not changed, not changed)
-
-
 def test_a_run_passes_its_settings_to_the_runner(digits, tmp_path, monkeypatch):
     seen = {}
 
@@ -95,7 +46,7 @@ def test_a_run_passes_its_settings_to_the_runner(digits, tmp_path, monkeypatch):
     assert seen == dict(work_dir=tmp_path / "w", seed=7, workers=3)
 
 
-def test_the_seed_of_a_run_is_in_its_fingerprint(digits, tmp_path, monkeypatch):
+def test_the_seed_of_a_run_is_in_its_settings(digits, tmp_path, monkeypatch):
     def runner(*arguments):
         raise Reached
 
@@ -106,7 +57,7 @@ def test_the_seed_of_a_run_is_in_its_fingerprint(digits, tmp_path, monkeypatch):
             run_module.train(
                 "control_atss_r50", TINY, digits, tmp_path / "w", tmp_path / "c.pth", seed=seed
             )
-        marks.append((tmp_path / "w" / "run_fingerprint").read_text())
+        marks.append(json.loads((tmp_path / "w" / "run_settings.json").read_text())["sha256"])
     assert marks[0] == marks[2] != marks[1]
 
 

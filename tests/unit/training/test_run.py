@@ -77,8 +77,11 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     said = capfd.readouterr().err.splitlines()[-1]
     assert said == f"this run has finished in {work}; published again"
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
-    assert out.stat().st_mtime >= (work / "run_fingerprint").stat().st_mtime
-    train(entry, TINY, digits, work, out)  # without --resume it is trained again
+    assert out.stat().st_mtime >= (work / "run_settings.json").stat().st_mtime
+    with pytest.raises(InputError, match=r"begun before; --resume .* --restart"):
+        train(entry, TINY, digits, work, out)
+    assert (work / "finished.pth").samefile(out)
+    train(entry, TINY, digits, work, out, restart=True)
     assert "demo] 4/4 loss" in capfd.readouterr().err.splitlines()[-1]
     assert (work / "finished.pth").samefile(out)
 
@@ -119,12 +122,21 @@ def test_an_output_among_the_checkpoints_stays(digits, tmp_path):
     assert {path.name for path in tmp_path.glob("*.pth")} == {"finished.pth", "iter_9.pth"}
 
 
-def test_a_changed_run_is_not_resumed(digits, tmp_path):
+def test_a_changed_run_is_refused_set_aside_or_begun_again(digits, tmp_path, capfd):
     out, work = tmp_path / "out" / "checkpoint.pth", tmp_path / "work"
     train("control_atss_r50", TINY, digits, work, out)
     longer = Preset(**{**vars(TINY), "iterations": 5})
-    record = train("control_atss_r50", longer, digits, work, out, resume=True)
+    with pytest.raises(InputError, match=r"train_cfg.max_iters: 4 -> 5.*--restart.*set-aside"):
+        train("control_atss_r50", longer, digits, work, out, resume=True)
+    assert (work / "finished.pth").samefile(out)
+    record = train(
+        "control_atss_r50", longer, digits, work, out, resume=True, on_change="set-aside"
+    )
     assert not record["resumed"] and record["iterations"] == 5
+    assert "the training before is in" in capfd.readouterr().err
+    assert (work / "old-1" / "finished.pth").is_file()
+    record = train("control_atss_r50", TINY, digits, work, out, restart=True)
+    assert record["iterations"] == 4 and (work / "old-1" / "finished.pth").is_file()
 
 
 def test_nothing_is_published_that_is_not_finite(tmp_path):

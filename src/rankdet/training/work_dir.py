@@ -1,0 +1,254 @@
+"""The state of a work directory: whose run it holds, where that one continues, what may go."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from rankdet.errors import InputError
+from rankdet.files import read_json
+from rankdet.outputs import shown_path, write_json
+from rankdet.training.run_settings import differences, settings_hash
+
+SETTINGS = "run_settings.json"
+FIRST_EDITION = "run_fingerprint"  # of earlier versions: one hash of everything, paths included
+POINTER = "last_checkpoint"
+KEPT = ("finished.json", "finished.pth", "training.jsonl")
+CHECKPOINT = re.compile(r"(iter|epoch|stopped)_\d+\.pth")
+OnChange = Literal["refuse", "set-aside"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint file of a work directory.
+
+    Attributes:
+        path: where it lies.
+        iteration: where it continues; -1 if the file is damaged.
+        run: hash of the settings of its run; None if it does not say.
+    """
+
+    path: Path
+    iteration: int
+    run: str | None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the file is no whole checkpoint."""
+        return self.iteration < 0
+
+
+def begin(
+    work_dir: Path,
+    settings: dict[str, Any],
+    first_edition: str,
+    out: Path,
+    *,
+    resume: bool = False,
+    restart: bool = False,
+    on_change: OnChange = "refuse",
+) -> Path | None:
+    """Make ``work_dir`` ready for a run; return the checkpoint that it continues from, if any.
+
+    Nothing is deleted unless ``restart`` is given, and then only what a run here wrote.
+
+    Args:
+        work_dir: of the run.
+        settings: `run_settings` of the run.
+        first_edition: the mark that an earlier version left of this run.
+        out: the published checkpoint, which may lie in ``work_dir``.
+        resume: continue the run that is there.
+        restart: delete the run that is there.
+        on_change: what happens to a run with other settings.
+
+    Raises:
+        InputError: if a run is there and the options do not say what becomes of it.
+    """
+    if resume and restart:
+        raise InputError("--resume or --restart", "both", "choose one of them")
+    work_dir.mkdir(parents=True, exist_ok=True)
+    _refuse_other_files(work_dir, out)
+    if restart:
+        _delete(work_dir, out)
+    elif _has_run(work_dir, out):
+        changes = _changes(work_dir, settings, first_edition)
+        if changes and on_change == "set-aside":
+            _set_aside(work_dir, out, changes)
+        elif changes:
+            todo = (
+                "--restart deletes that training and begins again, --on-change set-aside keeps it "
+                "in a folder beside, or choose another --work-dir"
+            )
+            got = f"{shown_path(work_dir)} with a training of other settings ({changes})"
+            raise InputError("a work directory of the same training", got, todo)
+        elif not resume:
+            todo = "--resume continues it, --restart deletes it and begins again"
+            got = f"{shown_path(work_dir)} with this training, begun before"
+            raise InputError("a work directory without a training", got, todo)
+    else:
+        _delete(work_dir, out)  # of a run that did not come to its first checkpoint
+    write_json(work_dir / SETTINGS, {"sha256": settings_hash(settings), "settings": settings})
+    return newest_whole(work_dir, out) if resume else None
+
+
+def checkpoints(work_dir: Path, out: Path | None = None) -> list[Checkpoint]:
+    """Return the checkpoints in ``work_dir``, the newest first; ``out`` is none of them."""
+    own = None if out is None else out.resolve()
+    found = [
+        _read(path)
+        for path in work_dir.iterdir()
+        if CHECKPOINT.fullmatch(path.name) and path.resolve() != own
+    ]
+    return sorted(found, key=lambda each: each.iteration, reverse=True)
+
+
+def pointed_at(work_dir: Path) -> Path | None:
+    """Return the checkpoint that ``last_checkpoint`` names, wherever the directory lay then."""
+    try:
+        name = Path((work_dir / POINTER).read_text(encoding="utf-8").strip()).name
+    except (OSError, UnicodeDecodeError):
+        return None
+    path = work_dir / name
+    return path if CHECKPOINT.fullmatch(name) and path.is_file() else None
+
+
+def newest_whole(work_dir: Path, out: Path | None = None) -> Path | None:
+    """Return the checkpoint to continue from: the one pointed at, else the newest whole one.
+
+    Raises:
+        InputError: if all that are left hold NaN: training again would end there again.
+    """
+    pointed = pointed_at(work_dir)
+    # A stable order: the one pointed at comes first, the others stay in theirs.
+    order = sorted(checkpoints(work_dir, out), key=lambda each: each.path != pointed)
+    problems = []
+    for each in order:
+        problem = _problem(each)
+        if problem is None:
+            for path, why in problems:
+                print(f"{path} {why}: continuing from {each.path.name}", file=sys.stderr)
+            return each.path
+        problems.append((each.path, problem))
+    if any(why == _NOT_FINITE for _, why in problems):
+        raise InputError(
+            f"a checkpoint with finite weights in {shown_path(work_dir)}",
+            f"NaN or inf in {problems[0][0].name}",
+            "lower the learning rate, or begin again with --restart",
+        )
+    for path, why in problems:
+        print(f"{path} {why}: training begins again", file=sys.stderr)
+    return None
+
+
+def delete_checkpoints(work_dir: Path, out: Path) -> None:
+    """Delete the checkpoints on the way of a finished run."""
+    for each in checkpoints(work_dir, out):
+        if _is_own(each, work_dir):
+            each.path.unlink()
+    (work_dir / POINTER).unlink(missing_ok=True)
+
+
+_DAMAGED, _NOT_FINITE = "is damaged", "holds NaN or inf"
+
+
+def _problem(checkpoint: Checkpoint) -> str | None:
+    """Return why a training cannot continue from a checkpoint; None if it can."""
+    if checkpoint.is_damaged:
+        return _DAMAGED
+    try:
+        content = _load(checkpoint.path)
+        finite = all(_is_finite(content.get(part)) for part in ("state_dict", "optimizer"))
+    except Exception:  # torch raises many kinds for a torn file
+        return _DAMAGED
+    return None if finite else _NOT_FINITE
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(value.isfinite().all())
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, value))
+    return True
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        meta = _load(path)["meta"]
+        return Checkpoint(path, int(meta["iter"]), meta.get("run"))
+    except Exception:  # torch raises many kinds for a torn file
+        return Checkpoint(path, -1, None)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
+def _is_ours(work_dir: Path) -> bool:
+    return any((work_dir / name).is_file() for name in (SETTINGS, FIRST_EDITION))
+
+
+def _is_own(checkpoint: Checkpoint, work_dir: Path) -> bool:
+    """Tell whether a run here wrote a checkpoint; those of earlier versions do not say so."""
+    if checkpoint.is_damaged:
+        return _is_ours(work_dir)
+    return checkpoint.run is not None or (work_dir / FIRST_EDITION).is_file()
+
+
+def _refuse_other_files(work_dir: Path, out: Path) -> None:
+    """Refuse a folder with files under our names that no run here wrote."""
+    others = [each.path for each in checkpoints(work_dir, out) if not _is_own(each, work_dir)]
+    if not _is_ours(work_dir):
+        others += [p for name in (POINTER, *KEPT) if (p := work_dir / name).exists() and p != out]
+    if others:
+        got = f"{shown_path(work_dir)} with {others[0].name}, which no training here wrote"
+        todo = "move it away or choose another --work-dir"
+        raise InputError("a work directory of this command alone", got, todo)
+
+
+def _has_run(work_dir: Path, out: Path) -> bool:
+    """Tell whether there is something to lose: a checkpoint, or the weights of a finished run."""
+    finished = any((work_dir / name).exists() for name in KEPT[:2])
+    return finished or bool(checkpoints(work_dir, out))
+
+
+def _changes(work_dir: Path, settings: dict[str, Any], first_edition: str) -> str:
+    """Return how the run in ``work_dir`` differs from ``settings``; "" if it is the same."""
+    if (work_dir / SETTINGS).is_file():
+        try:
+            old = read_json(work_dir / SETTINGS)["settings"]
+        except (InputError, KeyError, TypeError):
+            return f"{SETTINGS} is damaged"
+        return differences(old, settings)
+    same = (work_dir / FIRST_EDITION).read_text(errors="replace").strip() == first_edition
+    return "" if same else "it is of an earlier version, and other settings or other paths"
+
+
+def _state(work_dir: Path, out: Path) -> list[Path]:
+    names = (POINTER, *KEPT, SETTINGS, FIRST_EDITION)
+    own = [each.path for each in checkpoints(work_dir, out) if _is_own(each, work_dir)]
+    files = own + [work_dir / name for name in names]
+    return [path for path in files if path.exists() and path.resolve() != out.resolve()]
+
+
+def _delete(work_dir: Path, out: Path) -> None:
+    for path in _state(work_dir, out):
+        path.unlink()
+
+
+def _set_aside(work_dir: Path, out: Path, changes: str) -> None:
+    number = 1
+    while (work_dir / f"old-{number}").exists():
+        number += 1
+    folder = work_dir / f"old-{number}"
+    state = _state(work_dir, out)
+    folder.mkdir()
+    for path in state:
+        path.rename(folder / path.name)
+    print(f"the settings changed ({changes}); the training before is in {folder}", file=sys.stderr)
