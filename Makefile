@@ -52,9 +52,9 @@ record-image: env  ## build and run the CPU image, keep what that took in result
 slurm-demo: env  ## rows of the demo through a real Slurm on this machine into results/reference/slurm (root)
 	@python -m benchmarks.slurm_demo
 
-clean:  ## remove results and work directories (not the environment, not results/reference)
-	rm -rf work .snakemake
-	find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+clean:  ## delete what the workflow wrote into results and work; other files stay
+	@$(PYTHON) envs/clean.py
+	rm -rf .snakemake
 
 clean-wheel:  ## forget the built mmcv wheel, so that `make env` compiles it again
 	rm -rf "$${RANKDET_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/rankdet}/wheels" $(VENV)/.rankdet-environment

@@ -22,9 +22,8 @@ rule train:
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q} --out {output.checkpoint:q}"
-        " --seed {params.seed:q} {params.length} --resume --on-change set-aside"
-        " --threads {threads:q} --log {log:q}"
-        " --processes {resources.processes:q} --nodes {resources.nodes:q}"
+        " --seed {params.seed:q} {params.length} --resume --on-change set-aside --log {log:q}"
+        " --threads {threads:q} --processes {resources.processes:q} --nodes {resources.nodes:q}"
         " --passes {resources.passes:q}"
 
 

@@ -43,11 +43,11 @@ def tables_command(
     from rankdet.report.formats import FORMATS, write_table
     from rankdet.report.tables import table_view
 
+    target = out or _folder(preset, results) / "tables"
+    check_outputs({}, {"--out": target})
     catalogue, note, folder, found = _read(preset, results, entries)
     tables = _tables(catalogue, table, entries)
     states = _states(catalogue, folder)
-    target = out or folder / "tables"
-    check_outputs({}, {"--out": target})
     measured = 0
     for chosen in tables:
         view = table_view(chosen, catalogue, found, states, note)
@@ -70,9 +70,9 @@ def figures_command(
     """Write AP and oLRP bars, training, precision-recall and LRP curves as SVG and PNG."""
     from rankdet.report.figures import draw_figures, write_figures
 
-    catalogue, note, folder, found = _read(preset, results, entries)
-    target = out or folder / "figures"
+    target = out or _folder(preset, results) / "figures"
     check_outputs({}, {"--out": target})
+    catalogue, note, _, found = _read(preset, results, entries)
     paths = write_figures(draw_figures(catalogue, found, note), target)
     typer.echo(f"{len(paths) // 2} figures of {len(found)} entries: {target}/*.{{svg,png}}")
 
@@ -92,9 +92,10 @@ def html_command(
     from rankdet.report.page import render_page
     from rankdet.report.tables import table_view
 
+    source = _folder(preset, results)
+    target = out or source / "report.html"
+    check_outputs({"--out": target}, inputs=source.glob("*/*.json"))
     catalogue, note, folder, found = _read(preset, results, entries)
-    target = out or folder / "report.html"
-    check_outputs({"--out": target}, inputs=folder.glob("*/*.json"))
     states = _states(catalogue, folder)
     tables = _tables(catalogue, None, entries)
     views = [table_view(chosen, catalogue, found, states, note) for chosen in tables]
@@ -157,8 +158,12 @@ def _read(
     from rankdet.report.results import read_results
 
     catalogue, note = load_catalogue(), preset_note(preset)
-    folder = results or Path("results", preset)
+    folder = _folder(preset, results)
     return catalogue, note, folder, read_results(catalogue, folder, preset, _names(entries))
+
+
+def _folder(preset: str, results: Path | None) -> Path:
+    return results or Path("results", preset)
 
 
 def _names(entries: str | None) -> list[str] | None:

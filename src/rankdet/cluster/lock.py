@@ -8,6 +8,7 @@ kernel's lock decides; between machines a file with signs of life does.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -107,18 +108,27 @@ def _has_living_holder(path: Path) -> bool:
 def _take(path: Path, own: dict, silence: float, is_guarded: bool | None) -> None:
     """Write ``own`` as the holder, unless another one lives.
 
-    The kernel's lock may not reach other machines: creating and moving a file away succeed in one
-    process only.
+    The kernel's lock may not reach other machines. So a lock is created by one process only, and
+    that of a dead holder is replaced only by who holds the lock on replacing this very one.
     """
     while True:
-        holder = _read(path)
+        content = _content(path)
+        holder = _parsed(content)
         is_here = holder is None or holder["host"] == own["host"]
         if (is_here and is_guarded is False) or (holder and _lives(path, holder, silence)):
             raise _refusal(path.parent, holder)
-        if path.exists() and not _removed(path, holder):
+        if content is None:
+            if _created(path, own):
+                return
             continue  # another one was quicker: look who
-        if _created(path, own):
-            return
+        claim = path.with_name(f".{path.name}.{hashlib.sha256(content).hexdigest()[:12]}.part")
+        _take(claim, own, silence, None)
+        try:
+            if _content(path) == content:
+                write_json(path, own)
+                return
+        finally:
+            claim.unlink(missing_ok=True)
 
 
 def _created(path: Path, own: dict) -> bool:
@@ -138,23 +148,6 @@ def _created(path: Path, own: dict) -> bool:
     finally:
         part.unlink(missing_ok=True)
     return True
-
-
-def _removed(path: Path, dead: dict | None) -> bool:
-    """Remove the lock of a ``dead`` holder; False if it is another's by now."""
-    grave = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        path.rename(grave)  # one of those who try it
-    except FileNotFoundError:
-        return False
-    try:
-        if _read(grave) == dead:
-            return True
-        with suppress(OSError):
-            os.link(grave, path)  # it belongs to a living one: put it back
-        return False
-    finally:
-        grave.unlink(missing_ok=True)
 
 
 def _refusal(work_dir: Path, holder: dict | None) -> InputError:
@@ -180,10 +173,10 @@ def _self() -> dict:
 def _beat(path: Path, own: dict, beat: float, stopped: threading.Event) -> None:
     while not stopped.wait(beat):
         own = own | {"beats": own["beats"] + 1}
-        now = _read(path)
-        if now is not None and not _same(now, own):
-            return  # this machine was cut off, and another one has taken over
         with suppress(OSError):  # a full or slow disk is no reason to end a training
+            now = _read(path)
+            if now is not None and not _same(now, own):
+                return  # this machine was cut off, and another one has taken over
             write_json(path, own)
 
 
@@ -213,9 +206,20 @@ def _same(one: dict, other: dict) -> bool:
 
 
 def _read(path: Path) -> dict | None:
+    return _parsed(_content(path))
+
+
+def _content(path: Path) -> bytes | None:
     try:
-        holder = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _parsed(content: bytes | None) -> dict | None:
+    try:
+        holder = json.loads(content or b"")
+    except ValueError:
         return None
     return holder if isinstance(holder, dict) and {*_self()} <= set(holder) else None
 

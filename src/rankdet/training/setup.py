@@ -66,7 +66,7 @@ def compare_setup(
     ranked = [", ".join(map(str, each)) or "none" for each in (wanted, pools)]
     settings = [
         Setting("data", entry.dataset, here, official_data != entry.dataset),
-        Setting("images a step", entry.total_batch, str(total), "total_batch" in unexplained),
+        Setting("images a step", entry.total_batch or "unknown", str(total), "total_batch" in unexplained),
         Setting("GPUs", str(total // of_gpu), f"{processes}, {passes} passes a step", False),
         Setting("images a GPU and pass", str(of_gpu), str(own), own != of_gpu),
         Setting("images ranked together", *ranked, wanted != pools),
@@ -82,7 +82,7 @@ def _facts(entry: Entry, config: Config, unexplained: set[str]) -> Iterator[Sett
     others = sorted(unexplained - {*SHOWN, "total_batch", "dataset"})
     for field in (*SHOWN, *others):
         official = getattr(entry, field)
-        text = "" if official is None else str(official)
+        text = "unknown" if official is None else str(official)
         yield Setting(SHOWN.get(field, field), text, facts[field], field in unexplained)
 
 

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from rankdet.cli import train as train_module  # noqa: F401 - registers the verb
 from rankdet.cli.app import app
 from rankdet.data.digits import prepare_digits
+from rankdet.errors import InputError
 from rankdet.training import run as run_module
 
 
@@ -54,3 +55,25 @@ def test_what_is_not_said_is_the_default(asked):
     assert seen["workers"] is seen["threads"] is None
     assert seen["preset"].iterations == 500
     assert not seen["speed"].chosen
+    assert (seen["restart"], seen["on_change"]) == (False, "refuse")
+
+
+def test_what_becomes_of_an_older_training_is_said(asked):
+    seen = asked("--restart", "--on-change", "set-aside")
+    assert (seen["restart"], seen["on_change"]) == (True, "set-aside")
+
+
+def test_outputs_among_the_files_of_a_training_are_refused(tmp_path):
+    base = ["train", "rs_atss_r50", "--preset", "demo", "--work-dir", str(tmp_path)]
+    for out, log in (
+        ("finished.json", None),
+        ("running.json", None),
+        ("run.json", None),
+        ("c.pth", "training.jsonl"),
+        ("c.pth", "c.pth"),
+    ):
+        options = ["--out", str(tmp_path / out)]
+        options += ["--log", str(tmp_path / log)] if log else []
+        result = CliRunner().invoke(app, [*base, *options])
+        assert isinstance(result.exception, InputError), (out, log, result.exception)
+    assert not list(tmp_path.iterdir())

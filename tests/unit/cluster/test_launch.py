@@ -1,6 +1,9 @@
 """The command of the launcher: one on this node, or one a node that srun starts."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +44,47 @@ def test_the_processes_get_the_commands_own_arguments(monkeypatch):
     assert launch.own_arguments() is None
     monkeypatch.setenv("RANK", "1")
     assert launch.own_arguments() == ["train", "--log", "x"]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"RANK": "0"},
+        {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "other"},
+        {"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "RANK": "1"},
+        {"RANK": "x"},
+        {"RANK": ""},
+    ],
+    ids=str,
+)
+def test_what_others_set_is_no_launch(monkeypatch, others):
+    monkeypatch.delenv(launch.ARGUMENTS, raising=False)
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    assert not launch.is_launched() and launch.rank() == 0 and launch.own_arguments() is None
+
+
+LAUNCHER = """
+import os, subprocess, sys
+code = "import signal, time\\nsignal.signal(signal.{0}, lambda *a: exit(75))\\n"
+code += "print('ready', flush=True)\\ntime.sleep(60)"
+sys.exit(subprocess.run([sys.executable, "-c", code]).returncode)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_processes_and_not_the_launcher(number):
+    """The launcher would kill them, and with them the checkpoint that they write."""
+    code = (
+        "import sys\nfrom rankdet.cluster import launch\n"
+        f"launch.launcher = lambda *a: [sys.executable, '-c', {LAUNCHER.format(number.name)!r}]\n"
+        "sys.exit(launch.launch([], 2))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(number)
+    assert process.wait(30) == 128 + number

@@ -178,3 +178,96 @@ def test_a_torn_lock_is_no_lock(tmp_path):
     (tmp_path / lock.NAME).write_text('{"host": "x", "pi')
     with held(tmp_path):
         pass
+
+
+RACE = """
+import sys, time
+from rankdet.cluster.lock import held
+from rankdet.errors import InputError
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with held(sys.argv[1]):
+        time.sleep(0.3)
+        print("won", flush=True)
+except InputError as error:
+    print("lost" if "still runs" in str(error) else error, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def racers():
+    """Give outcomes of processes that take a work directory at the same moment."""
+
+    def race(folder, count=3):
+        command = [sys.executable, "-c", RACE, str(folder)]
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes = [subprocess.Popen(command, **pipes) for _ in range(count)]
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        return sorted(process.communicate(timeout=60)[0].strip() for process in processes)
+
+    return race
+
+
+@pytest.mark.parametrize("state", ["new", "dead", "torn"])
+def test_one_of_several_at_once_wins(tmp_path, racers, state):
+    for turn in range(4):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        if state == "dead":
+            written(folder, started="1")
+        elif state == "torn":
+            (folder / lock.NAME).write_text("{")
+        assert racers(folder) == ["lost", "lost", "won"]
+        assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("state", ["new", "dead"])
+def test_without_locks_of_the_kernel_one_wins_too(tmp_path, monkeypatch, state):
+    """As between two nodes whose file system has no common locks."""
+
+    def none(*arguments):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(lock.fcntl, "flock", none)
+    for turn in range(20):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        if state == "dead":
+            written(folder, started="1")
+        start, ends, outcomes = threading.Barrier(4), threading.Barrier(4), []
+
+        def take(folder=folder, start=start, ends=ends, outcomes=outcomes):
+            start.wait()
+            try:
+                with held(folder):
+                    outcomes.append("won")
+                    ends.wait()
+            except InputError:
+                outcomes.append("lost")
+                ends.wait()
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["lost", "lost", "lost", "won"]
+
+
+def test_a_killed_holder_is_followed_at_once(tmp_path):
+    command = [sys.executable, "-c", RACE.replace("0.3", "60"), str(tmp_path)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+    until((tmp_path / lock.NAME).exists)
+    with pytest.raises(InputError, match=f"process {child.pid}"), held(tmp_path):
+        pass
+    child.kill()
+    child.wait()
+    with held(tmp_path):
+        pass

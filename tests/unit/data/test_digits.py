@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from rankdet.data import own_files
 from rankdet.data.annotations import polygons, run_lengths
 from rankdet.data.digits import prepare_digits
 from rankdet.data.glyphs import material
@@ -128,3 +129,96 @@ def test_manifest_names_what_is_missing(digits, tmp_path):
     (tmp_path / "dataset.json").write_text('{"name": "x"}')
     with pytest.raises(InputError, match="prepare it again"):
         load_manifest(tmp_path)
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_set_of_another_size_is_replaced(tmp_path):
+    prepare_digits(tmp_path / "digits", 0, 3, 2)
+    (tmp_path / "digits" / "dataset.json").unlink()  # as Snakemake does before it runs a job
+    manifest = prepare_digits(tmp_path / "digits", 0, 1, 1)
+    assert [path.name for path in manifest.images("train").iterdir()] == ["000001.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize("edition", ["marked", "first"])
+@pytest.mark.parametrize(
+    "name",
+    ["notes.txt", "train/mine.jpg", "annotations/mine.json", "val/.hidden", "empty/", "link"],
+)
+def test_a_file_beside_a_set_is_named_and_nothing_is_deleted(tmp_path, name, edition):
+    folder = tmp_path / "digits"
+    prepare_digits(folder, 0, 2, 1)
+    if edition == "first":
+        (folder / own_files.MARK).unlink()
+    if name == "link":
+        (folder / name).symlink_to(tmp_path)
+    elif name.endswith("/"):
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text("mine")
+    before = files(folder)
+    with pytest.raises(InputError, match=name.strip("/")):
+        prepare_digits(folder, 0, 1, 1)
+    assert files(folder) == before and (folder / name).exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["annotations/train.json", "train/000001.jpg", "dataset.json"])
+def test_a_changed_file_of_a_set_is_kept(tmp_path, name):
+    prepare_digits(tmp_path, 0, 2, 1)
+    with (tmp_path / name).open("ab") as stream:
+        stream.write(b" ")
+    before = files(tmp_path)
+    with pytest.raises(InputError, match=f"{name}, which was changed since"):
+        prepare_digits(tmp_path, 0, 1, 1)
+    assert files(tmp_path) == before
+
+
+def test_a_set_of_the_first_edition_is_replaced(tmp_path):
+    prepare_digits(tmp_path / "d", 0, 2, 1)
+    (tmp_path / "d" / own_files.MARK).unlink()
+    assert prepare_digits(tmp_path / "d", 0, 1, 1).train.image_count == 1
+
+
+@pytest.mark.parametrize("spoil", ["name", "classes", "annotations", "no manifest", "mark"])
+def test_a_folder_that_only_looks_like_a_set_is_kept(tmp_path, spoil):
+    manifest = prepare_digits(tmp_path, 0, 1, 1)
+    content = manifest.as_json()
+    (tmp_path / own_files.MARK).unlink()
+    if spoil == "mark":
+        (tmp_path / own_files.MARK).write_text('{"files": [')
+    elif spoil == "annotations":
+        (tmp_path / "annotations" / "train.json").write_text("{}")
+    elif spoil == "no manifest":
+        (tmp_path / "dataset.json").unlink()
+    else:
+        content[spoil] = {"name": "coco", "classes": ["cat"]}[spoil]
+        (tmp_path / "dataset.json").write_text(json.dumps(content))
+    if spoil == "mark":
+        (tmp_path / "dataset.json").unlink()
+    before = files(tmp_path)
+    with pytest.raises(InputError, match="an older digits set alone"):
+        prepare_digits(tmp_path, 0, 1, 1)
+    assert files(tmp_path) == before
+
+
+def test_a_list_that_leads_out_of_the_folder_deletes_nothing_there(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    folder = tmp_path / "digits"
+    prepare_digits(folder, 0, 1, 1)
+    mark = json.loads((folder / own_files.MARK).read_text())
+    mark["files"]["../mine"] = None
+    (folder / own_files.MARK).write_text(json.dumps(mark))
+    prepare_digits(folder, 0, 1, 1)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_set_behind_a_link_is_replaced_there(tmp_path):
+    prepare_digits(tmp_path / "real", 0, 2, 1)
+    (tmp_path / "link").symlink_to("real")
+    prepare_digits(tmp_path / "link", 0, 1, 1)
+    assert (tmp_path / "link").is_symlink()
+    assert len(list((tmp_path / "real" / "train").iterdir())) == 1

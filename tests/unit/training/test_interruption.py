@@ -76,6 +76,48 @@ def test_a_signal_in_mid_epoch_loses_nothing(digits, tmp_path, monkeypatch):
         assert cut[iteration] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_other_signals_save_too_and_handlers_come_back(digits, tmp_path, monkeypatch, number):
+    told = TrainingRecord.after_train_iter
+
+    def tell(self, runner, *arguments, **named):
+        told(self, runner, *arguments, **named)
+        if runner.iter + 1 == 2:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(TrainingRecord, "after_train_iter", tell)
+    before = signal.getsignal(number)
+    work = tmp_path / "work"
+    with pytest.raises(Interrupted, match=f"{number.name}: saved at iteration 2 of 8"):
+        train(ENTRY, TINY, digits, work, tmp_path / "c.pth")
+    assert (work / "last_checkpoint").read_text() == "stopped_2.pth"
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_ends_at_once(digits, tmp_path, monkeypatch):
+    def tell(self, runner, *arguments, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingRecord, "after_train_iter", tell)
+    with pytest.raises(KeyboardInterrupt):
+        train(ENTRY, TINY, digits, tmp_path / "work", tmp_path / "c.pth")
+    assert not list((tmp_path / "work").glob("*.pth"))
+
+
+def test_an_ignored_ctrl_c_stays_ignored(digits, tmp_path, monkeypatch):
+    def tell(self, runner, *arguments, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingRecord, "after_train_iter", tell)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        record = train(ENTRY, TINY, digits, tmp_path / "work", tmp_path / "c.pth")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert record["iterations"] == 8
+
+
 def test_a_second_training_in_a_work_directory_is_refused(digits, tmp_path):
     command = [sys.executable, "-c", "import rankdet.cli; rankdet.cli.main()", "train", ENTRY]
     command += ["--preset", "demo", "--data", digits.folder, "--work-dir", tmp_path / "work"]

@@ -34,6 +34,7 @@ def test_a_row_as_it_is_is_the_official_run(entry_id, data):
     settings = compared(entry_id, data)
     assert differing(settings) == []
     values = {setting.name: setting.here for setting in settings}
+    assert len(as_text(entry_id, settings).splitlines()) == len(settings) + 1
     assert {"data", "images a step", "images ranked together", "learning rate"} <= set(values)
 
 
