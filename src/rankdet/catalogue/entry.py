@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, Json, PrivateAttr
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 # A CSV reader that sees only numbers in this column hands over integers, otherwise text.
-CountOrUnknown = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^([0-9]+|unknown)$")]
+CountOrUnknown = (
+    Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^([0-9]{1,9}|unknown)$")]
+)
 
 
 class Entry(BaseModel):
