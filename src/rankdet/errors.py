@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 LONGEST = 600  # characters of one part of a message
 
@@ -40,3 +42,18 @@ def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=count, cutoff=0.4)
     return "nearest: " + ", ".join(close) if close else "known: " + ", ".join(known[:count])
+
+
+def shown(value: Any, length: int = 60) -> str:
+    """Return ``value`` for a message: one line of at most ``length`` characters.
+
+    Unlike repr() it stays short and fast for long and deeply nested values, and does not fail.
+    """
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = length
+    short.maxlevel = 3
+    try:
+        text = " ".join(short.repr(value).split())
+    except Exception:  # a number of too many digits, or a __repr__ that fails
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= length else text[: length - 3] + "..."

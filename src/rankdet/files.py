@@ -1,27 +1,144 @@
-"""Reading of files; writing is that of `rankdet.outputs`."""
+"""JSON is read here, and only here: every failure is one line with a remedy.
+
+Writing is that of `rankdet.outputs`.
+"""
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 from rankdet.outputs import atomic_path, write_json, write_text
+
+_PART = 1 << 24  # bytes
+# JSON shrinks to a tenth, long runs of equal rows to a hundredth. What unpacks to more is no JSON
+# that a program wrote, and would fill the memory.
+_UNPACKED_AT_LEAST, _UNPACKED_TIMES = 1 << 28, 250
 
 __all__ = ["atomic_path", "read_json", "write_json", "write_text"]
 
 
-def read_json(path: str | Path, what: str = "a JSON file") -> Any:
-    """Read JSON; a missing, empty or torn file is named as such.
+class _Unreadable(Exception):
+    """What is wrong with a file of JSON, and what to do."""
+
+    def __init__(self, problem: str, todo: str) -> None:
+        super().__init__(problem)
+        self.problem, self.todo = problem, todo
+
+
+class JsonText:
+    """The text of a JSON file, part by part: UTF-8, plain or compressed with gzip.
+
+    Whether it is compressed is read from the file, not from its name. A byte order mark is skipped.
+    Use it inside of :func:`json_errors`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
+        self._is_packed = self._file.peek(2).startswith(b"\x1f\x8b")
+        self._stream = gzip.GzipFile(fileobj=self._file) if self._is_packed else self._file
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
+        self._bytes_read = 0
+
+    def __enter__(self) -> JsonText:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> str:
+        """Return the next part, of at most ``size`` bytes; "" at the end."""
+        text = ""
+        while not text:
+            part = self._stream.read(size)
+            if not self._bytes_read:
+                _refuse_other_encodings(part)
+            self._bytes_read += len(part)
+            self._refuse_bomb()
+            text = self._decode(part, final=not part)
+            if not part:
+                break
+        return text
+
+    def _refuse_bomb(self) -> None:
+        if self._is_packed and self._bytes_read > _UNPACKED_AT_LEAST:
+            size = os.fstat(self._file.fileno()).st_size
+            if self._bytes_read > _UNPACKED_TIMES * size > 0:
+                raise _Unreadable(
+                    f"which unpacks to more than {_UNPACKED_TIMES} times its size",
+                    "check where it comes from; if it is right, unpack it with gunzip first",
+                )
+
+
+def _refuse_other_encodings(start: bytes) -> None:
+    # In UTF-16 and UTF-32 the mark or the first ASCII character shows.
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start[:4]:
+        raise _Unreadable("which is not JSON (UTF-16 or no text)", "save it as UTF-8")
+
+
+@contextmanager
+def json_errors(path: str | Path, what: str) -> Iterator[None]:
+    """Turn whatever goes wrong while ``path`` is read as JSON into one line with a remedy.
 
     Raises:
-        InputError: if ``path`` does not exist or does not hold JSON.
+        InputError: in place of every other exception.
     """
-    path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(what, f"no file at {path}", "check the path") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(what, f"{path}, which is not JSON ({error})", "write it again") from None
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        name = str(path) if str(path).isprintable() else repr(str(path))
+        problem, todo = _explained(error)
+        got = f"no file at {name}" if problem is None else f"{name}, {problem}"
+        raise InputError(what, got, todo) from None
+
+
+def _explained(error: Exception) -> tuple[str | None, str]:
+    """Return the problem (None: there is no file) and the remedy."""
+    if isinstance(error, _Unreadable):
+        return error.problem, error.todo
+    if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
+        return f"which is not JSON (damaged gzip data: {error})", "copy or compress it again"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return None, "check the path"
+    if isinstance(error, IsADirectoryError):
+        return "which is a folder", "name the file in it"
+    if isinstance(error, PermissionError):
+        return "which may not be read", "change its permissions: chmod u+r"
+    if isinstance(error, OSError):
+        return f"which cannot be read ({error.strerror})", "check the path and the disk"
+    if isinstance(error, UnicodeDecodeError):
+        return f"which is not JSON (not UTF-8: {error.reason})", "save it as UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        problem = str(error) if error.doc.strip() else "it is empty"
+        return f"which is not JSON ({problem})", "write it again"
+    if isinstance(error, RecursionError):
+        return "which is nested too deeply", "check how it was written: it is no file of this kind"
+    if isinstance(error, MemoryError):
+        return "which does not fit into memory", "split it, or use a machine with more memory"
+    if "digits" in str(error):
+        return "with a number of too many digits", "check how it was written"
+    if "null byte" in str(error):  # in the path
+        return None, "check the path"
+    return f"which cannot be read ({shown(error)})", "check how it was written"
+
+
+def read_json(path: str | Path, what: str = "a JSON file") -> Any:
+    """Read a JSON file, plain or compressed with gzip, with or without a byte order mark.
+
+    Of equal keys in one object the last counts, as in every reader built on Python's.
+
+    Raises:
+        InputError: if ``path`` does not exist, may not be read, is damaged or does not hold JSON.
+    """
+    with json_errors(path, what), JsonText(path) as text:
+        return json.loads("".join(iter(lambda: text.read(_PART), "")))

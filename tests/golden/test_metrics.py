@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from rankdet.errors import InputError
 from rankdet.evaluation import evaluate
 from tests.golden import replay_metrics as replay
 
@@ -56,10 +55,16 @@ def test_tiny_set_by_hand():
     assert numbers["oLRP_fn"] == pytest.approx(0.5, abs=1e-12)
 
 
-def test_annotation_id_0_is_refused():
-    truth, rows, _ = replay.load(replay.golden_folder() / "s7_gt_id0")
-    with pytest.raises(InputError, match=r"annotation ids from 1.*add 1 to every annotation id"):
-        evaluate(truth, rows)
+def test_annotation_ids_from_0_are_renumbered():
+    """The toolkits read a match with id 0 as no match; the same set with ids from 1 is s1_tiny."""
+    truth, rows, recorded = replay.load(replay.golden_folder() / "s7_gt_id0")
+    _, same_rows, expected = replay.load(replay.golden_folder() / "s1_tiny")
+    assert rows == same_rows
+    with pytest.warns(UserWarning, match="annotation ids begin at 0: numbered from 1"):
+        numbers = evaluate(truth, rows).numbers
+    wanted = expected["bbox"]["pycocotools"]["stats"]["AP"]
+    assert numbers["AP"] == pytest.approx(wanted, abs=1e-12)
+    assert recorded["bbox"]["pycocotools"]["stats"]["AP"] < wanted
 
 
 def test_a_miss_fails_the_replay(tmp_path, capsys):

@@ -32,7 +32,10 @@ def evaluate_command(
     ] = None,
     dataset: Annotated[
         Path | None,
-        typer.Option("--dataset", help="In place of --annotations: a manifest (rankdet prepare)."),
+        typer.Option(
+            "--dataset",
+            help="In place of --annotations: a dataset.json (rankdet prepare), or its folder.",
+        ),
     ] = None,
     iou_type: Annotated[
         list[str], typer.Option("--iou-type", help="bbox or segm; repeat it for both.")
@@ -82,8 +85,8 @@ def evaluate_command(
             results[kind] = evaluate(ground_truth, path, kind, protocol, area)
             if check:
                 check_with_pycocotools(results[kind], annotations, path, kind)
-    for warning in caught:
-        typer.echo(f"rankdet: warning: {warning.message}", err=True)
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        typer.echo(f"rankdet: warning: {message}", err=True)
     document: dict[str, Any] = {kind: metrics.numbers for kind, metrics in results.items()}
     document["per_class"] = {kind: metrics.per_class for kind, metrics in results.items()}
     write_json(out, document)
@@ -119,6 +122,8 @@ def _ground_truth(
         )
     if dataset is not None:
         what = 'a dataset manifest {"format", "val": {"annotations"}}'
+        if dataset.is_dir():
+            dataset = dataset / "dataset.json"
         manifest = read_json(dataset, what)
         try:
             annotations = dataset.parent / manifest["val"]["annotations"]

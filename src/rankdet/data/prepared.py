@@ -182,7 +182,7 @@ def _notes_of_images(before: list[dict], after: list[dict], found: Sizes) -> lis
 def _is_completed(raw: dict, document: dict, path: Path) -> bool:
     """Tell whether the user's own file would be read otherwise than ``document``."""
     with path.open("rb") as stream:
-        if stream.read(3) == codecs.BOM_UTF8:
+        if stream.read(3).startswith((codecs.BOM_UTF8, b"\x1f\x8b")):  # a mark, or gzip
             return True
     return any(
         document[key] is not raw[key] and document[key] != raw[key]

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 from rankdet.evaluation import fields, masks
+from rankdet.evaluation.foreign_ids import annotation_id_remedy
 
 LISTS = ("images", "annotations", "categories")
 FREQUENCIES = ("r", "c", "f")
@@ -63,11 +64,12 @@ def _check(document: object, protocol: str, boxes: bool) -> Checked:
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in LISTS
     ):
-        keys = sorted(map(str, document)) if isinstance(document, dict) else type(document).__name__
+        is_object = isinstance(document, dict)
+        got = f"the keys {shown(sorted(map(str, document)), 100)}" if is_object else "a "
         raise InputError(
             'an annotation file in the COCO layout: an object with the arrays "images", '
             '"annotations", "categories"',
-            f"{keys!s:.100}",
+            got if is_object else got + type(document).__name__,
             "check that annotations and detections are not swapped",
         )
     lists = {key: document[key] for key in LISTS}
@@ -93,12 +95,8 @@ def _annotations(
         rows = _flags(rows, key)
     if needs_boxes:
         boxes = fields.boxes(rows, "annotation")
-        _refuse_first(
-            (boxes[:, 2:] < 0).any(1) | (np.abs(boxes) > LARGEST).any(1),
-            rows,
-            "bbox",
-            f"[x, y, w, h] in pixels with w and h >= 0, none above {LARGEST:.0f}",
-        )
+        is_beyond = (np.abs(boxes) > LARGEST).any(1)
+        _refuse_first(is_beyond, rows, "bbox", f"in pixels, none above {LARGEST:.0f}")
     return _with_areas(rows, lists["images"], notes)
 
 
@@ -122,7 +120,7 @@ def _numbered(rows: list[Any], notes: list[str]) -> list[dict[str, Any]]:
 
 def _whole_ids(rows: list[Any], key: str, what: str) -> list[Any]:
     """Return the rows with ``key`` as int; 3.0 becomes 3."""
-    ids = fields.integers(rows, key, what)
+    ids = fields.integers(rows, key, what, annotation_id_remedy)
     if all(type(row[key]) is int for row in rows):
         return rows
     return [{**row, key: value} for row, value in zip(rows, ids.tolist(), strict=True)]
@@ -141,19 +139,10 @@ def _refuse_duplicates(ids: np.ndarray, what: str) -> None:
 
 def _flags(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     """Return the rows with ``key`` as 0 or 1 where it is given; null counts as not given."""
-    given = [(number, row[key]) for number, row in enumerate(rows) if row.get(key) is not None]
-    for number, value in given:
-        if not isinstance(value, (bool, int, float, np.number, np.bool_)) or value not in (0, 1):
-            raise InputError(
-                f'"{key}" of every annotation as 0 or 1',
-                f"{value!r:.60} in entry {number}",
-                "write it as a JSON number",
-            )
-    if all(type(value) is int for _, value in given) and len(given) == sum(
-        key in row for row in rows
-    ):
-        return rows
-    return [{**row, key: int(row[key] or 0)} if key in row else row for row in rows]
+    if any(row.get(key, 0) is None for row in rows):
+        rows = [{**row, key: 0} if row.get(key, 0) is None else row for row in rows]
+    fields.flags(rows, key, "annotation")
+    return rows
 
 
 def _with_areas(
@@ -201,7 +190,7 @@ def _refuse_first(is_bad: np.ndarray, rows: Sequence[Any], key: str, meant: str)
         number = int(np.argmax(is_bad))
         raise InputError(
             f'"{key}" of every annotation {meant}',
-            f"{rows[number][key]!r:.80} in annotation {rows[number]['id']}",
+            f"{shown(rows[number][key])} in annotation {rows[number]['id']}",
             "correct it in the annotation file, or leave the annotation out",
         )
 
@@ -211,17 +200,11 @@ def _check_lvis(lists: dict[str, list[Any]]) -> None:
         if value not in FREQUENCIES:
             raise InputError(
                 '"frequency" of every category as r, c or f',
-                f"{value!r:.40} in entry {number}",
+                f"{shown(value)} in entry {number}",
                 "use LVIS v1 annotations",
             )
     for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        for number, value in enumerate(fields.values(lists["images"], key, "image")):
-            if not isinstance(value, list) or not all(type(each) is int for each in value):
-                raise InputError(
-                    f'"{key}" of every image as a list of category ids',
-                    f"{value!r:.60} in entry {number}",
-                    "use LVIS v1 annotations",
-                )
+        fields.lists_of_ids(lists["images"], key, "image")
 
 
 def mask_problems(

@@ -9,6 +9,7 @@ import numpy as np
 
 from rankdet.errors import InputError
 from rankdet.evaluation.columns import Detections, GroundTruth
+from rankdet.evaluation.foreign_ids import unknown_image_remedy
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def place_detections(
         raise InputError(
             "detections of the annotated images",
             f"{len(unknown)} unknown image ids: {', '.join(map(str, unknown[:3]))}",
-            "check that annotations and detections are of the same split",
+            unknown_image_remedy(ground_truth, detections.image_id, int(unknown[0])),
         )
     category = index_of(ground_truth.category_ids, detections.category_id)
     if (category < 0).any():

@@ -38,6 +38,8 @@ class GroundTruth:
     is_crowd: Bools  # [G]
     is_ignored: Bools  # [G] in every area range
     segmentation: list[Any] | None = None  # [G] as in the file, if asked for
+    entry: Ints | None = None  # [G] place of the annotation in the file, for messages
+    image_names: list[str] | None = None  # [I] "" where the file does not say
     frequency: list[str] | None = None  # [K] LVIS: r, c or f
     negative: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys known to be absent
     not_exhaustive: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys only partly labelled

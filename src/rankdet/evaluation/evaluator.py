@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 from rankdet.evaluation import masks
 from rankdet.evaluation.arrangement import Arrangement, arrange, place_detections
 from rankdet.evaluation.average_precision import THRESHOLDS, ScoredMatches, accumulate
@@ -59,7 +61,7 @@ def evaluate(
     _choose("area", area, ("auto", "box", "mask"))
     ground_truth = read_ground_truth(annotations, (iou_type,), protocol)
     limits = _checked_limits(limits, protocol)
-    found = read_detections(detections)
+    found = read_detections(detections, ground_truth)
     image, category = place_detections(ground_truth, found)
 
     dt_masks, dt_area = masks.detection_masks(found, ground_truth, image, iou_type, area)
@@ -67,6 +69,12 @@ def evaluate(
         dt_area = found.box[:, 2] * found.box[:, 3]
     if protocol == "lvis":
         rows, is_unlabelled = federated_rows(ground_truth, image, category, found.score, dt_area)
+        if len(found) and not len(rows):
+            warnings.warn(
+                f"none of the {len(found)} detections counts: LVIS judges a category only on "
+                "images where it is annotated or listed as absent",
+                stacklevel=2,
+            )
         arrangement = arrange(ground_truth, image, category, found.score, rows, None)
     else:
         rows, is_unlabelled = np.flatnonzero(category >= 0), None
@@ -105,18 +113,23 @@ def evaluate(
 
 def _choose(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise InputError(f"{name} one of {', '.join(known)}", repr(value), "choose one of them")
+        raise InputError(f"{name} one of {', '.join(known)}", shown(value), "choose one of them")
 
 
 def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int, ...]:
     if limits is None:
         return LIMITS[protocol]
-    limits = tuple(int(limit) for limit in limits)
-    if protocol == "lvis" or not limits or limits[0] < 1 or list(limits) != sorted(set(limits)):
+    try:
+        known = tuple(operator.index(limit) for limit in limits)
+    except TypeError:
+        known = ()
+    if protocol == "lvis" or not known or known[0] < 1 or list(known) != sorted(set(known)):
         raise InputError(
-            "ascending positive limits, for COCO only", f"{limits} for {protocol}", "omit limits"
+            "ascending positive limits, for COCO only",
+            f"{shown(limits)} for {protocol}",
+            "omit limits",
         )
-    return limits
+    return known
 
 
 def _outside(area: np.ndarray) -> np.ndarray:

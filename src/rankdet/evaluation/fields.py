@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 
 Rows = Sequence[dict[str, Any]]
+# What to do about a value that is text, from the value and its row.
+Remedy = Callable[[str, dict[str, Any]], str]
+LARGEST = 2**63
+
+
+class Selected(list):
+    """Some of the rows of a file, which know their places in it: errors name them."""
+
+    def __init__(self, rows: Sequence[Any], chosen: np.ndarray) -> None:
+        super().__init__(rows[index] for index in chosen.tolist())
+        self.places = rows.places[chosen] if isinstance(rows, Selected) else chosen
+
+
+class Block(list):
+    """A run of the rows of a file that begins at the place ``start``."""
+
+    def __init__(self, rows: Sequence[Any], start: int) -> None:
+        super().__init__(rows)
+        self.places = range(start, start + len(rows))
+
+
+def _place(rows: Rows, number: int) -> int:
+    return int(rows.places[number]) if isinstance(rows, Selected | Block) else number
 
 
 def values(rows: Rows, key: str, what: str) -> list[Any]:
@@ -28,13 +51,13 @@ def values(rows: Rows, key: str, what: str) -> list[Any]:
             if key not in row:
                 raise InputError(
                     f'"{key}" in every {what}',
-                    f"entry {number} without it: {sorted(row)}",
+                    f"entry {_place(rows, number)} without it: {shown(sorted(map(str, row)), 100)}",
                     "write the file in the COCO layout",
                 ) from None
         raise
 
 
-def require_objects(rows: Sequence[Any], what: str) -> None:
+def require_objects(rows: Rows, what: str) -> None:
     """Check that every row is a JSON object.
 
     Raises:
@@ -43,92 +66,216 @@ def require_objects(rows: Sequence[Any], what: str) -> None:
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise InputError(
-                f"{what}s as JSON objects", f"{row!r:.60} as entry {number}", "check the file"
+                f"{what}s as JSON objects",
+                f"{shown(row)} as entry {_place(rows, number)}",
+                "check the file",
             ) from None
 
 
-def _is_number(kind: type) -> bool:
+def is_number(kind: type) -> bool:
+    """Whether values of this type are numbers; truth values and text are none."""
     return kind in (int, float) or issubclass(kind, (np.integer, np.floating))
 
 
-def numbers(rows: Rows, key: str, what: str) -> np.ndarray:
+def numbers(rows: Rows, key: str, what: str, remedy: Remedy | None = None) -> np.ndarray:
     """Return ``row[key]`` as finite float64 [N].
 
     Raises:
         InputError: if one is missing, not a number, NaN or infinite.
     """
     column = values(rows, key, what)
-    if not all(map(_is_number, set(map(type, column)))):
-        number = next(i for i, value in enumerate(column) if not _is_number(type(value)))
+    if not all(map(is_number, set(map(type, column)))):
+        number = next(i for i, value in enumerate(column) if not is_number(type(value)))
         raise InputError(
             f'"{key}" of every {what} as a number',
-            f"{column[number]!r:.60} in entry {number}",
-            "write it as a JSON number",
+            f"{shown(column[number])} in entry {_place(rows, number)}",
+            _todo(column[number], rows[number], remedy),
         )
-    array = np.array(column, dtype=np.float64)
-    _refuse_non_finite(array, key, what)
+    array = as_floats(column)
+    _refuse_non_finite(array, key, what, rows)
     return array
 
 
-def _refuse_non_finite(array: np.ndarray, key: str, what: str) -> None:
+def _todo(value: Any, row: dict[str, Any], remedy: Remedy | None) -> str:
+    if isinstance(value, str) and remedy is not None:
+        return remedy(value, row)
+    return "write it as a JSON number"
+
+
+def as_floats(column: Sequence[Any]) -> np.ndarray:
+    """Return numbers as float64; whole numbers beyond all floats become infinite."""
+    try:
+        return np.array(column, dtype=np.float64)
+    except OverflowError:
+        return np.array([_float(value) for value in column])
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _refuse_non_finite(array: np.ndarray, key: str, what: str, rows: Rows) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         number = int(np.argwhere(~finite)[0, 0])
+        row = array[number] if array.ndim == 1 else array[number].tolist()
         raise InputError(
             f'finite "{key}" in every {what}',
-            f"{array[number]} in entry {number}",
+            f"{row} in entry {_place(rows, number)}",
             "look for a diverged model or a division by zero where it was written",
         )
 
 
-def integers(rows: Rows, key: str, what: str) -> np.ndarray:
+def integers(rows: Rows, key: str, what: str, remedy: Remedy | None = None) -> np.ndarray:
     """Return ``row[key]`` as int64 [N].
+
+    Args:
+        rows: of the file.
+        key: the field.
+        what: what a row is, in errors.
+        remedy: what to do about text in place of a number.
 
     Raises:
         InputError: if one is missing or not a whole number.
     """
     column = values(rows, key, what)
-    if set(map(type, column)) <= {int}:
-        try:
-            return np.array(column, dtype=np.int64)
-        except OverflowError:
+    if not set(map(type, column)) <= {int}:
+        array = numbers(rows, key, what, remedy)
+        whole = array == np.floor(array)
+        if not whole.all():
+            number = int(np.argmin(whole))
             raise InputError(
-                f'"{key}" below 2^63', "a larger one", "renumber the dataset"
-            ) from None
-    array = numbers(rows, key, what)
-    whole = array == np.floor(array)
-    if not whole.all():
-        number = int(np.argmin(whole))
+                f'"{key}" of every {what} as a whole number',
+                f"{shown(column[number])} in entry {_place(rows, number)}",
+                "use integer ids",
+            )
+        column = list(map(int, column))
+    try:
+        return np.array(column, dtype=np.int64)
+    except OverflowError:
+        number = next(i for i, value in enumerate(column) if not -LARGEST <= value < LARGEST)
         raise InputError(
-            f'"{key}" of every {what} as a whole number',
-            f"{column[number]!r:.60} in entry {number}",
-            "use integer ids",
+            f'"{key}" below 2^63 in every {what}',
+            f"{shown(column[number])} in entry {_place(rows, number)}",
+            "renumber the dataset",
+        ) from None
+
+
+def not_negative(array: np.ndarray, key: str, what: str, rows: Rows) -> np.ndarray:
+    """Return ``array`` [N], read from the field ``key`` of ``rows``.
+
+    Raises:
+        InputError: naming the first row where it is below 0.
+    """
+    if len(array) and array.min() < 0:
+        number = int(np.argmax(array < 0))
+        raise InputError(
+            f'"{key}" >= 0 in every {what}',
+            f"{array[number]} in entry {_place(rows, number)}",
+            "check how the file was written",
         )
-    return array.astype(np.int64)
+    return array
+
+
+def flags(rows: Rows, key: str, what: str) -> np.ndarray:
+    """Return ``row[key]`` as bool [N]: 0, 1, false or true; a row without it counts as 0.
+
+    Raises:
+        InputError: if one is anything else, such as the text "0".
+    """
+    column = [row.get(key, 0) for row in rows]
+    try:
+        known = set(column) <= {0, 1}
+    except TypeError:  # a list or an object
+        known = False
+    if not known or not all(map(_is_flag, set(map(type, column)))):
+        number = next(
+            i for i, value in enumerate(column) if not _is_flag(type(value)) or value not in (0, 1)
+        )
+        raise InputError(
+            f'"{key}" of every {what} as 0 or 1',
+            f"{shown(column[number])} in entry {_place(rows, number)}",
+            "write 0 or 1, as a JSON number",
+        )
+    return np.array(column, dtype=bool)
+
+
+def _is_flag(kind: type) -> bool:
+    return is_number(kind) or kind in (bool, np.bool_)
+
+
+def lists_of_ids(rows: Rows, key: str, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids in the lists ``row[key]``, one after another, and the index of each one's row.
+
+    Raises:
+        InputError: if one is no list of whole numbers.
+    """
+    lists = values(rows, key, what)
+    for number, each in enumerate(lists):
+        if not isinstance(each, list | tuple):
+            raise InputError(
+                f'"{key}" of every {what} as a list of ids',
+                f"{shown(each)} in entry {_place(rows, number)}",
+                "write [] where there is none",
+            )
+    owner = np.repeat(np.arange(len(rows)), [len(each) for each in lists])
+    flat = Selected(rows, owner)
+    flat[:] = [{key: value} for each in lists for value in each]
+    return integers(flat, key, what), owner
+
+
+def sizes(images: Rows) -> np.ndarray:
+    """Return height and width of every image as int64 [I, 2]; 0 where the file does not say.
+
+    Raises:
+        InputError: if one is text, negative or no whole number.
+    """
+    found = np.zeros((len(images), 2), dtype=np.int64)
+    for column, key in enumerate(("height", "width")):
+        stated = np.flatnonzero([row.get(key) is not None for row in images])
+        rows = Selected(images, stated)
+        found[stated, column] = not_negative(integers(rows, key, "image"), key, "image", rows)
+    return found
 
 
 def boxes(rows: Rows, what: str) -> np.ndarray:
     """Return ``row["bbox"]`` as finite float64 [N, 4] (x, y, w, h).
 
     Raises:
-        InputError: if one is missing, has not four numbers, or one is NaN or infinite.
+        InputError: if one is missing, has not four numbers, one is NaN or infinite, or the width
+            or height is negative.
     """
     column = values(rows, "bbox", what)
     try:
         if set(map(len, column)) <= {4}:
             flat = list(chain.from_iterable(column))
-            if all(map(_is_number, set(map(type, flat)))):
-                array = np.array(flat, dtype=np.float64).reshape(-1, 4)
-                _refuse_non_finite(array, "bbox", what)
+            if all(map(is_number, set(map(type, flat)))):
+                array = as_floats(flat).reshape(-1, 4)
+                _refuse_non_finite(array, "bbox", what, rows)
+                _refuse_negative_sides(array, what, rows)
                 return array
     except TypeError:
         pass  # an entry without length: named below
     for number, box in enumerate(column):
         is_box = isinstance(box, (list, tuple, np.ndarray)) and len(box) == 4
-        if not is_box or not all(_is_number(type(value)) for value in box):
+        if not is_box or not all(is_number(type(value)) for value in box):
             raise InputError(
                 f'"bbox" of every {what} as four numbers [x, y, w, h]',
-                f"{box!r:.60} in entry {number}",
+                f"{shown(box)} in entry {_place(rows, number)}",
                 "check how the file was written",
             )
     return np.zeros((0, 4))
+
+
+def _refuse_negative_sides(boxes: np.ndarray, what: str, rows: Rows) -> None:
+    is_negative = (boxes[:, 2:] < 0).any(axis=1)
+    if is_negative.any():
+        number = int(np.argmax(is_negative))
+        raise InputError(
+            f'"bbox" [x, y, w, h] with w, h >= 0 in every {what}',
+            f"{boxes[number].tolist()} in entry {_place(rows, number)}",
+            "convert corners [x1, y1, x2, y2] with w = x2 - x1, h = y2 - y1, x1 <= x2, y1 <= y2",
+        )

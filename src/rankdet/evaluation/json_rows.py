@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
-import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rankdet.errors import InputError
+from rankdet.files import JsonText, read_json
 
 BLOCK_CHARACTERS = 1 << 23
 
@@ -27,26 +27,14 @@ def paused_garbage_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
-
-
 def read_document(path: str | Path, what: str) -> Any:
-    """Return the parsed JSON of ``path``, which may be gzipped.
+    """Return the parsed JSON of ``path``; see `rankdet.files.read_json`.
 
     Raises:
-        InputError: if the file is missing, torn or not JSON.
+        InputError: if the file is missing, damaged or not JSON.
     """
-    path = Path(path)
-    try:
-        with _open(path) as stream, paused_garbage_collector():
-            return json.load(stream)
-    except FileNotFoundError:
-        raise InputError(what, f"no file at {path}", "check the path") from None
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(what, f"{path}, which is not JSON ({error})", "write it again") from None
+    with paused_garbage_collector():
+        return read_json(path, what)
 
 
 def _last_seam(text: str) -> int:
@@ -62,14 +50,15 @@ def _last_seam(text: str) -> int:
     return 0
 
 
-def _blocks(stream: IO[str]) -> Iterator[list[Any]]:
+def _blocks(stream: JsonText) -> Iterator[list[Any]]:
     """Yield the rows of a JSON array; ValueError where the text cannot be cut between two rows."""
     text = stream.read(BLOCK_CHARACTERS).lstrip()
     if not text.startswith("["):
         raise ValueError("not an array")
     text = text[1:]
     while True:
-        more = stream.read(BLOCK_CHARACTERS)
+        # A text without a seam doubles: one long row must not cost the square of its length.
+        more = stream.read(max(BLOCK_CHARACTERS, len(text)))
         if not more:
             yield json.loads("[" + text)
             return
@@ -89,15 +78,16 @@ def read_rows(path: str | Path, what: str) -> Iterator[list[Any]]:
     Raises:
         InputError: if the file is missing, torn, not JSON or not an array.
     """
-    path = Path(path)
     rows_seen = 0
     try:
-        with _open(path) as stream, paused_garbage_collector():
-            for block in _blocks(stream):
-                yield block
-                rows_seen += len(block)
-        return
-    except (OSError, EOFError, ValueError):
+        # What cannot be opened again, such as a pipe, is read once, as a whole.
+        if Path(path).is_file():
+            with JsonText(path) as stream, paused_garbage_collector():
+                for block in _blocks(stream):
+                    yield block
+                    rows_seen += len(block)
+            return
+    except Exception:
         pass  # read as a whole below, for the exact error or for the unusual layout
     document = read_document(path, what)
     if not isinstance(document, list):

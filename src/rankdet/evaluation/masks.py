@@ -13,9 +13,9 @@ from rankdet.evaluation import rle
 from rankdet.evaluation.arrangement import Arrangement
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.overlaps import Candidates, joined
+from rankdet.evaluation.polygons import check_polygons
 
 Rle = dict[str, Any]
-FARTHEST = 1e6
 
 
 def checked_masks(
@@ -36,18 +36,19 @@ def checked_masks(
     compressed = []
     for number, (value, size) in enumerate(zip(segmentations, sizes, strict=True)):
         if isinstance(value, list):
-            rles[number] = _from_polygons(value, size, what[number])
+            check_polygons(value, size, what[number])
+            rles[number] = _from_polygons(value, size)
             continue
         rle.check_layout(value, size, what[number])
         if isinstance(value["counts"], list):
             rles[number] = mask_tools.frPyObjects(value, *value["size"])
-            area[number] = sum(value["counts"][1::2])
+            area[number] = sum(map(int, value["counts"][1::2]))
         else:
             rles[number] = value
             compressed.append(number)
     area[compressed] = rle.pixel_counts(
         [rles[number]["counts"] for number in compressed],
-        [rles[number]["size"][0] * rles[number]["size"][1] for number in compressed],
+        [int(rles[number]["size"][0]) * int(rles[number]["size"][1]) for number in compressed],
         [what[number] for number in compressed],
     )
     for number, value in enumerate(segmentations):
@@ -56,21 +57,9 @@ def checked_masks(
     return rles, area
 
 
-def _from_polygons(polygons: list[Any], size: Sequence[int], what: str) -> Rle:
-    if not size[0] or not size[1]:
-        raise InputError(
-            '"height" and "width" of every image with polygons', f"none for {what}", "add them"
-        )
-    try:
-        if len(polygons) > 1:
-            return mask_tools.merge(mask_tools.frPyObjects(polygons, *size))
-        return mask_tools.frPyObjects(polygons, *size)[0]
-    except Exception as error:  # the compiled module raises bare Exceptions
-        raise InputError(
-            "polygons as lists of x, y, x, y, ...",
-            f"{polygons!r:.60} in {what} ({error})",
-            "check how the file was written",
-        ) from None
+def _from_polygons(polygons: list[Any], size: Sequence[int]) -> Rle:
+    rles = mask_tools.frPyObjects(polygons, *size)
+    return mask_tools.merge(rles) if len(rles) > 1 else rles[0]
 
 
 def check_mask(value: Any, size: Sequence[int], what: str) -> None:
@@ -85,18 +74,7 @@ def check_mask(value: Any, size: Sequence[int], what: str) -> None:
         InputError: if it is no mask of an image of this size.
     """
     if isinstance(value, list):
-        for polygon in value:
-            good = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-            if not good or not all(type(each) in (int, float) for each in polygon):
-                raise InputError(
-                    "polygons of at least three points x, y, x, y, ...",
-                    f"{polygon!r:.60} in {what}",
-                    "leave such polygons out",
-                )
-            if not all(abs(each) <= FARTHEST for each in polygon):  # NaN too
-                raise InputError(
-                    f"polygons in pixels, within {FARTHEST:.0f}", f"{polygon!r:.60} in {what}", ""
-                )
+        check_polygons(value, size, what)
         return
     rle.check_layout(value, size, what)
     if not isinstance(value["counts"], list):
@@ -117,7 +95,8 @@ def ground_truth_masks(ground_truth: GroundTruth, gt_row: np.ndarray) -> list[Rl
     rows = gt_row.tolist()
     sizes = ground_truth.image_sizes[ground_truth.image[gt_row]].tolist()
     segmentations = [ground_truth.segmentation[row] for row in rows]
-    return checked_masks(segmentations, sizes, [f"annotation {row}" for row in rows])[0]
+    entries = gt_row if ground_truth.entry is None else ground_truth.entry[gt_row]
+    return checked_masks(segmentations, sizes, [f"annotation {row}" for row in entries.tolist()])[0]
 
 
 def detection_masks(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rankdet.errors import InputError
-from rankdet.evaluation import fields
+from rankdet.errors import InputError, shown
+from rankdet.evaluation import fields, uncounted
+from rankdet.evaluation.annotations import check_document
 from rankdet.evaluation.columns import Detections, GroundTruth
+from rankdet.evaluation.foreign_ids import text_remedy
 from rankdet.evaluation.json_rows import read_document, read_rows
 
 BLOCK_ROWS = 1 << 16
@@ -33,38 +35,41 @@ def read_ground_truth(
         protocol: "coco" or "lvis"; LVIS needs its federated fields.
 
     Raises:
-        InputError: on a missing field, duplicate ids, an annotation with id 0, no image or no
-            category.
+        InputError: on what `rankdet.evaluation.annotations.check_document` refuses.
     """
     if protocol not in ("coco", "lvis"):
-        raise InputError("protocol coco or lvis", repr(protocol), "choose one of them")
+        raise InputError("protocol coco or lvis", shown(protocol), "choose one of them")
     if isinstance(source, GroundTruth):
         return source
     is_path = isinstance(source, (str, Path))
     document = read_document(source, ANNOTATIONS) if is_path else source
-    if not isinstance(document, dict) or not all(
-        isinstance(document.get(key), list) for key in ("images", "annotations", "categories")
-    ):
-        keys = sorted(document) if isinstance(document, dict) else type(document).__name__
-        raise InputError(
-            f'{ANNOTATIONS}: an object with the arrays "images", "annotations", "categories"',
-            f"{keys!s:.100}",
-            "check that annotations and detections are not swapped",
-        )
-    image_ids, images = _ids(document["images"], "image")
-    category_ids, categories = _ids(document["categories"], "category")
-    rows = _evaluated_rows(document["annotations"], image_ids, category_ids)
-    is_crowd = _flags(rows, "iscrowd")
+    checked = check_document(document, protocol, boxes="bbox" in iou_types)
+    for note in checked.notes:
+        warnings.warn(note, stacklevel=2)
+    document = checked.document
+    image_ids, images = _by_id(document["images"])
+    category_ids, categories = _by_id(document["categories"])
+    rows, unlisted = _evaluated_rows(document["annotations"], image_ids, category_ids)
+    is_crowd = fields.flags(rows, "iscrowd", "annotation")
     area = fields.numbers(rows, "area", "annotation")
     is_lvis = protocol == "lvis"
-    if is_lvis:  # LVIS knows no crowds, honours `ignore`, and drops what has no area
-        rows, area = _with_area(rows, area)
+    if is_lvis:  # LVIS knows no crowds, honors `ignore`, and drops what has no area
+        with_area = np.flatnonzero(area > 0)
+        without_area = len(rows) - len(with_area)
+        rows, area = fields.Selected(rows, with_area), area[with_area]
         is_crowd = np.zeros(len(rows), dtype=bool)
+        is_ignored = fields.flags(rows, "ignore", "annotation")
+        others = [
+            (without_area, "have no area"),
+            *uncounted.ignored(is_ignored, area, "are to be ignored"),
+        ]
+    else:
+        is_ignored = is_crowd
+        others = uncounted.ignored(is_ignored, area, "are crowds")
+    uncounted.warn(len(document["annotations"]), unlisted, others)
     ground_truth = GroundTruth(
         image_ids=image_ids,
-        image_sizes=np.array(
-            [(row.get("height") or 0, row.get("width") or 0) for row in images], dtype=np.int64
-        ).reshape(-1, 2),
+        image_sizes=fields.sizes(images),
         category_ids=category_ids,
         category_names=[str(row.get("name", row["id"])) for row in categories],
         image=np.searchsorted(image_ids, fields.integers(rows, "image_id", "annotation")),
@@ -72,73 +77,45 @@ def read_ground_truth(
         box=fields.boxes(rows, "annotation") if "bbox" in iou_types else np.zeros((len(rows), 4)),
         area=area,
         is_crowd=is_crowd,
-        is_ignored=_flags(rows, "ignore") if is_lvis else is_crowd,
+        is_ignored=is_ignored,
         segmentation=(
             fields.values(rows, "segmentation", "annotation") if "segm" in iou_types else None
         ),
+        entry=rows.places,
+        image_names=[_file_name(row) for row in images],
     )
     return _with_federated_fields(ground_truth, images, categories) if is_lvis else ground_truth
 
 
-def _ids(rows: list[Any], what: str) -> tuple[np.ndarray, list[Any]]:
+def _file_name(image: dict[str, Any]) -> str:
+    name = image.get("file_name", image.get("coco_url"))
+    return name if isinstance(name, str) else ""
+
+
+def _by_id(rows: list[Any]) -> tuple[np.ndarray, fields.Selected]:
     """Return the ascending ids and the rows in that order."""
-    ids = fields.integers(rows, "id", what)
-    if not len(ids):
-        raise InputError(f"at least one {what}", "none", "check the annotation file")
+    ids = np.array([row["id"] for row in rows], dtype=np.int64)
     order = np.argsort(ids, kind="stable")
-    _refuse_duplicates(ids[order], what)
-    return ids[order], [rows[i] for i in order]
-
-
-def _refuse_duplicates(ascending: np.ndarray, what: str) -> None:
-    twice = ascending[1:][ascending[1:] == ascending[:-1]]
-    if len(twice):
-        raise InputError(
-            f"unique {what} ids",
-            f"{len(twice)} repeated, the first {twice[0]}",
-            "renumber them from 1: one would hide the other",
-        )
+    return ids[order], fields.Selected(rows, order)
 
 
 def _evaluated_rows(
     rows: list[Any], image_ids: np.ndarray, category_ids: np.ndarray
-) -> list[dict[str, Any]]:
-    """Return the annotations of listed images and categories; the others count for nothing."""
-    ids = fields.integers(rows, "id", "annotation")
-    _refuse_duplicates(np.sort(ids), "annotation")
-    if (ids == 0).any():
-        raise InputError(
-            "annotation ids from 1",
-            "an annotation with id 0",
-            "add 1 to every annotation id: COCO toolkits read a match with id 0 as no match",
-        )
+) -> tuple[fields.Selected, list[uncounted.Reason]]:
+    """Return the annotations of listed images and categories, and why the others are left out."""
     image = fields.integers(rows, "image_id", "annotation")
     category = fields.integers(rows, "category_id", "annotation")
-    is_listed = np.isin(image, image_ids) & np.isin(category, category_ids)
-    return rows if is_listed.all() else [rows[i] for i in np.flatnonzero(is_listed)]
-
-
-def _flags(rows: Sequence[dict[str, Any]], key: str) -> np.ndarray:
-    return np.array([bool(row.get(key, 0)) for row in rows], dtype=bool)
-
-
-def _with_area(rows: list[Any], area: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    kept = np.flatnonzero(area > 0)
-    return [rows[i] for i in kept], area[kept]
+    places, unlisted = uncounted.listed(image, category, image_ids, category_ids)
+    return fields.Selected(rows, places), unlisted
 
 
 def _with_federated_fields(
     ground_truth: GroundTruth, images: list[Any], categories: list[Any]
 ) -> GroundTruth:
     frequency = fields.values(categories, "frequency", "LVIS category")
-    unknown = sorted(set(map(str, frequency)) - {"r", "c", "f"})
-    if unknown:
-        raise InputError('"frequency" r, c or f', f"{unknown[:3]}", "use LVIS v1 annotations")
     pairs = {}
     for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        lists = fields.values(images, key, "LVIS image")
-        ids = np.array([category for each in lists for category in each], dtype=np.int64)
-        image = np.repeat(np.arange(len(images)), [len(each) for each in lists])
+        ids, image = fields.lists_of_ids(images, key, "LVIS image")
         known = np.isin(ids, ground_truth.category_ids)
         category = np.searchsorted(ground_truth.category_ids, ids[known])
         pairs[key] = np.unique(ground_truth.pair_key(image[known], category))
@@ -150,7 +127,9 @@ def _with_federated_fields(
     )
 
 
-def read_detections(source: str | Path | list[Any] | Detections) -> Detections:
+def read_detections(
+    source: str | Path | list[Any] | Detections, ground_truth: GroundTruth | None = None
+) -> Detections:
     """Read a COCO results array.
 
     As in the official loader the first entry decides what the file holds: boxes (and masks, if it
@@ -158,6 +137,7 @@ def read_detections(source: str | Path | list[Any] | Detections) -> Detections:
 
     Args:
         source: a path (also .json.gz), the parsed array, or an earlier result of this function.
+        ground_truth: if given, errors about ids tell which ids it has.
 
     Raises:
         InputError: on a missing field, a score that is text, NaN or infinite, a malformed box.
@@ -171,9 +151,11 @@ def read_detections(source: str | Path | list[Any] | Detections) -> Detections:
     else:
         raise InputError(DETECTIONS, f"a {type(source).__name__}", "pass the array or its path")
     parts: list[Detections] = []
+    rows_read = 0
     for block in blocks:
         if block:
-            parts.append(_columns(block, parts[0] if parts else None))
+            parts.append(_columns(block, parts[0] if parts else None, rows_read, ground_truth))
+            rows_read += len(block)
     if not parts:
         warnings.warn(
             "no detections: every present class counts as missed (AP 0, oLRP 1)", stacklevel=2
@@ -203,8 +185,11 @@ def _with_shared_sizes(blocks: Iterable[list[Any]]) -> Iterator[list[Any]]:
         yield block
 
 
-def _columns(rows: list[Any], like: Detections | None) -> Detections:
+def _columns(
+    rows: list[Any], like: Detections | None, first_place: int, truth: GroundTruth | None
+) -> Detections:
     what = "detection"
+    rows = fields.Block(rows, first_place)
     first = rows[0] if isinstance(rows[0], dict) else {}
     has_boxes = bool(first.get("bbox")) if like is None else like.box is not None
     has_masks = all(isinstance(row, dict) and "segmentation" in row for row in rows)
@@ -212,12 +197,12 @@ def _columns(rows: list[Any], like: Detections | None) -> Detections:
         fields.values(rows, "image_id", what)
         raise InputError(
             '"bbox" or "segmentation" in every detection',
-            f"a first entry with {sorted(first)}",
+            f"a first entry with {shown(sorted(map(str, first)), 100)}",
             "write the file in the COCO results layout",
         )
     return Detections(
-        fields.integers(rows, "image_id", what),
-        fields.integers(rows, "category_id", what),
+        fields.integers(rows, "image_id", what, text_remedy("image_id", truth)),
+        fields.integers(rows, "category_id", what, text_remedy("category_id", truth)),
         fields.numbers(rows, "score", what),
         fields.boxes(rows, what) if has_boxes else None,
         fields.values(rows, "segmentation", what) if has_masks or not has_boxes else None,

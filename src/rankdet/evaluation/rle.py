@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 
 CHARACTERS_AT_ONCE = 1 << 17
-LONGEST_COUNT = 6  # characters; 30 bits are more than any image has pixels
+LONGEST_COUNT = 6  # characters, 30 bits with the sign
+MOST_PIXELS = (1 << 29) - 1  # the longest run that such a count holds
+LONGEST_SIDE = 1 << 20
 
 
 def refuse(problem: str, what: str) -> InputError:
@@ -27,29 +29,50 @@ def refuse(problem: str, what: str) -> InputError:
 
 
 def check_layout(row: Any, size: Sequence[int], what: str) -> None:
-    """Check everything but the characters; ``size`` is the image's, zeros if unknown.
+    """Check everything but the encoded runs; ``size`` is the image's, zeros if unknown.
 
     Raises:
         InputError: if ``row`` is no RLE, or not of this size.
     """
     if not isinstance(row, dict) or "size" not in row or "counts" not in row:
-        raise refuse(f"{row!r:.60}", what)
+        raise refuse(shown(row), what)
     own, counts = row["size"], row["counts"]
-    if not isinstance(own, (list, tuple)) or len(own) != 2 or min(map(_count, own)) < 0:
-        raise refuse(f"size {own!r:.40}", what)
-    if size[0] and list(own) != list(size):
+    if not isinstance(own, (list, tuple)) or len(own) != 2 or not all(map(_is_count, own)):
+        raise refuse(f"size {shown(own)}", what)
+    check_size(own, what)
+    if size[0] and size[1] and list(own) != list(size):
         raise refuse(f"size {list(own)} for an image of {list(size)}", what)
     if isinstance(counts, list):
-        if any(_count(run) < 0 for run in counts):
+        if not all(map(_is_count, counts)):
             raise refuse("runs that are no counts", what)
-        if sum(counts) != own[0] * own[1]:
-            raise refuse(f"runs of {sum(counts)} pixels for {own[0] * own[1]}", what)
-    elif not isinstance(counts, (str, bytes)):
+        total = sum(map(int, counts))  # numpy's small integers would wrap around
+        if total != own[0] * own[1]:
+            raise refuse(f"runs of {shown(total)} pixels for {own[0] * own[1]}", what)
+    elif type(counts) not in (str, bytes):  # the compiled decoder takes no other
         raise refuse(f"counts of type {type(counts).__name__}", what)
+    elif not counts.isascii():
+        raise refuse("counts with a foreign character", what)
 
 
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else -1
+def check_size(size: Any, what: str) -> None:
+    """Check that an image of ``size`` (height, width) is no larger than a run can be long.
+
+    Raises:
+        InputError: if it has no pixel, or too many.
+    """
+    if min(size) < 1:
+        raise refuse(f"size {list(size)}, without a pixel,", what)
+    if max(size) > LONGEST_SIDE or int(size[0]) * int(size[1]) > MOST_PIXELS:
+        raise InputError(
+            f"masks of at most {MOST_PIXELS} pixels and {LONGEST_SIDE} pixels a side",
+            f"{shown(list(size))} in {what}",
+            "correct the size, or evaluate boxes",
+        )
+
+
+def _is_count(value: Any) -> bool:
+    """Whether ``value`` is a whole number >= 0 of Python or numpy; True is none."""
+    return isinstance(value, int | np.integer) and type(value) is not bool and value >= 0
 
 
 def pixel_counts(
@@ -58,7 +81,7 @@ def pixel_counts(
     """Decode compressed counts and return the mask areas [N].
 
     Args:
-        texts: the ``counts`` of each RLE.
+        texts: the ``counts`` of each RLE, ASCII.
         pixels: height * width of each.
         what: the name of each in an error.
 
@@ -79,9 +102,7 @@ def pixel_counts(
 
 
 def _block_areas(texts: Sequence[str | bytes], pixels: np.ndarray, what: list[str]) -> np.ndarray:
-    joined = b"".join(
-        text if isinstance(text, bytes) else text.encode("ascii", "replace") for text in texts
-    )
+    joined = b"".join(text if isinstance(text, bytes) else text.encode("ascii") for text in texts)
     length = np.array([len(text) for text in texts])
     _refuse_first(length == 0, "an empty string of counts", what)
     code = np.frombuffer(joined, dtype=np.uint8) - np.uint8(48)  # wraps below "0"

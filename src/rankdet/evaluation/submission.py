@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rankdet.errors import InputError
+from rankdet.evaluation import fields
 from rankdet.evaluation.json_rows import read_document
 from rankdet.evaluation.masks import checked_masks
 from rankdet.evaluation.reading import read_detections
@@ -92,6 +93,8 @@ def _validate(rows: list[Any], image_info: str | Path | None) -> list[str]:
             f"{counts.max()} on image {image_ids[counts.argmax()]}",
             f"keep the {PER_IMAGE} best of each image (test_cfg.max_per_img)",
         )
+    boxed = np.flatnonzero(["bbox" in row for row in rows])
+    fields.boxes(fields.Selected(rows, boxed), "detection")
     masks = [
         (number, row["segmentation"]) for number, row in enumerate(rows) if "segmentation" in row
     ]
@@ -101,7 +104,7 @@ def _validate(rows: list[Any], image_info: str | Path | None) -> list[str]:
     )
     if image_info is None:
         return ["image ids were not checked: give the list of test images to do so"]
-    listed = np.array([row["id"] for row in read_document(image_info, "image info")["images"]])
+    listed = _listed_images(image_info)
     foreign = np.setdiff1d(image_ids, listed)
     if len(foreign):
         raise InputError(
@@ -111,6 +114,15 @@ def _validate(rows: list[Any], image_info: str | Path | None) -> list[str]:
         )
     empty = len(listed) - len(image_ids)
     return [f"{empty} of {len(listed)} images have no detection"] if empty else []
+
+
+def _listed_images(image_info: str | Path) -> np.ndarray:
+    what = 'the list of the test images: an object with the array "images"'
+    document = read_document(image_info, what)
+    images = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(images, list):
+        raise InputError(what, str(image_info), "give image_info_test-dev2017.json")
+    return fields.integers(images, "id", "image")
 
 
 def validate_zip(path: str | Path, base: str) -> None:

@@ -10,7 +10,8 @@ from rankdet.errors import InputError
 from rankdet.losses.compilation import not_compiled
 from rankdet.losses.devices import running_sum
 from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss, value_dtype
-from rankdet.losses.validation import FINITE, check_delta, check_eps, check_inputs, read_values
+from rankdet.losses.settings import check_delta, check_eps
+from rankdet.losses.validation import FINITE, check_inputs, read_values
 
 
 def _rule(errors: Tensor, eps: float) -> Rule:
@@ -71,8 +72,8 @@ def alrp_loss(
             per positive.
     """
     check_inputs(logits, targets, pools)
-    check_delta(delta)
-    check_eps(eps)
+    delta = check_delta(delta)
+    eps = check_eps(eps)
     _check_errors(localization_errors, logits)
     positions = read_values(
         logits, targets, delta, {"localization_errors": (localization_errors, FINITE)}
@@ -83,10 +84,8 @@ def alrp_loss(
             f"shape {list(localization_errors.shape)}",
             "select the positives in flat order: errors[targets > 0]",
         )
-    rule = _rule(localization_errors.detach().to(torch.float64), float(eps))
-    classification, share = error_driven_loss(
-        rule, logits, targets, positions, pools, float(delta), 1
-    )
+    rule = _rule(localization_errors.detach().to(torch.float64), eps)
+    classification, share = error_driven_loss(rule, logits, targets, positions, pools, delta, 1)
     localization = (share * localization_errors.to(torch.float64)).sum()
     if positions.numel() == 0:
         localization = localization + classification  # zero, but tied to the logits

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from rankdet.losses.compilation import not_compiled
 from rankdet.losses.ranking import Pool, Update, error_driven_loss
-from rankdet.losses.validation import check_delta, check_inputs, read_values
+from rankdet.losses.settings import check_delta
+from rankdet.losses.validation import check_inputs, read_values
 
 
 def _rule(pool: Pool) -> Update:
@@ -52,6 +53,6 @@ def ap_loss(
         >>> loss.backward()
     """
     check_inputs(logits, targets, pools)
-    check_delta(delta)
+    delta = check_delta(delta)
     positions = read_values(logits, targets, delta)
-    return error_driven_loss(_rule, logits, targets, positions, pools, float(delta), 1)[0]
+    return error_driven_loss(_rule, logits, targets, positions, pools, delta, 1)[0]

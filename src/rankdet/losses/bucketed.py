@@ -18,9 +18,10 @@ from rankdet.losses.devices import positions_of, read_on_host, running_sum_from_
 from rankdet.losses.pairs import window
 from rankdet.losses.pools import Pools
 from rankdet.losses.ranking import value_dtype
+from rankdet.losses.settings import check_delta, check_eps
 from rankdet.losses.sorted_points import sums_above
 from rankdet.losses.sorting import sorting_errors
-from rankdet.losses.validation import check_delta, check_eps, check_inputs, read_values
+from rankdet.losses.validation import check_inputs, read_values
 
 _BLOCK = 1 << 20
 
@@ -121,13 +122,11 @@ def _sort(
 @not_compiled
 def _bucketed(logits, targets, delta, eps, pools, with_sorting):
     check_inputs(logits, targets, pools)
-    check_delta(delta)
-    check_eps(eps)
+    delta = check_delta(delta)
+    eps = check_eps(eps)
     positions = read_values(logits, targets, delta)
     grouped = Pools.of(pools, positions)
-    return _BucketedLoss.apply(
-        logits, targets, positions, grouped, float(delta), float(eps), with_sorting
-    )
+    return _BucketedLoss.apply(logits, targets, positions, grouped, delta, eps, with_sorting)
 
 
 def bucketed_ap_loss(

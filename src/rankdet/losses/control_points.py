@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 
 # Searched by the authors (configs/paploss of their repository). Rows: H2, I2, I3, I1, H1; a row is
 # x0, y0, x1, y1, ... from (0, 0) to (1, 1).
@@ -41,14 +43,12 @@ def check_control_points(rows: Sequence[Sequence[float]]) -> list[list[float]]:
         InputError: unless there are 4 or 5 rows of 4, 6 or 8 points, from (0, 0) to (1, 1), with x
             never falling.
     """
-    if hasattr(rows, "tolist"):
-        rows = rows.tolist()
-    try:
-        rows = [[float(each) for each in row] for row in rows]
-    except TypeError:
+    rows = _as_lists(rows)
+    is_numbers = isinstance(rows, list) and all(isinstance(row, list) for row in rows)
+    if not is_numbers or not all(_is_number(each) for row in rows for each in row):
         raise InputError(
-            "control_points as 4 or 5 rows of numbers", repr(rows), "see SEARCHED_CONTROL_POINTS"
-        ) from None
+            "control_points as 4 or 5 rows of numbers", shown(rows), "see SEARCHED_CONTROL_POINTS"
+        )
     if len(rows) not in (4, 5):
         raise InputError(
             "4 or 5 rows of control points: H2, I2, I3, I1 and maybe H1",
@@ -67,7 +67,20 @@ def check_control_points(rows: Sequence[Sequence[float]]) -> list[list[float]]:
         if row[:2] != [0, 0] or row[-2:] != [1, 1] or not rises or not in_range:
             raise InputError(
                 "control points from (0, 0) to (1, 1) in the unit square, x never falling",
-                f"row {number} = {row}",
+                f"row {number} = {shown(row, 100)}",
                 "sort the points by x",
             )
+    return [[float(each) for each in row] for row in rows]
+
+
+def _as_lists(rows: Any) -> Any:
+    """Return rows of an array, of arrays or of any sequences as lists of lists."""
+    if hasattr(rows, "tolist"):
+        return rows.tolist()
+    if isinstance(rows, list | tuple):
+        return [_as_lists(row) for row in rows]
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from rankdet.losses.alrp import alrp_loss
 from rankdet.losses.ap import ap_loss
 from rankdet.losses.bucketed import bucketed_ap_loss, bucketed_rank_sort_loss
-from rankdet.losses.parameterized_ap import chosen_functions, parameterized_ap_loss
+from rankdet.losses.parameterized_ap import check_top_k, chosen_functions, parameterized_ap_loss
 from rankdet.losses.rank_sort import rank_sort_loss
-from rankdet.losses.validation import check_delta, check_eps
+from rankdet.losses.settings import check_delta, check_eps
 
 
 class _Loss(nn.Module):
@@ -29,8 +29,7 @@ class ApLoss(_Loss):
     """:func:`rankdet.losses.ap_loss`."""
 
     def __init__(self, delta: float = 1.0) -> None:
-        check_delta(delta)
-        super().__init__(delta=delta)
+        super().__init__(delta=check_delta(delta))
 
     def forward(self, logits: Tensor, targets: Tensor, pools: Tensor | None = None) -> Tensor:
         """Loss [scalar] of logits [n] and targets [n]."""
@@ -41,9 +40,7 @@ class AlrpLoss(_Loss):
     """:func:`rankdet.losses.alrp_loss`."""
 
     def __init__(self, delta: float = 1.0, eps: float = 1e-5) -> None:
-        check_delta(delta)
-        check_eps(eps)
-        super().__init__(delta=delta, eps=eps)
+        super().__init__(delta=check_delta(delta), eps=check_eps(eps))
 
     def forward(
         self,
@@ -60,9 +57,7 @@ class RankSortLoss(_Loss):
     """:func:`rankdet.losses.rank_sort_loss`."""
 
     def __init__(self, delta: float = 0.5, eps: float = 1e-10) -> None:
-        check_delta(delta, zero_allowed=True)
-        check_eps(eps)
-        super().__init__(delta=delta, eps=eps)
+        super().__init__(delta=check_delta(delta, zero_allowed=True), eps=check_eps(eps))
 
     def forward(
         self, logits: Tensor, targets: Tensor, pools: Tensor | None = None
@@ -80,7 +75,8 @@ class ParameterizedApLoss(_Loss):
         top_k: int = 100_000,
         form: str = "searched",
     ) -> None:
-        chosen_functions(form, control_points, top_k)
+        top_k = check_top_k(top_k)
+        chosen_functions(form, control_points)
         super().__init__(control_points=control_points, top_k=top_k, form=form)
 
     def forward(
@@ -94,9 +90,7 @@ class BucketedApLoss(_Loss):
     """:func:`rankdet.losses.bucketed_ap_loss`."""
 
     def __init__(self, delta: float = 1.0, eps: float = 1e-10) -> None:
-        check_delta(delta)
-        check_eps(eps)
-        super().__init__(delta=delta, eps=eps)
+        super().__init__(delta=check_delta(delta), eps=check_eps(eps))
 
     def forward(self, logits: Tensor, targets: Tensor, pools: Tensor | None = None) -> Tensor:
         """Loss [scalar] of logits [n] and targets [n]."""
@@ -107,9 +101,7 @@ class BucketedRankSortLoss(_Loss):
     """:func:`rankdet.losses.bucketed_rank_sort_loss`."""
 
     def __init__(self, delta: float = 0.5, eps: float = 1e-10) -> None:
-        check_delta(delta)
-        check_eps(eps)
-        super().__init__(delta=delta, eps=eps)
+        super().__init__(delta=check_delta(delta), eps=check_eps(eps))
 
     def forward(
         self, logits: Tensor, targets: Tensor, pools: Tensor | None = None

@@ -6,12 +6,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rankdet.errors import InputError
+from rankdet.errors import InputError, shown
 from rankdet.losses import curves
 from rankdet.losses.compilation import not_compiled
 from rankdet.losses.control_points import check_control_points
@@ -19,6 +20,7 @@ from rankdet.losses.devices import positions_of, read_on_host
 from rankdet.losses.kernels import Kernel, PiecewisePolynomial, Step
 from rankdet.losses.pools import Pools
 from rankdet.losses.ranking import value_dtype
+from rankdet.losses.settings import check_count
 from rankdet.losses.sigmoid_kernel import Sigmoid
 from rankdet.losses.validation import check_flat, check_inputs, read_values
 
@@ -194,7 +196,8 @@ def parameterized_ap_loss(
     check_flat("qualities", qualities, logits)
     if not qualities.is_floating_point():
         raise InputError("floating-point qualities", str(qualities.dtype), "use .float()")
-    functions = chosen_functions(form, control_points, top_k)
+    top_k = check_top_k(top_k)
+    functions = chosen_functions(form, control_points)
     quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
     positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
     return _ParameterizedAP.apply(
@@ -202,14 +205,15 @@ def parameterized_ap_loss(
     )
 
 
-def chosen_functions(
-    form: str, control_points: Sequence[Sequence[float]] | None, top_k: int
-) -> Functions:
+def check_top_k(top_k: Any) -> int:
+    """Return top_k as an int >= 1; InputError if it is none."""
+    return check_count("top_k >= 1", top_k, "the published value is 100 000")
+
+
+def chosen_functions(form: str, control_points: Sequence[Sequence[float]] | None) -> Functions:
     """The five functions that the settings ask for; InputError if they make no sense."""
-    if not isinstance(top_k, int) or top_k < 1:
-        raise InputError("top_k >= 1", repr(top_k), "the published value is 100 000")
     if form not in FORMS:
-        raise InputError(f"form as one of {', '.join(FORMS)}", repr(form), "choose one of them")
+        raise InputError(f"form as one of {', '.join(FORMS)}", shown(form), "choose one of them")
     if form != "searched":
         return _HANDMADE[form]
     if control_points is None:

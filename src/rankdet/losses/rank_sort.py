@@ -8,8 +8,9 @@ from torch import Tensor
 
 from rankdet.losses.compilation import not_compiled
 from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss
+from rankdet.losses.settings import check_delta, check_eps
 from rankdet.losses.sorting import sorting_errors
-from rankdet.losses.validation import check_delta, check_eps, check_inputs, read_values
+from rankdet.losses.validation import check_inputs, read_values
 
 
 def _rule(targets: Tensor, eps: float) -> Rule:
@@ -61,9 +62,9 @@ def rank_sort_loss(
         InputError: as :func:`rankdet.losses.ap_loss`.
     """
     check_inputs(logits, targets, pools)
-    check_delta(delta, zero_allowed=True)
-    check_eps(eps)
+    delta = check_delta(delta, zero_allowed=True)
+    eps = check_eps(eps)
     positions = read_values(logits, targets, delta)
-    rule = _rule(targets.detach(), float(eps))
-    values = error_driven_loss(rule, logits, targets, positions, pools, float(delta), 2)
+    rule = _rule(targets.detach(), eps)
+    values = error_driven_loss(rule, logits, targets, positions, pools, delta, 2)
     return values[0], values[1]

@@ -9,6 +9,8 @@ edges, and these steps are monotone; so the result is exact, not approximate.
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
@@ -42,7 +44,9 @@ class GridSearch:
         self.edges = edges
         self.fenced = torch.cat([part for each in edges for part in (each, infinity)])
         sizes = [each.numel() + 1 for each in edges]
-        self.starts = torch.tensor([0, *sizes[:-1]], dtype=torch.int32).cumsum(0).to(torch.int32)
+        self.starts = torch.tensor(
+            [0, *accumulate(sizes[:-1])], dtype=torch.int32, device=infinity.device
+        )
         tables = [self._table(each) for each in edges]
         self.lowest = torch.stack([lowest for lowest, _, _ in tables])
         self.scale = torch.stack([scale for _, scale, _ in tables])
@@ -52,7 +56,7 @@ class GridSearch:
     def _table(self, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if edges.numel() == 0:
             zero = edges.new_zeros(())
-            return zero, zero, torch.zeros(self.cells, dtype=torch.int32)
+            return zero, zero, torch.zeros(self.cells, dtype=torch.int32, device=edges.device)
         lowest = edges[0]
         # A range of 0 gives an infinite scale, an infinite range a scale of 0: both bounded.
         tiny, huge = torch.finfo(edges.dtype).tiny, torch.finfo(edges.dtype).max

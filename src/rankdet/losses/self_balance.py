@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
-from rankdet.errors import InputError
+from rankdet.losses.exact_buffers import ExactBuffers
+from rankdet.losses.settings import check_count, check_setting
 
 
 def scale_to_value(loss: Tensor, value: Tensor) -> Tensor:
@@ -19,7 +20,7 @@ def scale_to_value(loss: Tensor, value: Tensor) -> Tensor:
     return loss * scale
 
 
-class SelfBalance(nn.Module):
+class SelfBalance(ExactBuffers):
     """Weight of the localization loss: (mean localization + mean classification) / localization.
 
     The weight starts at ``initial`` and is set anew after every ``period`` counted steps, from the
@@ -35,20 +36,19 @@ class SelfBalance(nn.Module):
             ranks hold the same weight. The published code does not: each process keeps its own.
 
     Attributes:
-        weight, classification_sum, localization_sum, steps: buffers, in the state dict.
+        weight, classification_sum, localization_sum, steps: buffers, in the state dict. They stay
+            float64 (and int64) when the model is cast, as by ``model.half()``.
     """
 
     def __init__(
         self, period: int, initial: float = 50.0, *, passes: int = 1, reduce: bool = False
     ) -> None:
         super().__init__()
-        if not isinstance(period, int) or period < 1:
-            raise InputError("a period of >= 1 steps", repr(period), "use iterations per epoch")
-        if not isinstance(passes, int) or passes < 1:
-            raise InputError("passes >= 1", repr(passes), "1 is a step in one call")
-        self.period = period
-        self.initial = float(initial)
-        self.passes = passes
+        self.period = check_count("a period of >= 1 steps", period, "use iterations per epoch")
+        self.initial = check_setting(
+            "initial", initial, zero_allowed=True, todo="the published value is 50"
+        )
+        self.passes = check_count("passes >= 1", passes, "1 is a step in one call")
         self.reduce = reduce
         double = {"dtype": torch.float64}
         self.register_buffer("weight", torch.tensor(self.initial, **double))

@@ -101,7 +101,7 @@ def sorting_errors(
         return _by_rows(logits, qualities, delta, eps)
     count, loss = sums_above(logits, delta, torch.ones_like(qualities), 1 - qualities)
     current = loss / count
-    place = torch.arange(logits.numel())
+    place = torch.arange(logits.numel(), device=logits.device)
     groups = list(_walk(_Group(logits, qualities, place)))
     # Rows: Sum h, Sum h (1 - u) over u_k >= u_i; Sum h over u_k < u_i.
     sums = logits.new_zeros(3, logits.numel())
@@ -135,7 +135,8 @@ def _sums_between(node: _Node, delta: float) -> Tensor:
     A node of one quality has one part, whose pairs all count as u_k >= u_i.
     """
     windows = SortedWindows(node.logits, node.logits, delta)
-    row, part = torch.arange(node.parts)[:, None], node.part.flip(0)
+    row = torch.arange(node.parts, device=node.part.device)[:, None]
+    part = node.part.flip(0)
     better = (part < row) if node.parts > 1 else (part <= row)
     better = better.to(torch.float64)
     worse = (part > row).to(torch.float64)
@@ -147,7 +148,8 @@ def _spread_between(node: _Node, share: Tensor, delta: float) -> Tensor:
     """Sum_{i in better parts} share_i H(p_k - p_i) for each k [n]: the window sum seen mirrored."""
     mirrored = -node.logits.flip(0)
     windows = SortedWindows(mirrored, mirrored, delta)
-    weights = torch.where(node.part < torch.arange(node.parts)[:, None], share, 0.0)
+    row = torch.arange(node.parts, device=node.part.device)[:, None]
+    weights = torch.where(node.part < row, share, 0.0)
     return windows.sums(weights, node.part.flip(0)).flip(0)
 
 

@@ -64,25 +64,6 @@ def check_inputs(logits: Tensor, targets: Tensor, pools: Tensor | None) -> None:
         )
 
 
-def check_setting(name: str, value: float, *, zero_allowed: bool, todo: str) -> None:
-    """Raise InputError unless ``value`` is a finite number > 0 (or >= 0)."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
-        raise InputError(
-            f"{name} as a finite number {'>=' if zero_allowed else '>'} 0", repr(value), todo
-        )
-
-
-def check_delta(delta: float, *, zero_allowed: bool = False) -> None:
-    """Raise InputError unless delta is a width."""
-    check_setting("delta", delta, zero_allowed=zero_allowed, todo="the papers use 1.0 or 0.5")
-
-
-def check_eps(eps: float) -> None:
-    """Raise InputError unless eps is >= 0."""
-    check_setting("eps", eps, zero_allowed=True, todo="leave it at its default")
-
-
 def _extremes(values: Tensor) -> list[Tensor]:
     if values.numel() == 0:
         return [values.new_zeros(())] * 2
@@ -112,7 +93,9 @@ def read_values(
         positions = torch.nonzero(is_positive).squeeze(1)
         of_positives = logits[positions]
     asked = [
-        is_positive.count_nonzero() if positions is None else torch.tensor(positions.numel()),
+        is_positive.count_nonzero()
+        if positions is None
+        else positions.new_tensor(positions.numel()),
         *_extremes(logits),
         *_extremes(targets),
         _count_fractional(targets),

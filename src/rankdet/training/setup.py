@@ -64,9 +64,10 @@ def compare_setup(
     here = official_data or f"{data.name}: {data.train.image_count} images, not the official set"
     wanted = [entry.samples_per_gpu] if pools and entry.samples_per_gpu else pools
     ranked = [", ".join(map(str, each)) or "none" for each in (wanted, pools)]
+    batch = entry.total_batch or "unknown"
     settings = [
         Setting("data", entry.dataset, here, official_data != entry.dataset),
-        Setting("images a step", entry.total_batch or "unknown", str(total), "total_batch" in unexplained),
+        Setting("images a step", batch, str(total), "total_batch" in unexplained),
         Setting("GPUs", str(total // of_gpu), f"{processes}, {passes} passes a step", False),
         Setting("images a GPU and pass", str(of_gpu), str(own), own != of_gpu),
         Setting("images ranked together", *ranked, wanted != pools),

@@ -100,7 +100,7 @@ def change(folder, edit):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda c: [c], 'arrays "images".* got list'),
+        (lambda c: [c], 'arrays "images".* got a list'),
         (lambda c: {k: c[k] for k in c if k != "images"}, "a list 'images'; got the keys 'info'"),
         (
             lambda c: {**c, "annotations": []},

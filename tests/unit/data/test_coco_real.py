@@ -91,7 +91,7 @@ def test_a_changed_annotation(copy, tmp_path):
     ("edit", "message"),
     [
         (lambda rows: rows[3].update(image_id=1), "image_id 1 in annotation"),
-        (lambda rows: rows[3].update(bbox=[0, 0, -5, 5]), "got [0, 0, -5, 5] in annotation"),
+        (lambda rows: rows[3].update(bbox=[0, 0, -5, 5]), "got [0.0, 0.0, -5.0, 5.0] in entry 3"),
         (lambda rows: rows[3].update(bbox=[0, 0, 5]), "got [0, 0, 5] in entry 3"),
         (lambda rows: rows[3].update(id=rows[4]["id"]), "unique annotation ids"),
     ],

@@ -141,12 +141,23 @@ def test_duplicate_ids(table, what):
     refused(f"unique {what}.* ids; got 1 repeated, the first 1", truth, rows)
 
 
-def test_annotation_id_0():
-    truth, rows = tiny(id=0)
-    refused("annotation ids from 1; got an annotation with id 0", truth, rows)
+@pytest.mark.parametrize("key", ["id", "area"])
+def test_what_is_completed(key):
+    """An id from 0 or none, a missing area: one warning, and the numbers of a whole file."""
+    truth, rows = tiny()
+    whole = evaluate(truth, rows).numbers
+    if key == "id":
+        truth["annotations"][0]["id"] = 0
+    else:
+        del truth["annotations"][0]["area"]
+    with pytest.warns(UserWarning, match=r"numbered from 1|no area: computed, 1 from its mask"):
+        assert evaluate(truth, rows).numbers == whole
+    del truth["annotations"][0][key]
+    with pytest.warns(UserWarning):
+        assert evaluate(truth, rows).numbers == whole
 
 
-@pytest.mark.parametrize("key", ["area", "bbox", "image_id", "category_id", "id"])
+@pytest.mark.parametrize("key", ["bbox", "image_id", "category_id"])
 def test_annotations_without_a_field(key):
     truth, rows = tiny()
     del truth["annotations"][0][key]
@@ -173,9 +184,9 @@ def test_annotations_of_unlisted_images_and_classes_count_for_nothing():
 
 def test_lvis_needs_its_fields():
     truth, rows = tiny()
-    refused('"frequency" in every LVIS category', truth, rows, "bbox", "lvis")
+    refused('"frequency" in every category', truth, rows, "bbox", "lvis")
     truth["categories"][0]["frequency"] = "often"
-    refused('"frequency" r, c or f', truth, rows, "bbox", "lvis")
+    refused('"frequency" of every category as r, c or f', truth, rows, "bbox", "lvis")
     truth["categories"][0]["frequency"] = "r"
     refused('"neg_category_ids" in every LVIS image', truth, rows, "bbox", "lvis")
 

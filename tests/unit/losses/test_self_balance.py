@@ -1,11 +1,14 @@
 """The weight of aLRP's localization part: period, start, what counts, saved and restored."""
 
+import copy
+
 import pytest
 import torch
 import torch.distributed as dist
 
 from rankdet.errors import InputError
 from rankdet.losses import SelfBalance, scale_to_value
+from rankdet.models.ap_code.self_balance import WindowedSelfBalance
 
 
 def values(classification, localization):
@@ -118,3 +121,65 @@ def test_scale_to_value():
     scaled.backward()
     assert loss.grad == 3
     assert scale_to_value(torch.tensor(0.0), torch.tensor(0.75)) == 0
+
+
+def _steps(balance, count=300):
+    for _ in range(count):
+        weight = balance.update(*values(0.8, 0.6))
+    return weight.item()
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda module: module.half(),
+        lambda module: module.bfloat16(),
+        lambda module: module.to(torch.float16),
+        lambda module: module.to("cpu", torch.bfloat16),
+        lambda module: module.type(torch.float16),
+        lambda module: torch.nn.Sequential(module).half()[0],
+        lambda module: module.half().float().double(),
+        lambda module: copy.deepcopy(module.half()),
+        lambda module: module.to(values(1.0, 1.0)[0].half()),
+    ],
+)
+@pytest.mark.parametrize("make", [lambda: SelfBalance(300), lambda: WindowedSelfBalance()])
+def test_a_cast_of_the_model_changes_no_digit(make, cast):
+    plain, other = make(), make()
+    _steps(plain, 299), _steps(other, 140)
+    other = cast(other)
+    _steps(other, 159)
+    for name, buffer in plain.state_dict().items():
+        assert other.state_dict()[name].dtype == buffer.dtype
+        assert torch.equal(other.state_dict()[name], buffer), name
+    assert _steps(other, 1) == _steps(plain, 1)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_checkpoint_of_a_cast_model_is_loaded(assign):
+    state = {
+        name: buffer.half() if buffer.is_floating_point() else buffer
+        for name, buffer in SelfBalance(300).state_dict().items()
+    }
+    balance = SelfBalance(300)
+    balance.load_state_dict(state, assign=assign)
+    assert balance.weight.dtype == balance.localization_sum.dtype == torch.float64
+    assert _steps(balance) == pytest.approx(1.4 / 0.6)
+
+
+def test_saved_whole_and_moved(tmp_path):
+    balance = SelfBalance(300)
+    _steps(balance, 150)
+    torch.save(balance.half(), tmp_path / "module.pt")
+    loaded = torch.load(tmp_path / "module.pt", weights_only=False)
+    assert _steps(loaded, 150) == pytest.approx(1.4 / 0.6)
+    assert balance.to("meta").half().weight.dtype == torch.float64
+    assert balance.to_empty(device="cpu").weight.dtype == torch.float64
+
+
+def test_parts_in_half_precision():
+    balance = SelfBalance(300).half()
+    for _ in range(300):
+        weight = balance.update(*(each.half() for each in values(0.75, 0.5)))
+    assert weight.dtype == torch.float16
+    assert weight == 2.5

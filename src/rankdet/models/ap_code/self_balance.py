@@ -6,12 +6,13 @@ import torch
 import torch.distributed as dist
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from torch import Tensor, nn
+from torch import Tensor
 
-from rankdet.errors import InputError
+from rankdet.losses.exact_buffers import ExactBuffers
+from rankdet.losses.settings import check_count, check_setting
 
 
-class WindowedSelfBalance(nn.Module):
+class WindowedSelfBalance(ExactBuffers):
     """Weight of the localisation loss: (mean localisation + mean classification) / localisation.
 
     Every ``interval`` iterations of an epoch, the first included, the mean of the last ``window``
@@ -33,6 +34,7 @@ class WindowedSelfBalance(nn.Module):
     Attributes:
         weight, window_losses, entry_means, counted, recorded, iteration, pass_losses, passed:
             buffers, saved with the model (the official ones were lost when a run was resumed).
+            They stay float64 (and int64) when the model is cast.
     """
 
     def __init__(
@@ -48,18 +50,22 @@ class WindowedSelfBalance(nn.Module):
     ) -> None:
         super().__init__()
         counts = {"window": window, "interval": interval, "entries": entries, "passes": passes}
-        for name, value in counts.items():
-            if value < 1:
-                raise InputError(f"{name} >= 1", repr(value), "the published value is its default")
+        default = "the published value is its default"
+        counts = {
+            name: check_count(f"{name} >= 1", value, default) for name, value in counts.items()
+        }
+        initial = check_setting("initial", initial, zero_allowed=True, todo=default)
+        if period is not None:
+            period = check_count("a period of >= 1 steps", period, "use iterations per epoch")
         self.settings = {**counts, "initial": initial, "period": period, "reduce": reduce}
-        self.interval = interval
+        self.interval = counts["interval"]
         self.period = period
-        self.passes = passes
+        self.passes = counts["passes"]
         self.reduce = reduce
         double = {"dtype": torch.float64}
-        self.register_buffer("weight", torch.tensor(float(initial), **double))
-        self.register_buffer("window_losses", torch.zeros(2, window, **double))
-        self.register_buffer("entry_means", torch.zeros(2, entries, **double))
+        self.register_buffer("weight", torch.tensor(initial, **double))
+        self.register_buffer("window_losses", torch.zeros(2, counts["window"], **double))
+        self.register_buffer("entry_means", torch.zeros(2, counts["entries"], **double))
         self.register_buffer("pass_losses", torch.zeros(2, **double))
         for name in ("counted", "recorded", "iteration", "passed"):
             self.register_buffer(name, torch.zeros(1, dtype=torch.int64))

@@ -52,7 +52,7 @@ class PaaTargets:
         costs = self.candidate_costs(
             *(x[chosen] for x in (logits, deltas, anchors)), labels[chosen], box_targets[chosen]
         )
-        level = torch.bucketize(chosen[1], torch.tensor(counts).cumsum(0).to(labels), right=True)
+        level = torch.bucketize(chosen[1], labels.new_tensor(counts).cumsum(0), right=True)
         mixtures = fit_mixtures(costs, _distinct(objects, gt_instances), level, self.topk)
         is_negative = ~mixtures.positives(len(costs))
         labels[chosen[0][is_negative], chosen[1][is_negative]] = self.num_classes

@@ -1,0 +1,111 @@
+"""What to do about ids that are not those of the annotation file: text, file names, positions."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from rankdet.errors import shown
+from rankdet.evaluation.columns import GroundTruth
+from rankdet.evaluation.fields import Remedy
+
+
+def text_remedy(key: str, truth: GroundTruth | None = None) -> Remedy:
+    """Return what tells users of text in the field ``key`` of their detections what to write."""
+    find = {"image_id": _image_remedy, "category_id": _category_remedy}.get(key, _number_remedy)
+    return lambda value, row: find(value, row, truth)
+
+
+def unknown_image_remedy(truth: GroundTruth, image_ids: np.ndarray, unknown: int) -> str:
+    """Return what to do about detections of the image ``unknown``, which is not annotated."""
+    known = _ids_by_stem(truth).get(_digits(str(unknown)))
+    if known is not None:
+        return (
+            f"the ids are the numbers in the file names: give the annotation file's ids, "
+            f"{known} for {unknown}"
+        )
+    positions = np.arange(len(truth.image_ids))
+    if np.isin(image_ids, positions).all() and not np.isin(positions, truth.image_ids).all():
+        return (
+            "the ids may be positions in the list of images, from 0: give the annotation file's "
+            f'"id" of each image, the first is {truth.image_ids[0]}'
+        )
+    return "check that annotations and detections are of the same split"
+
+
+def annotation_id_remedy(value: str, row: dict[str, Any]) -> str:
+    """Return what to do about text as an id of the annotation file."""
+    if _is_whole(value):
+        return f"write it as a JSON number: {shown(int(value))}"
+    return "number the entries from 1, and use these numbers in annotations and detections"
+
+
+def _image_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
+    known = _ids_by_stem(truth)
+    keys = (value, _stem(value), _digits(value))
+    found = next((known[key] for key in keys if key in known), None)
+    if found is not None:
+        return (
+            f"image ids are file names here: give the annotation file's id of each file name, "
+            f"{found} for {shown(value)}"
+        )
+    if _is_whole(value):
+        return f"convert the ids to numbers: {shown(int(value))}"
+    remedy = 'image ids are file names here: give the annotation file\'s "id" of each file name'
+    if known:
+        first = next(name for name in truth.image_names if name)
+        remedy += f"; it has no file {shown(value)}, its first is {shown(first)}"
+    return remedy
+
+
+def _category_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
+    names = [] if truth is None else truth.category_names
+    if value in names:
+        number = truth.category_ids[names.index(value)]
+        return (
+            "category ids are names here: give the annotation file's id of each name, "
+            f"{number} for {shown(value)}"
+        )
+    if _is_whole(value):
+        return f"convert the ids to numbers: {shown(int(value))}"
+    return 'category ids are names here: give the annotation file\'s "id" of each name'
+
+
+def _number_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
+    return "write it as a JSON number"
+
+
+def _ids_by_stem(truth: GroundTruth | None) -> dict[str, int]:
+    """Ids by the stems of the file names, and by the numbers that stems end with, if unique."""
+    if truth is None or truth.image_names is None:
+        return {}
+    known: dict[str, int] = {}
+    for find in (_stem, _digits):
+        keys = [find(name) for name in truth.image_names]
+        counts: dict[str, int] = {}
+        for key in keys:
+            counts[key] = counts.get(key, 0) + 1
+        for key, identity in zip(keys, truth.image_ids.tolist(), strict=True):
+            if key and counts[key] == 1:
+                known.setdefault(key, identity)
+    return known
+
+
+def _stem(name: str) -> str:
+    """The name of a file without folders, of Windows or not, and without its ending."""
+    name = PureWindowsPath(name).name if "\\" in name else PurePosixPath(name).name
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and stem and ending.isalnum() and not ending.isdigit() else name
+
+
+def _digits(name: str) -> str:
+    """The number that a stem consists of, as other tools make ids of; "" if it is none."""
+    stem = _stem(name)
+    return str(int(stem)) if _is_whole(stem) and len(stem) < 20 else ""
+
+
+def _is_whole(text: str) -> bool:
+    text = text.strip()
+    return text.isascii() and text.removeprefix("-").isdigit() and len(text) < 1000
