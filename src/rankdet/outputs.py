@@ -19,6 +19,7 @@ from typing import Any
 
 from rankdet.errors import InputError
 
+SHOWN = 400  # characters of a path in a message
 NAME_MAX = 255  # bytes of one name, on every common file system
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -109,9 +110,10 @@ def real_path(path: str | Path) -> Path:
 
 
 def shown_path(path: str | Path) -> str:
-    """Return ``path`` as it stands in a message of one line."""
+    """Return ``path`` as it stands in a message: on one line, and not too long for it."""
     text = str(path)
-    return text if text.isprintable() else ascii(text)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def target_of(path: str | Path, option: str = "the output") -> Path:
@@ -146,9 +148,9 @@ def _is_standard_output(status: os.stat_result) -> bool:
 
 def _checked_file(option: str, path: Path) -> Path:
     target = target_of(path, option)
+    _check_place(option, path, target.parent, target.name)
     if target.exists() and not os.access(target, os.W_OK):
         raise _refusal(option, path, "a file without permission to write", TODO[errno.EACCES])
-    _check_place(option, path, target.parent, target.name)
     return target
 
 
@@ -183,6 +185,7 @@ def _check_place(option: str, path: Path, folder: Path, name: str) -> None:
             folder = folder.parent
         if any(len(os.fsencode(part)) > NAME_MAX for part in missing):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        (folder.joinpath(*reversed(missing))).exists()  # the whole may be too long as well
         handle, probe = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
         os.close(handle)
         os.unlink(probe)

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from rankdet.data.manifest import Manifest
+from rankdet.outputs import shown_path
 
 # Parts of a config without influence on the trained weights, or counted in another way.
 IGNORED_PARTS = frozenset(
@@ -77,7 +78,10 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Return the first settings that differ, as ``key: old -> new``; "" if none does."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    lines = [f"{key}: {_short(before, key)} -> {_short(after, key)}" for key in changed[:SHOWN]]
+    lines = [
+        f"{shown_path(key)}: {_short(before, key)} -> {_short(after, key)}"
+        for key in changed[:SHOWN]
+    ]
     more = len(changed) - SHOWN
     return ", ".join(lines) + (f" and {more} more" if more > 0 else "")
 
