@@ -65,6 +65,39 @@ def test_evaluate_reads_a_manifest(files):
     assert json.loads(out.read_text())["bbox"]["AP50"] > 0.99
 
 
+def test_evaluate_takes_the_folder_of_a_manifest(files):
+    outs = files / "of folder.json", files / "of file.json"
+    (files / "dataset.json").write_text((files / "manifest.json").read_text())
+    for dataset, out in zip((files, files / "dataset.json"), outs, strict=True):
+        rankdet(
+            *("evaluate", "--dataset", dataset, "--out", out),
+            *("--detections", files / "boxes.json"),
+        )
+    assert outs[0].read_text() == outs[1].read_text()
+    (files / "dataset.json").unlink()
+    _, error = rankdet(
+        *("evaluate", "--dataset", files, "--out", files / "x.json"),
+        *("--detections", files / "boxes.json"),
+        expect=2,
+    )
+    assert "no file at" in error and "dataset.json" in error and error.count("\n") == 1
+
+
+def test_evaluate_warns_once_that_nothing_counts(files):
+    truth = json.loads((files / "truth.json").read_text())
+    truth["annotations"][0]["category_id"] = 5
+    (files / "truth.json").write_text("\ufeff" + json.dumps(truth), encoding="utf-8")
+    _, error = rankdet(
+        *("evaluate", "--annotations", files / "truth.json", "--out", files / "metrics.json"),
+        *("--detections", files / "boxes.json", "--iou-type", "bbox"),
+        *("--detections", files / "masks.json", "--iou-type", "segm"),
+    )
+    assert error == (
+        "rankdet: warning: no annotation counts, so every number is absent: "
+        "1 of 1 name categories that are not listed (ids 5)\n"
+    )
+
+
 def test_no_detections_do_not_lose_a_run(files):
     (files / "boxes.json").write_text("[]")
     out = files / "metrics.json"
