@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rankdet.cli.app import app
+from rankdet.data.manifest import check_unchanged
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
 from rankdet.outputs import check_outputs
@@ -126,9 +127,15 @@ def _ground_truth(
             dataset = dataset / "dataset.json"
         manifest = read_json(dataset, what)
         try:
-            annotations = dataset.parent / manifest["val"]["annotations"]
-        except (TypeError, KeyError):
+            split = manifest["val"]
+            annotations = dataset.parent / split["annotations"]
+            prepared = [(annotations, split.get("sha256"))]
+            prepared += [(dataset.parent / split.get("source", ""), split.get("source_sha256"))]
+        except (TypeError, KeyError, AttributeError):
             raise InputError(what, str(dataset), "write it with `rankdet prepare`") from None
+        for path, sha256 in prepared:  # a manifest of a user's own may hold no hash
+            if isinstance(sha256, str) and sha256 and path.is_file():
+                check_unchanged(path, sha256)
         protocol = protocol or manifest.get("format")
     return annotations, protocol or "coco"
 

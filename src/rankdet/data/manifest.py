@@ -147,17 +147,24 @@ def _check_split(path: Path, manifest: Manifest, name: str) -> None:
     for place in (manifest.annotations(name), manifest.images(name)):
         if not place.exists():
             raise InputError(f"the data that {path} names", f"no {place}", AGAIN)
-    prepared = [(manifest.annotations(name), split.sha256)]
+    check_unchanged(manifest.annotations(name), split.sha256)
     # Where a completed copy was moved without its source, the copy is what counts.
     if split.source and (manifest.folder / split.source).exists():
-        prepared.append((manifest.folder / split.source, split.source_sha256))
-    for file, sha256 in prepared:
-        if hash_of(file) != sha256:
-            raise InputError(
-                f"{file} as it was prepared (sha256 {sha256[:12]})",
-                f"another content (sha256 {hash_of(file)[:12]})",
-                f"{AGAIN} (or restore the file)",
-            )
+        check_unchanged(manifest.folder / split.source, split.source_sha256)
+
+
+def check_unchanged(path: Path, sha256: str) -> None:
+    """Check that a file is the one that was prepared.
+
+    Raises:
+        InputError: if its content is another.
+    """
+    if hash_of(path) != sha256:
+        raise InputError(
+            f"{path} as it was prepared (sha256 {sha256[:12]})",
+            f"another content (sha256 {hash_of(path)[:12]})",
+            f"{AGAIN} (or restore the file)",
+        )
 
 
 def hash_of(path: Path) -> str:

@@ -79,3 +79,24 @@ def test_a_search_split_keeps_what_was_found_out(tmp_path):
     split = prepare_search_split(manifest, tmp_path / "search" / "dataset.json", 2, 0)
     assert split.category_ids == [1, 2]
     assert load_manifest(tmp_path / "search").identity() == split.identity()
+
+
+@pytest.mark.parametrize("change", [lambda content: None, no_area], ids=["as it is", "completed"])
+def test_evaluate_refuses_edited_annotations_too(change, tmp_path, monkeypatch, capsys):
+    from rankdet.cli import main
+
+    root = write_set(tmp_path / "data", **both(change))
+    prepare_coco(root, tmp_path / "ds" / "dataset.json")
+    (tmp_path / "dt.json").write_text("[]")
+    options = {"--dataset": "ds", "--detections": "dt.json", "--out": "m.json"}
+    words = [word for option, name in options.items() for word in (option, str(tmp_path / name))]
+    monkeypatch.setattr("sys.argv", ["rankdet", "evaluate", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    edit(root / "annotations" / "instances_val.json")
+    (tmp_path / "m.json").unlink()
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2 and "as it was prepared" in capsys.readouterr().err
+    assert not (tmp_path / "m.json").exists()
