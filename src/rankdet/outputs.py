@@ -105,8 +105,15 @@ def _check_apart(
 
 
 def real_path(path: str | Path) -> Path:
-    """Return ``path`` with every link resolved, whether it exists or not."""
-    return Path(os.path.realpath(path))
+    """Return ``path`` with every link resolved, whether it exists or not.
+
+    Raises:
+        InputError: if it holds a zero byte.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        raise InputError("a path", f"{shown_path(path)}, with a zero byte", "correct it") from None
 
 
 def shown_path(path: str | Path) -> str:

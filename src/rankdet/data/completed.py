@@ -47,6 +47,7 @@ def write_split(part: Prepared, split: str, out: Path) -> Split:
         source=source,
         source_sha256=source_sha256,
         orientation=part.orientation,
+        trainable=part.trainable,
         without_mask=len(problems),
         mask_problem=next(iter(problems.values()), ""),
     )

@@ -35,6 +35,8 @@ class Split:
         source_sha256: of ``source``.
         orientation: the pixels that the boxes count: "shown" after the turn that a camera noted in
             the file, or "stored".
+        trainable: annotations that a loader keeps which leaves out images below 32 pixels; None if
+            they were not counted.
         without_mask: annotations that have no usable mask.
         mask_problem: what is wrong with the first of them.
     """
@@ -47,6 +49,7 @@ class Split:
     source: str = ""
     source_sha256: str = ""
     orientation: str = "shown"
+    trainable: int | None = None
     without_mask: int = 0
     mask_problem: str = ""
 

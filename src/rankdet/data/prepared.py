@@ -33,6 +33,7 @@ class Prepared:
     images: Path
     document: dict[str, Any]
     orientation: str
+    trainable: int
     mask_problems: dict[int, str]
     is_completed: bool
 
@@ -135,7 +136,8 @@ def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict
     for note in notes:
         print(f"{split}: {note}", file=sys.stderr)
     return Prepared(
-        path, images, document, found.orientation, problems, _is_completed(raw, document, path)
+        *(path, images, document, found.orientation, usable.count, problems),
+        is_completed=_is_completed(raw, document, path),
     )
 
 

@@ -53,6 +53,7 @@ def prepare_search_split(data: Manifest, out: str | Path, val_images: int, seed:
             annotations=path.name,
             images=str(data.images("train").resolve()),
             orientation=data.train.orientation,
+            trainable=data.train.trainable,
             without_mask=data.train.without_mask,
             mask_problem=data.train.mask_problem,
             image_count=len(chosen),

@@ -10,6 +10,7 @@ import numpy as np
 
 from rankdet.errors import InputError
 
+SMALL = "on images below 32 pixels"
 SMALLEST_IMAGE = 32  # pixels of the shorter side: the `min_size` of every entry's train loader
 NORMALIZED = "the boxes lie between 0 and 1: multiply them by width and height"
 TODO = {
@@ -18,7 +19,6 @@ TODO = {
     "smaller than one pixel": NORMALIZED,
     "outside of their image": "check that boxes are [x, y, w, h] in pixels of their image",
     "marked as ignored": 'remove the field "ignore"',
-    "on images below 32 pixels": "enlarge the images and their boxes",
 }
 
 
@@ -64,7 +64,7 @@ def count_usable(
         "with area 0": np.array([row["area"] <= 0 for row in rows], dtype=bool),
         "smaller than one pixel": (box[:, 2:] < 1).any(1),
         "crowds": np.array([bool(row.get("iscrowd")) for row in rows], dtype=bool),
-        "on images below 32 pixels": size.min(1) < smallest_image,
+        SMALL: size.min(1) < smallest_image,
     }
     reasons: Counter[str] = Counter()
     open_ = np.ones(len(rows), dtype=bool)
@@ -76,12 +76,12 @@ def count_usable(
 
 
 def require_usable(usable: Usable, rows: Sequence[dict], where: str) -> None:
-    """Check that there is something to train on.
+    """Check that there is something to train on, whatever the size of the images.
 
     Raises:
         InputError: with the most frequent reason and what to do about it.
     """
-    if usable.count:
+    if usable.count or usable.reasons[SMALL]:
         return
     reason = usable.reasons.most_common(1)[0][0]
     raise InputError(

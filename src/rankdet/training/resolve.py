@@ -49,7 +49,8 @@ def connect_data(config: Config, data: Manifest) -> None:
     """Point every loader and evaluator at ``data`` and fit the heads to its classes.
 
     Raises:
-        InputError: if the model needs masks and an annotation of ``data`` has none.
+        InputError: if the model needs masks and an annotation of ``data`` has none, or if the
+            row's loader leaves out all of its images.
     """
     if "segm" in _iou_types(config):
         _require_masks(data)
@@ -65,6 +66,8 @@ def connect_data(config: Config, data: Manifest) -> None:
                 )
                 if data.format == "lvis":
                     node.type = "LvisDataset"
+                if name == "train" and data.train.trainable == 0:
+                    _require_large_images(node, data)
                 if getattr(data, split).orientation == STORED:
                     node.pipeline = _without_turns(node.pipeline)
     config.val_evaluator = config.test_evaluator = ConfigDict(
@@ -87,6 +90,16 @@ def _require_masks(data: Manifest) -> None:
                 f"{split.mask_problem}",
                 "add polygons of at least three points or RLEs, or choose a row of boxes",
             )
+
+
+def _require_large_images(node: ConfigDict, data: Manifest) -> None:
+    smallest = (node.get("filter_cfg") or {}).get("min_size", 0)
+    if smallest:
+        raise InputError(
+            f"images of at least {smallest} pixels with annotations, as this row trains on",
+            f"none in {data.annotations('train')}",
+            "enlarge the images and their boxes",
+        )
 
 
 def _without_turns(pipeline: list) -> list:

@@ -265,3 +265,20 @@ def test_an_official_set_is_read_as_the_official_runs_did(tmp_path, monkeypatch)
     monkeypatch.setitem(OFFICIAL, "coco", OfficialSet("COCO", 2, sha256, other, split))
     manifest = prepared(root)
     assert (manifest.train.orientation, manifest.val.orientation) == (STORED, "shown")
+
+
+def test_images_below_32_pixels(tmp_path, capfd):
+    """A set that can be prepared and measured; a row whose loader leaves out its images says so."""
+
+    def small(content):
+        content["images"] = content["images"][:1]
+        content["images"][0].update(width=40, height=30, file_name="small.png")
+        content["annotations"] = content["annotations"][:1]
+        content["annotations"][0]["bbox"] = [1, 1, 20, 20]
+
+    root = write_set(tmp_path / "data", train=small)
+    cv2.imwrite(str(root / "train" / "small.png"), np.zeros((30, 40), np.uint8))
+    manifest = prepared(root)
+    assert "left out: 1 on images below 32 pixels" in capfd.readouterr().err
+    with pytest.raises(InputError, match=r"images of at least 32 pixels .*none in"):
+        resolve("rs_atss_r50", get_preset("smoke"), manifest)
