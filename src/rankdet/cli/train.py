@@ -24,6 +24,7 @@ AGAIN = 75  # exit code of a training that was stopped in time and can go on (EX
 
 BESIDE = ("run.json", "training.jsonl")  # what a training writes beside its checkpoint
 # What it writes into its work directory.
+STOPPED = ".rankdet-stopped"  # tells the command that its processes stopped with a checkpoint
 OWN_FILES = (
     *("running.json", "running.lock", "last_checkpoint", "run_settings.json"),
     *("finished.json", "finished.pth", "training.jsonl"),
@@ -125,6 +126,7 @@ def train(
             inputs=places.files_of(data, manifest),
             own=[work_dir / name for name in OWN_FILES],
         )
+    stopped = work_dir / STOPPED
     own = threads and max(1, threads * nodes // processes)
     with held(work_dir) if not is_launched() else nullcontext():
         if processes > 1 and not is_launched():
@@ -132,7 +134,12 @@ def train(
                 from rankdet.training.presets import get_preset
 
                 places.data_set(data, row, preset, get_preset(preset, iterations).dataset)
-            raise typer.Exit(launch(sys.argv[1:], processes, nodes, threads or 1))
+            stopped.unlink(missing_ok=True)
+            code = launch(sys.argv[1:], processes, nodes, threads or 1)
+            if stopped.exists():
+                stopped.unlink()
+                code = AGAIN
+            raise typer.Exit(code)
         with logged(log):
             from rankdet.training.interruption import Interrupted
             from rankdet.training.presets import get_preset
@@ -159,7 +166,11 @@ def train(
                     on_change=on_change.value,
                 )
             except Interrupted as stop:
-                print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)
+                if rank() == 0:
+                    print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)
+                if is_launched():  # 0, as all have ended well; the command itself says 75
+                    stopped.touch()
+                    return
                 raise SystemExit(AGAIN) from None
     if rank() > 0:
         return

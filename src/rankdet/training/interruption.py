@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from rankdet.cluster.queue import seconds_left
 from rankdet.outputs import write_text
-from rankdet.training.processes import is_first, said_by_first, world_size
+from rankdet.training.processes import is_first, said_by_first, wait, world_size
+from rankdet.training.work_dir import CHECKPOINT
 
 MARGIN = 120.0  # seconds before the limit that are kept for the checkpoint
 
@@ -85,8 +86,9 @@ class StopInTime(Hook):
             # Only when the new one is whole is it the one to go on from, and the old one gone.
             write_text(folder / "last_checkpoint", name)
             for path in folder.glob("stopped_*.pth"):
-                if path.name != name:
+                if path.name != name and CHECKPOINT.fullmatch(path.name):
                     path.unlink()
+        wait()  # the launcher ends the others when the first one has ended
 
 
 class LaterBatches:
