@@ -77,7 +77,7 @@ def read_ground_truth(
         image_ids=image_ids,
         image_sizes=fields.sizes(images),
         category_ids=category_ids,
-        category_names=[str(row.get("name", row["id"])) for row in categories],
+        category_names=[_class_name(row) for row in categories],
         image=np.searchsorted(image_ids, fields.integers(rows, "image_id", "annotation")),
         category=np.searchsorted(category_ids, fields.integers(rows, "category_id", "annotation")),
         box=fields.boxes(rows, "annotation") if "bbox" in iou_types else np.zeros((len(rows), 4)),
@@ -91,6 +91,11 @@ def read_ground_truth(
         image_names=[_file_name(row) for row in images],
     )
     return _with_federated_fields(ground_truth, images, categories) if is_lvis else ground_truth
+
+
+def _class_name(category: dict[str, Any]) -> str:
+    name = category.get("name", category["id"])
+    return name if isinstance(name, str) else shown(name)
 
 
 def _file_name(image: dict[str, Any]) -> str:
@@ -140,7 +145,7 @@ def _with_federated_fields(
     ground_truth: GroundTruth, images: list[Any], categories: list[Any]
 ) -> GroundTruth:
     frequency = fields.values(categories, "frequency", "LVIS category")
-    unknown = sorted(set(map(str, frequency)) - {"r", "c", "f"})
+    unknown = [each for each in frequency if each not in ("r", "c", "f")]
     if unknown:
         raise InputError('"frequency" r, c or f', shown(unknown[:3]), "use LVIS v1 annotations")
     pairs = {}
