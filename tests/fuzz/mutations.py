@@ -62,7 +62,7 @@ def mutated(draw, documents, most=3, odd=()):
             parent[key] = nested(draw(st.sampled_from([3, 50, 600])))
         elif kind == 4:
             parent[key] = draw(st.one_of(st.text(), st.floats(), st.integers()))
-        elif kind == 5 and isinstance(parent[key], int | float) and parent[key] is not True:
+        elif kind == 5 and type(parent[key]) is int and abs(parent[key]) < 2**64:
             parent[key] = float(parent[key])
         else:
             parent[key] = copy.deepcopy(draw(st.sampled_from([*ODD, *odd])))

@@ -71,7 +71,7 @@ def read_ground_truth(
         image_ids=image_ids,
         image_sizes=fields.sizes(images),
         category_ids=category_ids,
-        category_names=[str(row.get("name", row["id"])) for row in categories],
+        category_names=[_class_name(row) for row in categories],
         image=np.searchsorted(image_ids, fields.integers(rows, "image_id", "annotation")),
         category=np.searchsorted(category_ids, fields.integers(rows, "category_id", "annotation")),
         box=fields.boxes(rows, "annotation") if "bbox" in iou_types else np.zeros((len(rows), 4)),
@@ -85,6 +85,11 @@ def read_ground_truth(
         image_names=[_file_name(row) for row in images],
     )
     return _with_federated_fields(ground_truth, images, categories) if is_lvis else ground_truth
+
+
+def _class_name(category: dict[str, Any]) -> str:
+    name = category.get("name", category["id"])
+    return name if isinstance(name, str) else shown(name)
 
 
 def _file_name(image: dict[str, Any]) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 from rankdet.errors import InputError, shown
 
+# Outside of these, 2 delta or 1 / (2 delta) is no finite number.
+_NARROWEST, _WIDEST = 1e-300, 1e300
+
 
 def check_setting(name: str, value: Any, *, zero_allowed: bool, todo: str) -> float:
     """Return ``value`` as a float, if it is a finite real number > 0 (or >= 0).
@@ -40,9 +43,11 @@ def _is_array(value: Any) -> bool:
 
 def check_delta(delta: Any, *, zero_allowed: bool = False) -> float:
     """Return delta, a width, as a float; InputError if it is none."""
-    return check_setting(
-        "delta", delta, zero_allowed=zero_allowed, todo="the papers use 1.0 or 0.5"
-    )
+    todo = "the papers use 1.0 or 0.5"
+    width = check_setting("delta", delta, zero_allowed=zero_allowed, todo=todo)
+    if width and not _NARROWEST <= width <= _WIDEST:
+        raise InputError(f"delta from {_NARROWEST} to {_WIDEST}", shown(delta), todo)
+    return width
 
 
 def check_eps(eps: Any) -> float:

@@ -65,14 +65,14 @@ class GroupBatchSampler(BatchSampler):
         return self._steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator()
+        generator = torch.Generator("cpu")
         generator.manual_seed(self.sampler.seed + self.sampler.epoch)
         rows = []
         for part, count in zip(self._parts, self._filled, strict=True):
-            shuffled = part[torch.randperm(len(part), generator=generator).numpy()]
+            shuffled = part[_order(len(part), generator)]
             rows.append(np.resize(shuffled, count))  # repeats it from its start
         groups = np.concatenate(rows).reshape(-1, self.group_images)
-        groups = groups[torch.randperm(len(groups), generator=generator).numpy()]
+        groups = groups[_order(len(groups), generator)]
         # One official GPU after the other took its groups in a row.
         by_gpu = groups.reshape(-1, self._steps, self.group_images)
         own = self.batch_size // self.group_images
@@ -83,3 +83,8 @@ class GroupBatchSampler(BatchSampler):
 
 def _is_wide(info: dict) -> bool:
     return info["width"] > info["height"]
+
+
+def _order(count: int, generator: torch.Generator) -> np.ndarray:
+    # On the CPU, where the generator is, whatever the default device.
+    return torch.randperm(count, generator=generator, device="cpu").numpy()

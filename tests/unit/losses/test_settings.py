@@ -74,6 +74,16 @@ def test_tensors_are_to_be_read_by_the_caller(name, option, value):
         function(*inputs, **{option: value})
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_widths_that_overflow(name):
+    function, _, inputs, _ = FUNCTIONS[name]
+    for value in (5e-324, 1e-301, 1e301, 1.7e308):
+        with pytest.raises(InputError, match="expected delta from 1e-300 to 1e"):
+            function(*inputs, delta=value)
+    # A window far wider than the logits counts every pair as one half.
+    assert all(np.isfinite(values(function(*inputs, delta=1e300))))
+
+
 @pytest.mark.parametrize("build", [SelfBalance, lambda n: SelfBalance(2, passes=n)])
 def test_counts_of_self_balance(build):
     assert build(np.int64(3)).fresh().period in (2, 3)

@@ -98,3 +98,9 @@ def test_epochs_and_seeds_differ_and_repeat():
 def test_a_batch_of_parts_of_groups_is_refused():
     with pytest.raises(InputError, match="whole groups of 4 images; got 6 images"):
         batches(6, group_images=4)
+
+
+def test_the_default_device_changes_no_batch():
+    expected = batches()
+    with torch.device("meta"):
+        assert batches() == expected
