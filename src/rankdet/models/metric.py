@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,7 @@ class RankdetMetric(BaseMetric):
                 warnings.simplefilter("always")
                 numbers = evaluate(self._ground_truth, found, iou_type, self.protocol).numbers
             for warning in caught:
-                print_log(str(warning.message), logger="current", level="WARNING")
+                print_log(str(warning.message), logger="current", level=logging.WARNING)
             present = {name: value for name, value in numbers.items() if value is not None}
             metrics.update({f"{iou_type}/{name}": value for name, value in present.items()})
         return metrics

@@ -122,3 +122,20 @@ def test_lvis(truth, tmp_path):
     found = run(metric, predictions(), classes=("c1", "c5", "c9"))
     assert found["rankdet/bbox/APc"] == found["rankdet/bbox/AP"]
     assert np.isfinite(found["rankdet/bbox/oLRPc"])
+
+
+def test_a_warning_of_the_evaluation_stands_in_the_log(truth, tmp_path, capfd):
+    """As in a training: where mmengine has a logger, it takes levels as numbers only."""
+    from mmengine.logging import MMLogger
+
+    for image in truth["images"]:
+        image.update(neg_category_ids=[], not_exhaustive_category_ids=[])
+    for category in truth["categories"]:
+        category["frequency"] = "f"
+    truth["annotations"] = truth["annotations"][:1]
+    (tmp_path / "lvis.json").write_text(json.dumps(truth))
+    MMLogger.get_instance("warnings of the metric", logger_name="warnings of the metric")
+    metric = RankdetMetric(str(tmp_path / "lvis.json"), protocol="lvis", category_ids=[1, 5, 9])
+    found = run(metric, [sample(8, [[1, 1, 30, 30]], [0.9], [1])], ("c1", "c5", "c9"))
+    assert found["rankdet/bbox/AP"] == 0
+    assert "none of the 1 detections counts" in "".join(capfd.readouterr())
