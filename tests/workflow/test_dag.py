@@ -112,7 +112,9 @@ def test_bad_requests_are_answered(project, target, message):
 def test_missing_data_is_named(project):
     run = project.snakemake("results/mini/rs_atss_r50/metrics.json")
     assert run.returncode != 0
-    assert re.search(r"expected a folder in COCO layout; got no folder \S*data/mini", run.stdout)
+    assert re.search(
+        r"expected a folder with annotations and images; got no folder \S*data/mini", run.stdout
+    )
     assert not (project.folder / "results" / "mini").exists()
 
 
@@ -125,7 +127,7 @@ def test_a_file_that_is_not_coco_is_named(project, tmp_path):
     arguments = ("--config", f"mini={root}", "--", "results/mini/rs_atss_r50/metrics.json")
     run = project.snakemake(*arguments)
     assert run.returncode != 0
-    assert "without a list 'images'" in run.stdout
+    assert "a list 'annotations'; got the keys 'images'" in run.stdout
     assert not (project.folder / "data/prepared/mini/dataset.json").exists()
 
 

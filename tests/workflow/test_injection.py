@@ -190,7 +190,9 @@ def hostile_project(tmp_path_factory):
 def test_folders_with_any_name_are_only_looked_for(hostile_project):
     for name in ("mini", "mini-overfit", "coco"):
         run = hostile_project.snakemake(f"data/prepared/{name}/dataset.json")
-        assert run.returncode != 0 and "expected a folder in COCO layout" in run.stdout, run.stdout
+        assert (
+            run.returncode != 0 and "expected a folder with annotations and images" in run.stdout
+        ), run.stdout
     assert made(hostile_project) == []
 
 

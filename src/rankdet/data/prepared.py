@@ -20,7 +20,7 @@ from rankdet.data.images import (
 from rankdet.data.manifest import categories_sha256
 from rankdet.data.usable import count_usable, require_measurable, require_usable
 from rankdet.errors import InputError
-from rankdet.evaluation.annotations import Checked, check_document, mask_problems
+from rankdet.evaluation.annotations import LISTS, Checked, check_document, mask_problems
 
 TODO = "correct the annotation file, or leave the entry out"
 
@@ -53,10 +53,11 @@ def check_instances(content: object, path: Path, format: str = "coco") -> Checke
         InputError: naming the first thing that is not as COCO or LVIS has it.
     """
     if isinstance(content, dict):
-        for key in ("images", "annotations", "categories"):
-            rows = content.get(key)
+        lists = {key: content.get(key) for key in LISTS}
+        for key, rows in lists.items():
             if not isinstance(rows, list):
                 raise InputError(f"{path}: a list {key!r}", _keys(content), TODO)
+        for key, rows in lists.items():
             if not rows:
                 raise InputError(
                     f"{path}: at least one entry in {key!r}",
@@ -186,7 +187,4 @@ def _is_completed(raw: dict, document: dict, path: Path) -> bool:
     with path.open("rb") as stream:
         if stream.read(3).startswith((codecs.BOM_UTF8, b"\x1f\x8b")):  # a mark, or gzip
             return True
-    return any(
-        document[key] is not raw[key] and document[key] != raw[key]
-        for key in ("images", "annotations", "categories")
-    )
+    return any(document[key] is not raw[key] and document[key] != raw[key] for key in LISTS)

@@ -23,6 +23,14 @@ TINY = Preset("demo", "for this test", "digits", 8, 2, 64, True, 1e-3, 1e-3, wor
 ENTRY = "control_atss_r50"
 
 
+@pytest.fixture(autouse=True)
+def signals_of_a_terminal():
+    """In a job in the background a shell lets SIGINT be ignored, and then it stays ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     return prepare_digits(tmp_path_factory.mktemp("data") / "digits", 0, 8, 2)
