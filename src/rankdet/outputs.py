@@ -30,7 +30,7 @@ KINDS = {
 }
 ROOM = "make room and run it again; --resume lets a training continue from its checkpoint"
 # What to do about an error of writing; others are no matter of the place that is written to.
-TODO = {
+REMEDY = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
     errno.EFBIG: "raise the limit of the file size (ulimit -f) or write to another disk",
@@ -50,9 +50,9 @@ TODO = {
 
 def write_failure(error: BaseException) -> str | None:
     """Return one line about an error of the file system, with what to do; None for others."""
-    if not isinstance(error, OSError) or error.errno not in TODO:
+    if not isinstance(error, OSError) or error.errno not in REMEDY:
         return None
-    return f"{error}; {TODO[error.errno]}".replace("\n", " ")
+    return f"{error}; {REMEDY[error.errno]}".replace("\n", " ")
 
 
 def check_outputs(
@@ -157,7 +157,7 @@ def _checked_file(option: str, path: Path) -> Path:
     target = target_of(path, option)
     _check_place(option, path, target.parent, target.name)
     if target.exists() and not os.access(target, os.W_OK):
-        raise _refusal(option, path, "a file without permission to write", TODO[errno.EACCES])
+        raise _refusal(option, path, "a file without permission to write", REMEDY[errno.EACCES])
     return target
 
 
@@ -208,7 +208,7 @@ def _refusal(
 
 def _unusable(option: str, path: str | Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
-    todo = TODO.get(getattr(error, "errno", None), "choose another place")
+    todo = REMEDY.get(getattr(error, "errno", None), "choose another place")
     expected = f"a place that can be written for {option}"
     return InputError(expected, f"{shown_path(path)}: {reason}", todo)
 

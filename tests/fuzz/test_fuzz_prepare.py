@@ -6,13 +6,12 @@ import json
 
 import pytest
 from hypothesis import strategies as st
-from mmdet.datasets import CocoDataset
 
 from rankdet.data.coco import prepare_coco
 from rankdet.data.manifest import load_manifest
 from rankdet.evaluation import read_ground_truth
 from tests.fuzz.bounded import counts, fuzz
-from tests.unit.data.own import document, write_set
+from tests.unit.data.own import document, mmdet_data, write_set
 
 ODD = st.one_of(
     st.none(),
@@ -68,14 +67,7 @@ def test_annotations(count, tmp_path, capfd):
         assert load_manifest(out) == manifest
         for split in ("train", "val"):
             read_ground_truth(manifest.annotations(split), ("bbox",))
-            data = CocoDataset(
-                ann_file=str(manifest.annotations(split)),
-                data_prefix=dict(img=""),
-                metainfo=dict(classes=tuple(manifest.classes)),
-                filter_cfg=dict(filter_empty_gt=True, min_size=32),
-                pipeline=[],
-                serialize_data=False,
-            )
+            data = mmdet_data(manifest, split, serialize_data=False)
             assert data.cat_ids == manifest.category_ids
             assert len(data) and any(row["instances"] for row in data.data_list)
         if next(numbers) % 100 == 0:

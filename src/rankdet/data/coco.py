@@ -66,9 +66,8 @@ def prepare_coco(
     else:
         both = {s: _prepared(*_places(root, s, format, files or {}), s, format) for s in SPLITS}
     _require_same_categories(both["train"], both["val"])
-    if overfit:
-        both["train"] = both["val"]
-    splits = {split: write_split(both[split], split, out) for split in SPLITS}
+    written = ("val",) if overfit else SPLITS
+    splits = {split: write_split(both[split], split, out) for split in written}
     if overfit:
         splits["train"] = splits["val"]
     ids, classes = zip(*both["val"].categories, strict=True)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from rankdet.errors import InputError
 
-TODO = "replace or complete the file, or leave the image out of the annotation file"
+REMEDY = "replace or complete the file, or leave the image out of the annotation file"
 ORIENTATION = 0x0112  # the EXIF tag: 1 upright, 2 to 4 mirrored or upside down, 5 to 8 on its side
 PROGRESS_SECONDS = 20.0
 SHOWN, STORED = "shown", "stored"
@@ -179,14 +179,14 @@ def _open(path: Path) -> Opened:
         content = np.fromfile(path, np.uint8)
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     except OSError as error:
-        raise InputError("images that can be read", f"{path}: {error.strerror}", TODO) from None
+        raise InputError("images that can be read", f"{path}: {error.strerror}", REMEDY) from None
     except cv2.error:  # such as more pixels than OpenCV takes
         pixels = None
     if pixels is None:
         raise InputError(
             "images that OpenCV reads, as the training does",
             f"{path}, which is damaged or of a kind that OpenCV cannot read (as 32-bit TIFF)",
-            TODO,
+            REMEDY,
         )
     orientation = _orientation(path)
     if orientation != 1:

@@ -22,7 +22,7 @@ from rankdet.data.usable import count_usable, require_measurable, require_usable
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import LISTS, Checked, check_document, mask_problems
 
-TODO = "correct the annotation file, or leave the entry out"
+REMEDY = "correct the annotation file, or leave the entry out"
 
 
 @dataclass
@@ -56,7 +56,7 @@ def check_instances(content: object, path: Path, format: str = "coco") -> Checke
         lists = {key: content.get(key) for key in LISTS}
         for key, rows in lists.items():
             if not isinstance(rows, list):
-                raise InputError(f"{path}: a list {key!r}", _keys(content), TODO)
+                raise InputError(f"{path}: a list {key!r}", _keys(content), REMEDY)
         for key, rows in lists.items():
             if not rows:
                 raise InputError(
@@ -76,7 +76,7 @@ def check_instances(content: object, path: Path, format: str = "coco") -> Checke
                 raise InputError(
                     f"{path}: annotations of listed {rows}",
                     f"{key} {row[key]} in annotation {row['id']}, which is not listed",
-                    TODO,
+                    REMEDY,
                 )
     return checked
 
@@ -90,7 +90,9 @@ def _check_categories(rows: list[dict], path: Path) -> None:
     for number, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise InputError(
-                f"{path}: a name for every category", f"{name!r:.40} in categories[{number}]", TODO
+                f"{path}: a name for every category",
+                f"{name!r:.40} in categories[{number}]",
+                REMEDY,
             )
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else 0
     if twice:
@@ -131,7 +133,7 @@ def open_split(checked: Checked, path: Path, images: Path, split: str, raw: dict
     try:
         problems = mask_problems(document["annotations"], flipped)
     except InputError as error:
-        raise InputError(f"{path}: {error.expected}", error.got, TODO) from None
+        raise InputError(f"{path}: {error.expected}", error.got, REMEDY) from None
     if 0 < len(problems) < len(document["annotations"]):
         notes.append(f"{len(problems)} annotations have no usable mask: rows with masks need all")
     for note in notes:

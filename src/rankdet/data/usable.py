@@ -13,7 +13,7 @@ from rankdet.errors import InputError
 SMALL = "on images below 32 pixels"
 SMALLEST_IMAGE = 32  # pixels of the shorter side: the `min_size` of every entry's train loader
 NORMALIZED = "the boxes lie between 0 and 1: multiply them by width and height"
-TODO = {
+REMEDY = {
     "with area 0": 'leave the field "area" out: it is then computed',
     "crowds": "set iscrowd to 0 where a box holds one object",
     "smaller than one pixel": NORMALIZED,
@@ -87,7 +87,7 @@ def require_usable(usable: Usable, rows: Sequence[dict], where: str) -> None:
     raise InputError(
         f"{where}: annotations to train on",
         str(usable),
-        NORMALIZED if _are_normalized(rows) else TODO[reason],
+        NORMALIZED if _are_normalized(rows) else REMEDY[reason],
     )
 
 
@@ -105,5 +105,5 @@ def require_measurable(rows: Sequence[dict], where: str) -> None:
         raise InputError(
             f"{where}: annotations that count",
             f"{len(rows)} crowds, which are only left out of the count",
-            TODO["crowds"],
+            REMEDY["crowds"],
         )

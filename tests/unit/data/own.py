@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from mmdet.datasets import CocoDataset
 from PIL import Image
 
 SIDE = (96, 80)  # width, height
@@ -62,6 +63,18 @@ def write_set(root, train=lambda content: None, val=lambda content: None, images
         path = root / "annotations" / f"instances_{split}.json"
         path.write_text(json.dumps(content))
     return root
+
+
+def mmdet_data(manifest, split, **options):
+    """Return mmdet's data set of a split, filtered as every row filters it."""
+    return CocoDataset(
+        ann_file=str(manifest.annotations(split)),
+        data_prefix=dict(img=""),
+        metainfo=dict(classes=tuple(manifest.classes)),
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        pipeline=[],
+        **options,
+    )
 
 
 def both(change):

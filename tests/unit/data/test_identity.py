@@ -100,3 +100,11 @@ def test_evaluate_refuses_edited_annotations_too(change, tmp_path, monkeypatch, 
         main()
     assert stop.value.code == 2 and "as it was prepared" in capsys.readouterr().err
     assert not (tmp_path / "m.json").exists()
+
+
+def test_an_overfit_check_writes_one_copy(tmp_path):
+    root = write_set(tmp_path / "data", **both(no_area))
+    manifest = prepare_coco(root, tmp_path / "ds" / "dataset.json", overfit=True)
+    assert manifest.train == manifest.val
+    names = {path.name for path in (tmp_path / "ds").iterdir()}
+    assert names == {"dataset.json", "dataset-val.json"}

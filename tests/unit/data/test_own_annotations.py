@@ -5,13 +5,12 @@ import copy
 import json
 
 import pytest
-from mmdet.datasets import CocoDataset
 
 from rankdet.data.coco import prepare_coco
 from rankdet.data.manifest import load_manifest
 from rankdet.errors import InputError
 from rankdet.evaluation import evaluate
-from tests.unit.data.own import both, document, write_set
+from tests.unit.data.own import both, document, mmdet_data, write_set
 
 
 def each(key, **values):
@@ -49,13 +48,7 @@ def perfect(manifest):
 
 def objects(manifest, split="train"):
     """Return what mmdet's data set would train on."""
-    data = CocoDataset(
-        ann_file=str(manifest.annotations(split)),
-        data_prefix=dict(img=""),
-        metainfo=dict(classes=tuple(manifest.classes)),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=[],
-    )
+    data = mmdet_data(manifest, split)
     return [
         (each["bbox"], each["bbox_label"])
         for index in range(len(data))
