@@ -82,6 +82,20 @@ def official_passes(config: Config, images: int) -> int:
     return images // own if _is_grouped(config) and images % own == 0 else 1
 
 
+def passes_of(config: Config, total: int, world: int, passes: int) -> int:
+    """Return the passes of one process and step; 0 takes those of `official_passes`.
+
+    Args:
+        config: before the batch is shared out.
+        total: images of one step of the optimizer.
+        world: processes.
+        passes: asked for, or 0.
+    """
+    if passes:
+        return passes
+    return official_passes(config, total // world) if total % world == 0 else 1
+
+
 def _is_grouped(config: Config) -> bool:
     grouping = config.train_dataloader.get("batch_sampler")
     return bool(grouping) and grouping.type == "GroupBatchSampler"
@@ -102,8 +116,7 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
     Raises:
         InputError: if the images, or the pools that they are ranked in, cannot be shared out.
     """
-    if not passes:
-        passes = official_passes(config, total // world) if total % world == 0 else 1
+    passes = passes_of(config, total, world, passes)
     pools = sorted({node.pool_images for node in nodes(config.model) if node.get("pool_images")})
     shares = world * passes
     own, rest = divmod(total, shares)

@@ -106,7 +106,7 @@ def train(
             finished.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
-    passes = passes or processes.official_passes(config, total // processes.world_size())
+    passes = processes.passes_of(config, total, processes.world_size(), passes)
     setup = _compared(entry_id, config, data, passes, speed) if preset.name == "paper" else []
     passes = processes.share_batch(config, total, processes.world_size(), passes)
     _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}", settings_hash(settings))
