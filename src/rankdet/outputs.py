@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -241,13 +242,61 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             part.chmod(stat.S_IMODE(final.stat().st_mode))
         part.replace(final)
+        _sync_folder(final.parent)
     except OSError as error:
         if error.errno is None or error.filename not in (None, str(part), part):
             raise
-        raise OSError(error.errno, error.strerror, str(target)) from error
+        raise _with_sizes(error, target, part) from error
     finally:
         with suppress(OSError):  # the folder may be what failed
             part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name survive a power cut, where the file system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _with_sizes(error: OSError, target: str | Path, written: Path, before: int = 0) -> OSError:
+    """Return ``error`` with the file that was meant, the bytes that were written, the free ones."""
+    size, free = 0, "unknown"
+    with suppress(OSError):
+        size = written.stat().st_size - before
+    with suppress(OSError):
+        free = f"{shutil.disk_usage(Path(target).parent).free:,}"
+    reason = error.strerror or os.strerror(error.errno or 0)
+    return OSError(error.errno, f"{reason} after {size:,} bytes, {free} free", str(target))
+
+
+def append_line(target: str | Path, line: str) -> None:
+    """Append a line to ``target``; if that fails, what stood there before still does.
+
+    Raises:
+        OSError: naming ``target``, if it cannot be written.
+    """
+    path = Path(target)
+    before = 0
+    with suppress(FileNotFoundError):
+        before = path.stat().st_size
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+    except OSError as error:
+        failure = _with_sizes(error, target, path, before)
+        with suppress(OSError):
+            os.truncate(path, before)
+        raise failure from error
+
+
+def sync(target: str | Path) -> None:
+    """Bring what was appended to ``target`` to the disk."""
+    with Path(target).open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_text(target: str | Path, text: str) -> None:

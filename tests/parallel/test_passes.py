@@ -7,7 +7,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
 
-from rankdet.training.passes import use_passes
+from rankdet.training.step import TrainingStep
 from tests.parallel.steps import POOL, batch, model_of
 
 IMAGES = 4 * POOL
@@ -21,10 +21,10 @@ def trained(model, images, passes):
         SGD([p for p in model.parameters() if p.requires_grad], lr=0.01, momentum=0.9),
         clip_grad=dict(max_norm=35),
     )
-    use_passes(model, passes)
+    step = TrainingStep(model, passes)
     pixels, samples = batch(images, detector.with_mask)
     data = {"inputs": list(pixels), "data_samples": samples}
-    terms = [model.train_step(dict(data), optimizer) for _ in range(2)]
+    terms = [step(dict(data), optimizer) for _ in range(2)]
     terms = {name: torch.stack([each[name].detach() for each in terms]) for name in terms[0]}
     return terms, {name: p.detach() for name, p in detector.named_parameters()}
 

@@ -20,7 +20,7 @@ from rankdet.cluster.launch import is_launched, launch, rank
 from rankdet.cluster.lock import held
 from rankdet.outputs import check_outputs, real_path
 
-AGAIN = 75  # exit code of a training that was stopped in time and can go on (EX_TEMPFAIL)
+AGAIN = 75  # exit code of a training that was stopped in time and can continue (EX_TEMPFAIL)
 
 BESIDE = ("run.json", "training.jsonl")  # what a training writes beside its checkpoint
 # What it writes into its work directory.
@@ -62,7 +62,7 @@ def train(
         Path | None, typer.Option(help=f"Checkpoints on the way; kept{WORK}")
     ] = None,
     out: Annotated[Path | None, typer.Option(help=f"The checkpoint to publish{OUT}")] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="In place of a short preset's own number.")
     ] = None,
@@ -167,7 +167,7 @@ def train(
                 )
             except Interrupted as stop:
                 if rank() == 0:
-                    print(f"{entry} {preset}: {stop}; --resume goes on from there", file=sys.stderr)
+                    print(f"{entry} {preset}: {stop}; --resume continues there", file=sys.stderr)
                 if is_launched():  # 0, as all have ended well; the command itself says 75
                     stopped.touch()
                     return

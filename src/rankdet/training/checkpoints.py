@@ -9,37 +9,104 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner.checkpoint import weights_to_cpu
 
 from rankdet.errors import InputError
-from rankdet.outputs import atomic_path
+from rankdet.outputs import atomic_path, sync, write_text
+from rankdet.training.finite import check_state
+from rankdet.training.processes import is_first
+from rankdet.training.sessions import Sessions
+from rankdet.training.work_dir import POINTER, delete_older
 
 
 @HOOKS.register_module()
-class PlainCheckpoint(Hook):
-    """Keep only tensors and plain values in checkpoints, so that weights-only loading takes them.
+class Checkpoints(Hook):
+    """Write checkpoints to resume from: whole, finite, and the last two of them.
 
-    mmengine stores its smoothed log history as objects of its own, which torch >= 2.6 refuses to
-    unpickle on resume. The history only smooths what the log prints; it starts anew.
+    Two, so that a disk which damages the newest leaves a whole one. They hold tensors and plain
+    values only, so that weights-only loading takes them: mmengine's smoothed log history, objects
+    of its own, is left out and starts anew.
 
     Args:
-        run: hash of the run's settings, which each checkpoint then names.
+        interval: iterations between two checkpoints; None writes one after each epoch.
+        run: hash of the run's settings, which each checkpoint names.
+        sessions: of the run, which each checkpoint lists up to itself.
+        record: file of the curves, which is on the disk before a checkpoint says so.
     """
 
-    def __init__(self, run: str | None = None) -> None:
-        self.run = run
+    priority = "LOWEST"  # the record of an iteration is written before its checkpoint
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Drop the log history from ``checkpoint`` and note its run."""
-        if self.run is not None:
-            checkpoint["meta"]["run"] = self.run
-        hub = checkpoint.get("message_hub")
-        if hub is not None:
-            plain = {key: value for key, value in hub["runtime_info"].items() if _is_plain(value)}
-            checkpoint["message_hub"] = {
-                "log_scalars": {},
-                "runtime_info": plain,
-                "resumed_keys": {k: v for k, v in hub["resumed_keys"].items() if k in plain},
-            }
+    def __init__(self, interval: int | None, run: str, sessions: Sessions, record: Path) -> None:
+        self.interval, self.run, self.sessions, self.record = interval, run, sessions, record
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write a checkpoint where one is due."""
+        done = runner.iter + 1
+        if self.interval and (done % self.interval == 0 or done == runner.max_iters):
+            self.save(runner, "iter")
+
+    def after_train_epoch(self, runner) -> None:
+        """Write a checkpoint at the end of an epoch."""
+        if not self.interval:
+            self.save(runner, "epoch")
+
+    def save(self, runner, kind: str, ended: str | None = None) -> None:
+        """Write a checkpoint, point at it, and delete those before the last two.
+
+        Args:
+            runner: mmengine's.
+            kind: "iter", "epoch" or "stopped".
+            ended: why the session ends with it.
+
+        Raises:
+            NotFiniteError: if a number in it is not finite; nothing is written then.
+        """
+        by_epoch = kind == "epoch"
+        iteration = runner.iter if by_epoch else runner.iter + 1
+        self.sessions.reach(iteration, ended)
+        if not is_first():
+            return
+        folder = Path(runner.work_dir)
+        name = f"{kind}_{runner.epoch + 1 if by_epoch else iteration}.pth"
+        if self.record.exists():
+            sync(self.record)
+        content = self._content(runner, runner.epoch + by_epoch, iteration)
+        # To a stream: given a path, torch.save does not say that the disk is full.
+        with atomic_path(folder / name) as part, part.open("wb") as stream:
+            torch.save(content, stream)
+        write_text(folder / POINTER, name)
+        delete_older(folder, folder / name)
+
+    def _content(self, runner, epoch: int, iteration: int) -> dict:
+        """Return what mmengine's Runner resumes from."""
+        model = getattr(runner.model, "module", runner.model)
+        content = {
+            "meta": {
+                "epoch": epoch,
+                "iter": iteration,
+                "seed": runner.seed,
+                "experiment_name": runner.experiment_name,
+                "dataset_meta": runner.train_dataloader.dataset.metainfo,
+                "run": self.run,
+                "sessions": self.sessions.as_plain(),
+            },
+            "state_dict": weights_to_cpu(model.state_dict()),
+            "optimizer": runner.optim_wrapper.state_dict(),
+            "param_schedulers": [each.state_dict() for each in runner.param_schedulers],
+            "message_hub": _plain_hub(runner.message_hub.state_dict()),
+        }
+        runner.call_hook("before_save_checkpoint", checkpoint=content)
+        check_state({name: content[name] for name in ("state_dict", "optimizer")})
+        return content
+
+
+def _plain_hub(state: dict) -> dict:
+    plain = {key: value for key, value in state["runtime_info"].items() if _is_plain(value)}
+    return {
+        "log_scalars": {},
+        "runtime_info": plain,
+        "resumed_keys": {k: v for k, v in state["resumed_keys"].items() if k in plain},
+    }
 
 
 def _is_plain(value: object) -> bool:

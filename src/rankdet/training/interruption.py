@@ -1,21 +1,17 @@
-"""Stop before the queue's limit, with a checkpoint, and go on from the middle of an epoch."""
+"""Stop before the queue's limit or at a signal, with a checkpoint."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, LOOPS
-from mmengine.runner import EpochBasedTrainLoop
-from torch.utils.data import DataLoader
+from mmengine.registry import HOOKS
 
 from rankdet.cluster.queue import seconds_left
-from rankdet.outputs import write_text
-from rankdet.training.processes import is_first, said_by_first, wait, world_size
-from rankdet.training.work_dir import CHECKPOINT
+from rankdet.training.checkpoints import Checkpoints
+from rankdet.training.processes import said_by_first, wait, world_size
 
 MARGIN = 120.0  # seconds before the limit that are kept for the checkpoint
 
@@ -30,12 +26,16 @@ class StopInTime(Hook):
 
     SIGTERM and SIGUSR1 are what Slurm sends before it kills a job (scancel, a limit, preemption),
     SIGINT is Ctrl-C. A second Ctrl-C ends the process at once.
+
+    Args:
+        checkpoints: writes the checkpoint.
     """
 
     priority = "LOWEST"
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
         self.reason = ""
         self._end = None
         self._before = {}
@@ -74,64 +74,7 @@ class StopInTime(Hook):
         reason = said_by_first(self.reason)
         if not reason or runner.iter + 1 == runner.max_iters:
             return
-        self._save(runner)
+        self._checkpoints.save(runner, "stopped", ended=reason)
+        wait()  # the launcher ends the others when the first one has ended
         self.after_train(runner)
         raise Interrupted(f"{reason}: saved at iteration {runner.iter + 1} of {runner.max_iters}")
-
-    def _save(self, runner) -> None:
-        folder = Path(runner.work_dir)
-        name = f"stopped_{runner.iter + 1}.pth"
-        runner.save_checkpoint(str(folder), name, by_epoch=False)
-        if is_first():
-            # Only when the new one is whole is it the one to go on from, and the old one gone.
-            write_text(folder / "last_checkpoint", name)
-            for path in folder.glob("stopped_*.pth"):
-                if path.name != name and CHECKPOINT.fullmatch(path.name):
-                    path.unlink()
-        wait()  # the launcher ends the others when the first one has ended
-
-
-class LaterBatches:
-    """A batch sampler without its first batches."""
-
-    def __init__(self, batches, first: int) -> None:
-        self.batches, self.first = batches, first
-
-    def __iter__(self):
-        for index, batch in enumerate(self.batches):
-            if index >= self.first:
-                yield batch
-
-    def __len__(self) -> int:
-        return len(self.batches) - self.first
-
-
-@LOOPS.register_module()
-class ResumableEpochLoop(EpochBasedTrainLoop):
-    """mmengine's loop, which would begin an epoch anew that was stopped in its middle.
-
-    The order of an epoch depends on its number and the seed alone, so that the images before the
-    stop are left out without being loaded.
-    """
-
-    def run_epoch(self) -> None:
-        """Run one epoch, or the rest of one."""
-        done = self._iter - self._epoch * len(self.dataloader)
-        if done <= 0:
-            super().run_epoch()
-            return
-        self.runner.call_hook("before_train_epoch")
-        self.runner.model.train()
-        own = self.dataloader
-        rest = DataLoader(
-            own.dataset,
-            batch_sampler=LaterBatches(own.batch_sampler, done),
-            num_workers=own.num_workers,
-            collate_fn=own.collate_fn,
-            pin_memory=own.pin_memory,
-            worker_init_fn=own.worker_init_fn,
-        )
-        for index, batch in enumerate(rest, done):
-            self.run_iter(index, batch)
-        self.runner.call_hook("after_train_epoch")
-        self._epoch += 1

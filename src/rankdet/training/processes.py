@@ -44,6 +44,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Return which of the processes this one is."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Return whether this process writes the files."""
     return not dist.is_initialized() or dist.get_rank() == 0

@@ -12,6 +12,8 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from rankdet.outputs import append_line, write_text
+
 VALIDATION_KEYS = ("AP", "AP50", "AP75", "oLRP")
 
 
@@ -42,17 +44,15 @@ class TrainingRecord(Hook):
         self._last = self._start = time.perf_counter()
         if not is_main_process():
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = []
-        if self.path.exists():
-            for line in self.path.read_text().splitlines():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:  # torn by a kill in the middle of a line
-                    continue
-                if row["iteration"] <= runner.iter:
-                    kept.append(line)
-        self.path.write_text("".join(line + "\n" for line in kept))
+        rows = [row for row in read_record(self.path) if row["iteration"] <= runner.iter]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        missing = runner.iter - len({row["iteration"] for row in rows if "loss" in row})
+        if missing:
+            print(
+                f"rankdet: warning: {self.path} lacks {missing} of {runner.iter} iterations before "
+                "this one: the curves begin late or have gaps",
+                file=sys.stderr,
+            )
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Note the learning rate of the step: the schedule moves on before the hooks after it."""
@@ -95,9 +95,29 @@ class TrainingRecord(Hook):
         self._last = time.perf_counter()  # the next iteration's time excludes validation
 
     def _append(self, row: dict) -> None:
-        # allow_nan: a run that is about to be stopped for NaN still leaves its last line.
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        append_line(self.path, json.dumps(row))
+
+
+def read_record(path: str | Path) -> list[dict]:
+    """Return the lines of a training's record; one that a kill has torn is left out."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and type(row.get("iteration")) is int:
+            rows.append(row)
+    return rows
+
+
+def validated(path: str | Path) -> set[int]:
+    """Return the iterations after which a training has been measured."""
+    return {row["iteration"] for row in read_record(path) if "lr" not in row}
 
 
 def _over_processes(outputs: dict) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,21 +14,31 @@ from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training import (
     finished,
-    interruption,  # noqa: F401 (hook, loop)
     positives,  # noqa: F401 (hook)
     processes,
     provenance,
 )
-from rankdet.training.checkpoints import publish
-from rankdet.training.passes import use_passes
+from rankdet.training.checkpoints import Checkpoints, publish
+from rankdet.training.finite import NotFiniteError
+from rankdet.training.interruption import StopInTime
+from rankdet.training.loops import DueValidation
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.run_settings import first_edition_mark, run_settings, settings_hash
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.sessions import Sessions
 from rankdet.training.setup import Setting, as_text, compare_setup, differing
 from rankdet.training.speed import AS_IS, Speed, apply_speed
 from rankdet.training.start import BACKBONES, use_drawn_weights, use_local_weights
-from rankdet.training.work_dir import OnChange, begin, newest_whole, pointed_at
+from rankdet.training.step import TrainingStep
+from rankdet.training.work_dir import (
+    OnChange,
+    begin,
+    iteration_of,
+    newest_whole,
+    pointed_at,
+    sessions_of,
+)
 
 
 def train(
@@ -109,21 +118,29 @@ def train(
     passes = processes.passes_of(config, total, processes.world_size(), passes)
     setup = _compared(entry_id, config, data, passes, speed) if preset.name == "paper" else []
     passes = processes.share_batch(config, total, processes.world_size(), passes)
-    _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}", settings_hash(settings))
+    interval = _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
     config.custom_hooks.append(dict(type="WatchPositives", stop=stop_without_positives))
     if config.resume:  # from there, not from the weights that the run started from
         config.load_from = str(checkpoint)
-    start = time.time()
+    about = {"threads": threads, "processes": processes.world_size(), "passes": passes}
+    sessions = _sessions(checkpoint, about | {"machine": provenance.machine()})
     runner = prepare_runner(config, work_dir, seed, workers)
     apply_speed(getattr(runner.model, "module", runner.model), speed)
-    use_passes(runner.model, passes)
-    runner.train()
+    runner.model.train_step = TrainingStep(runner.model, passes, seed, lambda: runner.iter)
+    saver = Checkpoints(interval, settings_hash(settings), sessions, record_path)
+    for hook in (saver, StopInTime(saver), DueValidation(record_path)):
+        runner.register_hook(hook)
+    try:
+        runner.train()
+    except NotFiniteError as error:
+        raise _refusal(entry_id, runner.iter + 1, error, newest_whole(work_dir, out)) from None
+    sessions.reach(runner.iter, "finished")
     record = {
         "entry": entry_id,
         "preset": preset.name,
         "iterations": runner.iter,
-        "seconds": round(time.time() - start, 1),
-        "resumed": bool(config.resume),
+        "seconds": sessions.seconds,
+        "resumed": len(sessions.as_plain()) > 1,
         "seed": seed,
         "threads": threads,
         "speed": speed.chosen,
@@ -137,12 +154,33 @@ def train(
         "versions": provenance.versions(),
         "git": provenance.code_state(),
         "code": code_identity(load_catalogue()[entry_id]),
+        "sessions": sessions.as_plain(),
     }
     if _ends_as_first():
         meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
         publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
         finished.keep(work_dir, out, record)
     return record
+
+
+def _sessions(checkpoint: Path | None, about: dict) -> Sessions:
+    if checkpoint is None:
+        return Sessions([], 0, about)
+    return Sessions(sessions_of(checkpoint), iteration_of(checkpoint), about)
+
+
+def _refusal(
+    entry_id: str, iteration: int, error: NotFiniteError, kept: Path | None
+) -> InputError:
+    """Return what a user is told about NaN or inf in a training."""
+    where = "no checkpoint was written before it"
+    if kept is not None:
+        where = f"{kept} is the last good checkpoint, from which --resume continues"
+    return InputError(
+        f"finite numbers in the training of {entry_id}",
+        f"{error.found}, iteration {iteration}",
+        f"{error.todo}; {where}",
+    )
 
 
 def _compared(
@@ -171,13 +209,15 @@ def _ends_as_first() -> bool:
     return is_first
 
 
-def _set_hooks(
-    config, preset: Preset, record_path: Path, label: str, run: str | None = None
-) -> None:
-    by_epoch = preset.iterations is None
-    interval = 1
-    if not by_epoch:
+def _set_hooks(config: Config, preset: Preset, record_path: Path, label: str) -> int | None:
+    """Set loop and hooks of ``config``; return the iterations between checkpoints, if not epochs."""
+    interval = None
+    if preset.iterations is None:
+        config.train_cfg.type = "ResumableEpochLoop"
+        config.train_cfg.pop("by_epoch", None)
+    else:
         interval = max(1, preset.iterations // max(1, preset.validations))
+        config.train_cfg.type = "ResumableIterLoop"
         config.train_cfg.val_interval = interval
         if not preset.validations:  # mmengine measures the last iteration whatever the interval
             config.train_cfg.val_begin = preset.iterations + 1
@@ -185,22 +225,14 @@ def _set_hooks(
         timer=dict(type="IterTimerHook"),
         logger=dict(type="LoggerHook", interval=50),
         param_scheduler=dict(type="ParamSchedulerHook"),
-        # Two are kept, so that a kill while the newest is written leaves a whole one.
-        checkpoint=dict(
-            type="CheckpointHook", by_epoch=by_epoch, interval=interval, max_keep_ckpts=2
-        ),
+        checkpoint=None,  # ours, below
         sampler_seed=dict(type="DistSamplerSeedHook"),
     )
     config.custom_hooks = [
         *config.get("custom_hooks", []),
-        dict(type="PlainCheckpoint", run=run),
-        dict(type="CheckInvalidLossHook", interval=10),
         dict(type="TrainingRecord", path=str(record_path), label=label),
-        dict(type="StopInTime"),
     ]
-    if by_epoch:
-        config.train_cfg.type = "ResumableEpochLoop"
-        config.train_cfg.pop("by_epoch", None)
+    return interval
 
 
 def _in_all(call: Callable[[], Path | None]) -> Path | None:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from rankdet.cluster.launch import is_launched
-from rankdet.training import record  # noqa: F401 (registers the TrainingRecord hook)
+from rankdet.training import loops, record  # noqa: F401 (register hooks and loops)
 from rankdet.training.processes import backend
 from rankdet.training.start import require_local
 
@@ -48,7 +48,6 @@ def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | Non
         loader = config[f"{name}_dataloader"]
         if workers is not None:
             loader.num_workers = workers
-        # Workers that live on repeat an epoch's augmentation after a resume; new ones do not.
         loader.persistent_workers = False
     loop = config.train_cfg.get("type")
     by_epoch = loop in ("EpochBasedTrainLoop", "ResumableEpochLoop") or config.train_cfg.get(

@@ -145,6 +145,23 @@ def newest_whole(work_dir: Path, out: Path | None = None) -> Path | None:
     return None
 
 
+def delete_older(work_dir: Path, newest: Path, keep: int = 2) -> None:
+    """Delete checkpoints on the way, but not ``newest`` and those before it: ``keep`` in all."""
+    others = [each for each in checkpoints(work_dir, newest) if _is_own(each, work_dir)]
+    for each in others[keep - 1 :]:
+        each.path.unlink(missing_ok=True)
+
+
+def sessions_of(checkpoint: Path) -> list[dict[str, Any]]:
+    """Return the sessions that a checkpoint lists; [] for one of an earlier version."""
+    return list(_load(checkpoint)["meta"].get("sessions", []))
+
+
+def iteration_of(checkpoint: Path) -> int:
+    """Return the iteration that a checkpoint continues at."""
+    return _read(checkpoint).iteration
+
+
 def delete_checkpoints(work_dir: Path, out: Path) -> None:
     """Delete the checkpoints on the way of a finished run."""
     for each in checkpoints(work_dir, out):

@@ -1,0 +1,205 @@
+"""Numbers that are not finite: found in the step that makes them, and never written."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from rankdet.training.processes import world_size
+
+# The methods of mmdet's heads, and ours, that turn predictions into losses.
+LOSS_METHODS = ("loss_by_feat", "loss_and_target")
+LOWER = "lower the learning rate, lengthen the warm-up or clip the gradient (optim_wrapper)"
+
+
+class NotFiniteError(Exception):
+    """A step met NaN or inf.
+
+    Attributes:
+        found: the tensor, in words.
+        todo: what to try.
+    """
+
+    def __init__(self, found: str, todo: str = LOWER) -> None:
+        super().__init__(f"{found}; {todo}")
+        self.found, self.todo = found, todo
+
+
+class FiniteGuard:
+    """Checks each part of a step; all processes stop in the same one.
+
+    Args:
+        model: a detector; the predictions of its heads are checked before they become losses.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        for name, module in model.named_modules():
+            for method in LOSS_METHODS:
+                if callable(getattr(module, method, None)):
+                    setattr(module, method, _checked(getattr(module, method), name or "model"))
+
+    def check_batch(self, data: Mapping[str, Any]) -> None:
+        """Check pixels and boxes of one batch, as the model gets them."""
+        self._together(lambda: _check_batch(data))
+
+    def compute(self, losses: Callable[[], Any]) -> Any:
+        """Return what ``losses`` returns; a problem in one process stops all of them."""
+        found: list[Any] = []
+        self._together(lambda: found.append(losses()))
+        return found[0]
+
+    def check_terms(self, terms: Mapping[str, Tensor]) -> None:
+        """Check the loss terms."""
+        bad = _first_not_finite(terms.items())
+        if bad is not None:
+            raise NotFiniteError(f"{bad} is {_of(terms[bad])}")
+
+    def check_gradient(self) -> None:
+        """Check the norm of the gradient; it is the same in all processes."""
+        named = [(n, p.grad) for n, p in self._model.named_parameters() if p.grad is not None]
+        if not named:
+            return
+        norms = torch._foreach_norm([gradient for _, gradient in named])
+        if torch.stack(norms).norm().isfinite():
+            return
+        bad = _first_not_finite(named)
+        what = f"the gradient of {bad} holds {_of(dict(named)[bad])}" if bad else "its norm is inf"
+        raise NotFiniteError(what)
+
+    def check_weights(self) -> None:
+        """Check weights and buffers after the step."""
+        bad = _first_not_finite(self._model.state_dict().items())
+        if bad is not None:
+            raise NotFiniteError(f"{bad} holds {_of(self._model.state_dict()[bad])} after the step")
+
+    def _together(self, check: Callable[[], None]) -> None:
+        problem = None
+        try:
+            check()
+        except NotFiniteError as error:
+            problem = (error.found, error.todo)
+        except ValueError as error:
+            # Our losses refuse logits that are not finite; so does mmdet with some boxes.
+            if not _tells_of_not_finite(error):
+                raise
+            problem = (str(error).replace("\n", " "), LOWER)
+        problem = _of_any_process(problem)
+        if problem is not None:
+            raise NotFiniteError(*problem)
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Check every tensor of a checkpoint before it is written.
+
+    Raises:
+        NotFiniteError: naming the first that holds NaN or inf.
+    """
+    tensors = dict(_tensors(state, ""))
+    bad = _first_not_finite(tensors.items())
+    if bad is not None:
+        raise NotFiniteError(f"{bad} holds {_of(tensors[bad])}")
+
+
+def _of_any_process(problem: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Return the first problem of all processes; None if there is none."""
+    if world_size() == 1:
+        return problem
+    device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+    count = torch.tensor(float(problem is not None), device=device)
+    dist.all_reduce(count)
+    if not count:
+        return None
+    problems: list[Any] = [None] * world_size()
+    dist.all_gather_object(problems, problem)
+    return next(each for each in problems if each is not None)
+
+
+def _check_batch(data: Mapping[str, Any]) -> None:
+    inputs, samples = data["inputs"], data.get("data_samples") or []
+    images = dict(enumerate(inputs))
+    bad = _first_not_finite(images.items())
+    if bad is not None:
+        todo = "look at the file and at the steps of the data pipeline"
+        raise NotFiniteError(f"{_image(samples, bad)} has {_of(images[bad])} among its pixels", todo)
+    for index, sample in enumerate(samples):
+        boxes = _boxes(sample.gt_instances)
+        if boxes is not None and not boxes.isfinite().all():
+            todo = "look at its annotations (`rankdet prepare`) and at the data pipeline"
+            raise NotFiniteError(f"{_image(samples, index)} has {_of(boxes)} among its boxes", todo)
+
+
+def _boxes(instances: InstanceData) -> Tensor | None:
+    boxes = instances.get("bboxes")
+    return getattr(boxes, "tensor", boxes)
+
+
+def _image(samples: Iterable[Any], index: int) -> str:
+    paths = [getattr(sample, "img_path", None) for sample in samples]
+    return str(paths[index]) if index < len(paths) and paths[index] else f"image {index}"
+
+
+def _checked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        found = dict(_predictions(arguments, named))
+        bad = _first_not_finite(found.items())
+        if bad is not None:
+            raise NotFiniteError(f"the predictions of {name} ({bad}) hold {_of(found[bad])}")
+        return method(*arguments, **named)
+
+    return checked
+
+
+def _predictions(arguments: tuple[Any, ...], named: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors among a loss method's arguments, also those in lists of levels."""
+    for key, value in [*enumerate(arguments), *named.items()]:
+        label = f"argument {key}" if isinstance(key, int) else key
+        if isinstance(value, Tensor):
+            yield label, value
+        elif isinstance(value, (list, tuple)):
+            for level, each in enumerate(value):
+                if isinstance(each, Tensor):
+                    yield f"{label}, level {level}", each
+
+
+def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _tensors(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, (list, tuple)):
+        for key, each in enumerate(value):
+            yield from _tensors(each, f"{name}.{key}" if name else str(key))
+
+
+def _first_not_finite(named: Iterable[tuple[Any, Tensor]]) -> Any:
+    """Return the name of the first tensor with NaN or inf; None if there is none.
+
+    One synchronization with the device where all is well: largest sizes are compared, not sums,
+    which overflow.
+    """
+    found = [(n, t.detach()) for n, t in named if t.is_floating_point() and t.numel()]
+    if not found:
+        return None
+    sizes = torch._foreach_norm([tensor for _, tensor in found], float("inf"))
+    device = sizes[0].device
+    if torch.stack([size.to(device, torch.float32) for size in sizes]).isfinite().all():
+        return None
+    return next(n for n, t in found if not t.isfinite().all())
+
+
+def _of(tensor: Tensor) -> str:
+    return "NaN" if tensor.isnan().any() else "inf"
+
+
+def _tells_of_not_finite(error: ValueError) -> bool:
+    words = str(error).lower()
+    return any(word in words for word in ("nan", "infinity", "not finite", "diverged"))

@@ -1,0 +1,95 @@
+"""mmengine's two training loops, which continue at any step as if they had never stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, LOOPS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner.base_loop import BaseLoop
+
+from rankdet.training.record import validated
+from rankdet.training.samples import loader_from
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """Epochs, one of which may continue from its middle: the images before are not loaded."""
+
+    def run_epoch(self) -> None:
+        """Run one epoch, or the rest of one."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        first = self._iter - self._epoch * len(self.dataloader)
+        loader = loader_from(self.dataloader, self.runner.seed, get_rank(), self._epoch, first)
+        for step, batch in enumerate(loader, first):
+            self.run_iter(step, batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def is_validation_due(self) -> bool:
+        """Tell whether a validation follows the iteration that the loop stands at."""
+        ended = self._iter == self._epoch * len(self.dataloader)
+        return ended and _is_due(self, self._epoch, self._max_epochs)
+
+
+@LOOPS.register_module()
+class ResumableIterLoop(IterBasedTrainLoop):
+    """Iterations; those before a resume are skipped without loading their images."""
+
+    def __init__(
+        self, runner: Any, dataloader: Any, max_iters: int, val_begin: int = 1, val_interval=1000
+    ) -> None:
+        # Not the parent's, which starts loading processes before it is known where to begin.
+        BaseLoop.__init__(self, runner, dataloader)
+        self._max_iters, self._max_epochs = max_iters, 1
+        self._epoch = self._iter = 0
+        self.val_begin, self.val_interval = val_begin, val_interval
+        self.stop_training = False
+
+    def run(self) -> Any:
+        """Run the iterations that are left."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        if self._iter < self._max_iters:
+            loader = loader_from(self.dataloader, self.runner.seed, get_rank(), 0, self._iter)
+            for batch in loader:
+                self.runner.model.train()
+                self.run_iter(batch)
+                if self.is_validation_due():
+                    self.runner.val_loop.run()
+                if self._iter >= self._max_iters or self.stop_training:
+                    break
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def is_validation_due(self) -> bool:
+        """Tell whether a validation follows the iteration that the loop stands at."""
+        return _is_due(self, self._iter, self._max_iters)
+
+
+def _is_due(loop: Any, count: int, last: int) -> bool:
+    is_turn = count % loop.val_interval == 0 or count == last
+    return loop.runner.val_loop is not None and count >= max(1, loop.val_begin) and is_turn
+
+
+@HOOKS.register_module()
+class DueValidation(Hook):
+    """Make the validation that a stop came before, when the training is resumed.
+
+    Args:
+        path: the training's record, which tells whether it was made.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def before_train(self, runner: Any) -> None:
+        """Validate where the training continues, if that is due and was not done."""
+        if runner.train_loop.is_validation_due() and runner.iter not in validated(self.path):
+            runner.val_loop.run()
