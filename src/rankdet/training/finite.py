@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from rankdet.training.processes import world_size
 
@@ -56,8 +57,8 @@ class FiniteGuard:
         return found[0]
 
     def check_terms(self, terms: Mapping[str, Tensor]) -> None:
-        """Check the loss terms."""
-        bad = _first_not_finite(terms.items())
+        """Check the loss terms; their sum comes last, so that the one at fault is named."""
+        bad = _first_not_finite(sorted(terms.items(), key=lambda term: term[0] == "loss"))
         if bad is not None:
             raise NotFiniteError(f"{bad} is {_of(terms[bad])}")
 
@@ -70,14 +71,20 @@ class FiniteGuard:
         if torch.stack(norms).norm().isfinite():
             return
         bad = _first_not_finite(named)
-        what = f"the gradient of {bad} holds {_of(dict(named)[bad])}" if bad else "its norm is inf"
-        raise NotFiniteError(what)
+        if bad is None:
+            raise NotFiniteError("the norm of the gradient is inf")
+        raise NotFiniteError(f"the gradient of {bad} holds {_of(dict(named)[bad])}")
 
-    def check_weights(self) -> None:
-        """Check weights and buffers after the step."""
-        bad = _first_not_finite(self._model.state_dict().items())
+    def check_weights(self, optimizer: Optimizer) -> None:
+        """Check weights, buffers and the state of ``optimizer`` after the step."""
+        named = dict(self._model.state_dict())
+        for name, weight in self._model.named_parameters():
+            for key, value in optimizer.state.get(weight, {}).items():
+                if isinstance(value, Tensor):
+                    named[f"{key} of {name} in the optimizer"] = value
+        bad = _first_not_finite(named.items())
         if bad is not None:
-            raise NotFiniteError(f"{bad} holds {_of(self._model.state_dict()[bad])} after the step")
+            raise NotFiniteError(f"{bad} holds {_of(named[bad])} after the step")
 
     def _together(self, check: Callable[[], None]) -> None:
         problem = None

@@ -60,7 +60,7 @@ class TrainingStep:
         self.guard.check_gradient()
         optim_wrapper.step()
         optim_wrapper.zero_grad()
-        self.guard.check_weights()
+        self.guard.check_weights(optim_wrapper.optimizer)
         return {name: sum(each[name] for each in terms) / self.passes for name in terms[0]}
 
     def _losses(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
