@@ -1,4 +1,4 @@
-"""Commands in forked processes: everything is imported, so that a run takes seconds and can be killed."""
+"""Commands in forked processes, which have everything imported and so take seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import rankdet.cli
-import rankdet.models  # noqa: F401 (imported once, for all children)
+import rankdet.models
 import tests.reliability.runs  # noqa: F401
 from rankdet.training.run import train  # noqa: F401
 
@@ -69,7 +69,7 @@ def run(arguments: list[object], log: Path, before: Callable[[], None] = lambda:
 
 
 def watch_changes(folder: Path, call: Callable[[int], None]) -> None:
-    """Call ``call(n)`` before the n-th change of a file below ``folder``, from 1, in this process."""
+    """Call ``call(n)`` in this process before its n-th change of a file below ``folder``."""
     count, process = 0, os.getpid()
 
     def hook(event: str, arguments: tuple) -> None:

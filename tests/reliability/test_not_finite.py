@@ -208,9 +208,12 @@ def check(kind, place, stopped, folder, monkeypatch):
 
     monkeypatch.setattr(TrainingRecord, "before_train", before)
     made = []
-    with gentle_rate(), after_each_step(lambda runner: made.append(runner.iter + 1)):
-        with pytest.raises(InputError, match=message) as caught:
-            train(entry_id, PRESET, data, work, folder / "c.pth", threads=1, resume=True)
+    with (
+        gentle_rate(),
+        after_each_step(lambda runner: made.append(runner.iter + 1)),
+        pytest.raises(InputError, match=message) as caught,
+    ):
+        train(entry_id, PRESET, data, work, folder / "c.pth", threads=1, resume=True)
     text = str(caught.value)
     assert not made  # the step did not end
     assert f"training of {entry_id}" in text and f"iteration {GOOD + 1};" in text

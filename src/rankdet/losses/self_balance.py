@@ -25,13 +25,15 @@ class SelfBalance(ExactBuffers):
 
     The weight starts at ``initial`` and is set anew after every ``period`` counted steps, from the
     unweighted values of those steps; it applies to the step that completes the period already.
+    A step of several parts (passes or ranks) counts once, with the mean of its parts with
+    positives, and the new weight applies to the step after it: its first parts cannot know the
+    values of the last. So the state does not depend on how a step is divided.
 
     Args:
         period: counted steps between two changes; 3665 in the published setup (one epoch of
             117 266 images at 32 a step). Choose iterations per epoch.
         initial: weight until the first change.
-        passes: calls of `update` that make one step (`rankdet train --passes`): ``period`` counts
-            steps, each of so many calls.
+        passes: calls of `update` that make one step (`rankdet train --passes`).
         reduce: average the values over the ranks of torch.distributed at every step, so that all
             ranks hold the same weight. The published code does not: each process keeps its own.
 
@@ -55,6 +57,9 @@ class SelfBalance(ExactBuffers):
         self.register_buffer("classification_sum", torch.tensor(0.0, **double))
         self.register_buffer("localization_sum", torch.tensor(0.0, **double))
         self.register_buffer("steps", torch.tensor(0, dtype=torch.int64))
+        # Of the step that is going on; zeros between two steps, where states are saved.
+        self.register_buffer("_parts", torch.zeros(3, **double), persistent=False)
+        self._passed = 0
 
     def fresh(self) -> SelfBalance:
         """Return one with the same settings that has not counted yet, on the CPU."""
@@ -68,7 +73,7 @@ class SelfBalance(ExactBuffers):
         *,
         has_positives: bool | Tensor | None = None,
     ) -> Tensor:
-        """Count one step; return the weight [scalar] for this same step.
+        """Count one step, or one of its passes; return the weight [scalar] for it.
 
         Args:
             classification, localization: the unweighted values of the step, scalars.
@@ -79,19 +84,30 @@ class SelfBalance(ExactBuffers):
         if has_positives is None:
             has_positives = (step != 0).any()
         counted = torch.as_tensor(has_positives, device=step.device).to(step.dtype)
-        record = torch.cat((step * counted, counted[None]))
-        if self.reduce and dist.is_available() and dist.is_initialized():
-            dist.all_reduce(record)
-            record = record / record[2].clamp(min=1)
-        self.classification_sum += record[0]
-        self.localization_sum += record[1]
-        self.steps += record[2].to(torch.int64)
+        part = torch.cat((step * counted, counted[None]))
+        is_shared = self.reduce and dist.is_available() and dist.is_initialized()
+        if is_shared:
+            dist.all_reduce(part)
+        before = self.weight.clone()
+        self._parts += part
+        self._passed += 1
+        if self._passed == self.passes:
+            self._count()
+        is_divided = self.passes > 1 or (is_shared and dist.get_world_size() > 1)
+        return (before if is_divided else self.weight).to(localization.dtype)
+
+    def _count(self) -> None:
+        count = self._parts[2].clamp(min=1)
+        self.classification_sum += self._parts[0] / count
+        self.localization_sum += self._parts[1] / count
+        self.steps += self._parts[2] > 0
+        self._parts.zero_()
+        self._passed = 0
         self._renew()
-        return self.weight.to(localization.dtype)
 
     def _renew(self) -> None:
         # torch.where instead of `if`: no host synchronisation on a GPU.
-        is_due = self.steps >= self.period * self.passes
+        is_due = self.steps >= self.period
         total = self.classification_sum + self.localization_sum
         renewed = torch.where(self.localization_sum > 0, total / self.localization_sum, self.weight)
         self.weight.copy_(torch.where(is_due, renewed, self.weight))

@@ -50,10 +50,10 @@ class FiniteGuard:
         """Check pixels and boxes of one batch, as the model gets them."""
         self._together(lambda: _check_batch(data))
 
-    def compute(self, losses: Callable[[], Any]) -> Any:
-        """Return what ``losses`` returns; a problem in one process stops all of them."""
+    def compute(self, losses: Callable[[Any], Any], batch: Any) -> Any:
+        """Return ``losses(batch)``; a problem in one process stops all of them."""
         found: list[Any] = []
-        self._together(lambda: found.append(losses()))
+        self._together(lambda: found.append(losses(batch)))
         return found[0]
 
     def check_terms(self, terms: Mapping[str, Tensor]) -> None:
@@ -134,7 +134,9 @@ def _check_batch(data: Mapping[str, Any]) -> None:
     bad = _first_not_finite(images.items())
     if bad is not None:
         todo = "look at the file and at the steps of the data pipeline"
-        raise NotFiniteError(f"{_image(samples, bad)} has {_of(images[bad])} among its pixels", todo)
+        raise NotFiniteError(
+            f"{_image(samples, bad)} has {_of(images[bad])} among its pixels", todo
+        )
     for index, sample in enumerate(samples):
         boxes = _boxes(sample.gt_instances)
         if boxes is not None and not boxes.isfinite().all():

@@ -169,9 +169,7 @@ def _sessions(checkpoint: Path | None, about: dict) -> Sessions:
     return Sessions(sessions_of(checkpoint), iteration_of(checkpoint), about)
 
 
-def _refusal(
-    entry_id: str, iteration: int, error: NotFiniteError, kept: Path | None
-) -> InputError:
+def _refusal(entry_id: str, iteration: int, error: NotFiniteError, kept: Path | None) -> InputError:
     """Return what a user is told about NaN or inf in a training."""
     where = "no checkpoint was written before it"
     if kept is not None:
@@ -210,7 +208,7 @@ def _ends_as_first() -> bool:
 
 
 def _set_hooks(config: Config, preset: Preset, record_path: Path, label: str) -> int | None:
-    """Set loop and hooks of ``config``; return the iterations between checkpoints, if not epochs."""
+    """Set loop and hooks of ``config``; return the iterations between checkpoints; None: epochs."""
     interval = None
     if preset.iterations is None:
         config.train_cfg.type = "ResumableEpochLoop"

@@ -54,7 +54,7 @@ class TrainingStep:
                 with optim_wrapper.optim_context(self.model):
                     batch = self.detector.data_preprocessor(part, True)
                     self.guard.check_batch(batch)
-                    total, logged = self.guard.compute(lambda: self._losses(batch))
+                    total, logged = self.guard.compute(self._losses, batch)
                 optim_wrapper.backward(total / self.passes)
             terms.append({name: value.detach() for name, value in logged.items()})
         self.guard.check_gradient()

@@ -86,7 +86,7 @@ def test_alone_in_a_group_reduces_to_itself(tmp_path):
 def _rank(rank, folder, queue):
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
     balance = SelfBalance(period=2, reduce=True)
-    steps = [[(0.4, 0.2), (0.2, 0.1)], [(0.8, 0.4), (0.0, 0.0)]][rank]
+    steps = [[(0.4, 0.2), (0.2, 0.1), (1.0, 1.0)], [(0.8, 0.4), (0.0, 0.0), (1.0, 1.0)]][rank]
     weights = [balance.update(*values(*step)).item() for step in steps]
     queue.put((rank, weights))
     dist.barrier()
@@ -94,7 +94,7 @@ def _rank(rank, folder, queue):
 
 
 def test_ranks_agree(tmp_path):
-    """Step 1 averages both ranks; in step 2 only rank 0 has positives."""
+    """Step 1 averages both ranks; in step 2 only rank 0 has positives; step 3 is the first after."""
     context = torch.multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     processes = [context.Process(target=_rank, args=(rank, tmp_path, queue)) for rank in (0, 1)]
@@ -105,7 +105,24 @@ def test_ranks_agree(tmp_path):
         assert process.exitcode == 0
     weights = dict(queue.get() for _ in processes)
     expected = (0.3 + 0.1 + 0.6 + 0.2) / (0.3 + 0.1)
-    assert weights[0] == weights[1] == [50, pytest.approx(expected)]
+    assert weights[0] == weights[1] == [50, 50, pytest.approx(expected)]
+
+
+def test_passes_count_as_ranks_do():
+    """The same three steps in two passes each: the same weights, and the same state after them."""
+    balance = SelfBalance(period=2, passes=2)
+    steps = [((0.4, 0.2), (0.8, 0.4)), ((0.2, 0.1), (0.0, 0.0)), ((1.0, 1.0), (1.0, 1.0))]
+    weights = [[balance.update(*values(*each)).item() for each in step] for step in steps[:2]]
+    saved = {name: value.clone() for name, value in balance.state_dict().items()}
+    weights.append([balance.update(*values(*each)).item() for each in steps[2]])
+    expected = (0.3 + 0.1 + 0.6 + 0.2) / (0.3 + 0.1)
+    assert weights == [[50, 50], [50, 50], [pytest.approx(expected)] * 2]
+    # Another division of the step continues from that state.
+    other = SelfBalance(period=2)
+    other.load_state_dict(saved)
+    assert other.update(*values(1.0, 1.0)).item() == pytest.approx(expected)
+    for name, value in balance.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("period", [0, -1, 2.5, None])
