@@ -94,7 +94,7 @@ def _rank(rank, folder, queue):
 
 
 def test_ranks_agree(tmp_path):
-    """Step 1 averages both ranks; in step 2 only rank 0 has positives; step 3 is the first after."""
+    """Step 1 averages both ranks; in step 2 only rank 0 has positives; step 3 is after it."""
     context = torch.multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     processes = [context.Process(target=_rank, args=(rank, tmp_path, queue)) for rank in (0, 1)]
