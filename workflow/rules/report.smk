@@ -1,7 +1,7 @@
 rule table:
     input:
         metrics=lambda wildcards: artefacts(wildcards, "metrics.json", table_entries(wildcards)),
-        published="configs/published.csv",
+        runs=lambda wildcards: records(wildcards, "run.json", table_entries(wildcards)),
     output:
         report(
             multiext("results/{preset}/tables/{table}", ".html", ".md", ".csv", ".tex"),
@@ -17,6 +17,8 @@ rule table:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        content=content_of,
     shell:
         "rankdet report tables --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out results/{wildcards.preset:q}/tables --table {wildcards.table:q} > {log:q} 2>&1"
@@ -24,7 +26,10 @@ rule table:
 
 rule figures:
     input:
-        lambda wildcards: artefacts(wildcards, "curves.json"),
+        curves=lambda wildcards: artefacts(wildcards, "curves.json"),
+        metrics=lambda wildcards: artefacts(wildcards, "metrics.json"),
+        runs=lambda wildcards: records(wildcards, "run.json"),
+        training=lambda wildcards: records(wildcards, "training.jsonl"),
     output:
         report(
             expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
@@ -41,6 +46,8 @@ rule figures:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        content=content_of,
     shell:
         "rankdet report figures --preset {wildcards.preset:q}"
         " --results results/{wildcards.preset:q} --out results/{wildcards.preset:q}/figures > {log:q} 2>&1"
@@ -51,7 +58,7 @@ rule page:
         tables=lambda wildcards: expand(
             "results/{{preset}}/tables/{table}.html", table=tables_of(wildcards)
         ),
-        figures="results/{preset}/figures/ap.svg",
+        figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
             "results/{preset}/report.html",
@@ -67,6 +74,8 @@ rule page:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        content=content_of,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -76,6 +85,7 @@ rule all_rows:
     input:
         metrics=lambda wildcards: artefacts(wildcards, "metrics.json", all_rows_of(wildcards)),
         curves=lambda wildcards: artefacts(wildcards, "curves.json", all_rows_of(wildcards)),
+        runs=lambda wildcards: records(wildcards, "run.json", all_rows_of(wildcards)),
     output:
         page=report(
             "results/{preset}/all/report.html",
@@ -83,7 +93,7 @@ rule all_rows:
             category="Report",
             labels={"preset": "{preset}, all rows"},
         ),
-        tables=directory("results/{preset}/all/tables"),
+        tables=table_files("{preset}", [table.slug for table in CATALOGUE.tables], "all/tables"),
     log:
         "logs/{preset}/all.log",
     benchmark:
@@ -92,8 +102,11 @@ rule all_rows:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        content=content_of,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out {output.page:q} > {log:q} 2>&1"
         " && rankdet report tables --preset {wildcards.preset:q}"
-        " --results results/{wildcards.preset:q} --out {output.tables:q} >> {log:q} 2>&1"
+        " --results results/{wildcards.preset:q} --out results/{wildcards.preset:q}/all/tables"
+        " >> {log:q} 2>&1"
