@@ -25,6 +25,8 @@ for settings in config["presets"].values():
     for entry in settings.get("entries", []) + settings.get("more_entries", []):
         CATALOGUE[entry]
 FIGURES = ["ap", "olrp", "training", "precision_recall", "lrp"]
+MEASURED = ["metrics.json", "curves.json"]  # of each row, by its evaluation
+RECORDS = ["run.json", "training.jsonl"]  # of each row, by its training
 TABLE_FORMATS = ["html", "md", "csv", "tex"]
 
 
@@ -159,6 +161,14 @@ def record(preset, entry, name):
     return []
 
 
+def measured(wildcards, entries):
+    """Return all that figures and pages are made of."""
+    return [
+        *(path for name in MEASURED for path in artefacts(wildcards, name, entries)),
+        *(path for name in RECORDS for path in records(wildcards, name, entries)),
+    ]
+
+
 def table_files(preset, tables, folder="tables"):
     """Return the paths of tables in every format."""
     return expand(
@@ -186,8 +196,9 @@ def everything(preset):
     and not days of training again.
     """
     wildcards = SimpleNamespace(preset=preset)
-    read = [path for name in ("metrics.json", "curves.json") for path in artefacts(wildcards, name)]
-    read += [path for name in ("run.json", "training.jsonl") for path in records(wildcards, name)]
+    read = measured(wildcards, entries_of(wildcards))
     read += table_files(preset, tables_of(wildcards))
-    read += expand(f"results/{preset}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png"])
+    read += expand(
+        f"results/{preset}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png"]
+    )
     return [f"results/{preset}/report.html", *read]

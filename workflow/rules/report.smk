@@ -1,3 +1,7 @@
+# Everything that people read. Each takes seconds, so that it is made where Snakemake runs.
+REPORT = dict(mem_mb=2000, runtime=10)
+
+
 rule table:
     input:
         metrics=lambda wildcards: artefacts(wildcards, "metrics.json", table_entries(wildcards)),
@@ -26,10 +30,7 @@ rule table:
 
 rule figures:
     input:
-        curves=lambda wildcards: artefacts(wildcards, "curves.json"),
-        metrics=lambda wildcards: artefacts(wildcards, "metrics.json"),
-        runs=lambda wildcards: records(wildcards, "run.json"),
-        training=lambda wildcards: records(wildcards, "training.jsonl"),
+        lambda wildcards: measured(wildcards, entries_of(wildcards)),
     output:
         report(
             expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
@@ -44,8 +45,7 @@ rule figures:
         "logs/{preset}/figures.benchmark.tsv"
     localrule: True
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **REPORT,
     params:
         content=content_of,
     shell:
@@ -55,9 +55,7 @@ rule figures:
 
 rule page:
     input:
-        tables=lambda wildcards: expand(
-            "results/{{preset}}/tables/{table}.html", table=tables_of(wildcards)
-        ),
+        tables=lambda wildcards: table_files(wildcards.preset, tables_of(wildcards)),
         figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
@@ -72,8 +70,7 @@ rule page:
         "logs/{preset}/report.benchmark.tsv"
     localrule: True
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **REPORT,
     params:
         content=content_of,
     shell:
@@ -83,9 +80,7 @@ rule page:
 
 rule all_rows:
     input:
-        metrics=lambda wildcards: artefacts(wildcards, "metrics.json", all_rows_of(wildcards)),
-        curves=lambda wildcards: artefacts(wildcards, "curves.json", all_rows_of(wildcards)),
-        runs=lambda wildcards: records(wildcards, "run.json", all_rows_of(wildcards)),
+        lambda wildcards: measured(wildcards, all_rows_of(wildcards)),
     output:
         page=report(
             "results/{preset}/all/report.html",
@@ -100,13 +95,11 @@ rule all_rows:
         "logs/{preset}/all.benchmark.tsv"
     localrule: True
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **REPORT,
     params:
         content=content_of,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
-        " --out {output.page:q} > {log:q} 2>&1"
-        " && rankdet report tables --preset {wildcards.preset:q}"
-        " --results results/{wildcards.preset:q} --out results/{wildcards.preset:q}/all/tables"
-        " >> {log:q} 2>&1"
+        " --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"
+        " {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --out results/{wildcards.preset:q}/all/tables >> {log:q} 2>&1"
