@@ -81,7 +81,7 @@ def test_touched_and_reformatted_files_change_nothing(finished):
         ),
         (
             "configs/experiments.csv",
-            lambda text: text.replace("RS-ATSS ResNet-50 / 12", "RS-ATSS, short"),
+            lambda text: text.replace("RS-ATSS ResNet-50 / 12", "RS-ATSS short"),
             SHOWN,
         ),
         ("configs/published.csv", cell("rs_atss_r50,coco_val2017,bbox,AP,", "11.1"), SHOWN),
