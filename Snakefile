@@ -25,6 +25,7 @@ include: "workflow/rules/fetch_plan.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/record.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/search_plan.smk"
@@ -58,6 +59,7 @@ rule demo_all:
     input:
         everything("demo"),
         "results/demo/all/report.html",
+        table_files("demo", [table.slug for table in CATALOGUE.tables], "all/tables"),
 
 
 # A few real images (--config mini=/data/coco128), trained on and held out.
@@ -81,11 +83,12 @@ rule rehearsal:
 # A whole search of the functions of Parameterized AP Loss, its proxies minutes on two cores.
 rule demo_search:
     input:
-        multiext("results/search/demo/search", ".svg", ".md"),
+        search_files("demo"),
         "results/search/demo/training.json",
 
 
 # The paper's two: `rankdet plan` says what they cost.
 rule search:
     input:
-        expand("results/search/{search}/search.md", search=["retinanet", "faster_rcnn"]),
+        search_files("retinanet"),
+        search_files("faster_rcnn"),

@@ -7,8 +7,10 @@ file is moved into place, and would replace them.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -194,9 +196,8 @@ def _check_place(option: str, path: Path, folder: Path, name: str) -> None:
         if any(len(os.fsencode(part)) > NAME_MAX for part in missing):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         (folder.joinpath(*reversed(missing))).exists()  # the whole may be too long as well
-        handle, probe = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
-        os.close(handle)
-        os.unlink(probe)
+        # Without a name where the file system can: a kill leaves nothing behind.
+        tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".part").close()
     except (OSError, ValueError) as error:
         raise _unusable(option, path, error) from None
 
@@ -221,6 +222,80 @@ def part_beside(target: Path) -> Path:
 
 
 @contextmanager
+def part_of(target: Path, is_folder: bool = False) -> Iterator[Path]:
+    """Make a file or folder to be moved to ``target``; remove it if it is still there at the end.
+
+    What killed processes left under such names is removed first. The kernel's lock on a part tells
+    whether its writer lives; where the file system has no locks, all parts stay.
+
+    Args:
+        target: in an existing folder.
+        is_folder: make a folder, not a file.
+    """
+    _remove_dead_parts(target)
+    part, descriptor = _new_part(target, is_folder)
+    try:
+        yield part
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):  # the folder may be what failed
+            _remove(part)
+
+
+def _new_part(target: Path, is_folder: bool) -> tuple[Path, int]:
+    while True:
+        part = part_beside(target)
+        if is_folder:
+            part.mkdir()
+            descriptor = os.open(part, os.O_RDONLY)
+        else:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        # Another process may have taken it for a dead one, between our two steps.
+        with suppress(FileNotFoundError):
+            is_locked = _lock(descriptor) is not False
+            if is_locked and os.path.samestat(os.fstat(descriptor), os.stat(part)):
+                return part, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file or folder: False if another process holds it, None without locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_part(path: Path, target: Path) -> bool:
+    """Tell whether ``path`` is a name that `part_beside` gives."""
+    name = rf"\.{re.escape(target.name[:40])}\.[0-9a-f]{{8}}\.part"
+    return path.parent == target.parent and re.fullmatch(name, path.name) is not None
+
+
+def _remove_dead_parts(target: Path) -> None:
+    with suppress(OSError):
+        for path in [each for each in target.parent.iterdir() if _is_part(each, target)]:
+            with suppress(OSError):
+                mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
+                descriptor = os.open(path, mode | os.O_NOFOLLOW)
+                try:
+                    if _lock(descriptor):
+                        _remove(path)
+                finally:
+                    os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Give a temporary path in ``target``'s folder; move it into place only on success.
 
@@ -231,25 +306,25 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         InputError: if ``target`` is no place for a regular file.
         OSError: naming ``target``, if it cannot be written.
     """
-    final = target_of(target)
-    part = part_beside(final)
+    final, written = target_of(target), 0
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        yield part
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        with suppress(FileNotFoundError):
-            part.chmod(stat.S_IMODE(final.stat().st_mode))
-        part.replace(final)
+        with part_of(final) as part:
+            try:
+                yield part
+                with part.open("rb") as stream:
+                    os.fsync(stream.fileno())
+                with suppress(FileNotFoundError):
+                    part.chmod(stat.S_IMODE(final.stat().st_mode))
+                part.replace(final)
+            finally:
+                written = _size(part)
         _sync_folder(final.parent)
     except OSError as error:
-        if error.errno is None or error.filename not in (None, str(part), part):
+        named = error.filename is not None and not _is_part(Path(error.filename), final)
+        if error.errno is None or named:
             raise
-        raise _with_sizes(error, target, part) from error
-    finally:
-        with suppress(OSError):  # the folder may be what failed
-            part.unlink(missing_ok=True)
+        raise _with_sizes(error, target, written) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -262,15 +337,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _with_sizes(error: OSError, target: str | Path, written: Path, before: int = 0) -> OSError:
-    """Return ``error`` with the file that was meant, the bytes that were written, the free ones."""
-    size, free = 0, "unknown"
+def _size(path: Path) -> int:
+    """Return the bytes of a file, as far as that can be known."""
     with suppress(OSError):
-        size = written.stat().st_size - before
+        return path.stat().st_size
+    return 0
+
+
+def _with_sizes(error: OSError, target: str | Path, written: int) -> OSError:
+    """Return ``error`` with the file that was meant, the bytes that were written, the free ones."""
+    free = "unknown"
     with suppress(OSError):
         free = f"{shutil.disk_usage(Path(target).parent).free:,}"
     reason = error.strerror or os.strerror(error.errno or 0)
-    return OSError(error.errno, f"{reason} after {size:,} bytes, {free} free", str(target))
+    return OSError(error.errno, f"{reason} after {written:,} bytes, {free} free", str(target))
 
 
 def append_line(target: str | Path, line: str) -> None:
@@ -280,14 +360,12 @@ def append_line(target: str | Path, line: str) -> None:
         OSError: naming ``target``, if it cannot be written.
     """
     path = Path(target)
-    before = 0
-    with suppress(FileNotFoundError):
-        before = path.stat().st_size
+    before = _size(path)
     try:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
     except OSError as error:
-        failure = _with_sizes(error, target, path, before)
+        failure = _with_sizes(error, target, _size(path) - before)
         with suppress(OSError):
             os.truncate(path, before)
         raise failure from error

@@ -2,12 +2,11 @@
 
 import re
 import signal
-import subprocess
 
 import pytest
 import yaml
 
-from tests.slurm.conftest import SNAKEMAKE, jobs, running, start, wait_for
+from tests.slurm.conftest import jobs, running, start, wait_for
 from tests.workflow.project import Project
 
 pytestmark = pytest.mark.slurm
@@ -35,8 +34,6 @@ def test_the_next_snakemake_waits_for_the_job_that_still_runs(cluster, project):
     wait_for(lambda: (work / "running.json").exists(), process)
     process.kill()
     process.wait()
-    unlock = [SNAKEMAKE, "--profile", "slurm", "--unlock"]
-    subprocess.run(unlock, cwd=project.folder, check=True)
     again = start(project, TARGET, rows=ONE_MINUTE)
     try:
         new = wait_for(lambda: other(project, old), again)

@@ -13,6 +13,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from rankdet import outputs
 from rankdet.cli import convert, evaluate, fetch, report, search, submission, train  # noqa: F401
 from rankdet.cli.app import app
 from rankdet.errors import InputError
@@ -236,6 +237,59 @@ def test_a_signal_leaves_no_part_file(tmp_path, number):
     assert process.returncode == 128 + number and time.monotonic() - begin < 20
     assert len(said.splitlines()) == 1 and said.startswith("rankdet: stopped by ")
     assert not list(tmp_path.iterdir())
+
+
+FOLDER = """
+import time
+from pathlib import Path
+from rankdet.outputs import part_of
+
+with part_of(Path.cwd() / "m.json", is_folder=True) as part:
+    (part / "inside").write_text("half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("script", [SLOW, FOLDER], ids=["file", "folder"])
+def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path, script):
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "slow"], cwd=tmp_path, text=True, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == "begun\n"
+    others = ["m.json.part", ".m.json.abcd.part", ".other.json.12345678.part"]
+    for name in others:
+        (tmp_path / name).write_text("of somebody else")
+    try:
+        (left,) = {path.name for path in tmp_path.iterdir()} - set(others)
+        write_text(tmp_path / "m.json", "while it lives")
+        assert (tmp_path / left).exists()
+    finally:
+        process.kill()
+        process.communicate()
+    write_text(tmp_path / "m.json", "after it")
+    assert {path.name for path in tmp_path.iterdir()} == {"m.json", *others}
+    assert (tmp_path / "m.json").read_text() == "after it"
+
+
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+    target = tmp_path / "m.json"
+    with atomic_path(target) as first, atomic_path(target) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert target.read_text() == "first" and list(tmp_path.iterdir()) == [target]
+
+
+def test_without_locks_in_the_file_system_parts_stay(tmp_path, monkeypatch):
+    dead = tmp_path / ".m.json.12345678.part"
+    dead.write_text("half")
+
+    def none(descriptor, operation):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(outputs.fcntl, "flock", none)
+    write_text(tmp_path / "m.json", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"m.json", dead.name}
 
 
 def test_a_manifest_does_not_replace_annotations(place):

@@ -22,6 +22,7 @@ class Project:
         for name in ("workflow", "configs"):
             shutil.copytree(ROOT / name, folder / name)
         (folder / "slurm").symlink_to("workflow/profiles/slurm")
+        (folder / "profiles").symlink_to("workflow/profiles")
         path = folder / "configs" / "pipeline.yaml"
         settings = yaml.safe_load(path.read_text())
         settings["presets"]["smoke"]["entries"] = ENTRIES

@@ -66,7 +66,11 @@ def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
     ("deleted", "redone"),
     [
         ("tables/control.md", {"table": 1, "page": 1}),
+        ("tables/control.tex", {"table": 1, "page": 1}),
+        ("tables/control.csv", {"table": 1, "page": 1}),
         ("figures/lrp.svg", {"figures": 1, "page": 1}),
+        ("figures/ap.png", {"figures": 1, "page": 1}),
+        ("report.html", {"page": 1}),
         ("rs_atss_r50/curves.json", {"evaluate": 1, "table": 1, "figures": 1, "page": 1}),
         # Large and dear: who deletes them wants the disk, not the training again.
         ("rs_atss_r50/checkpoint.pth", {}),

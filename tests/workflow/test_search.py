@@ -100,7 +100,6 @@ def test_a_search_killed_three_times_ends_with_the_same_policy(search_project, t
     chance, done = random.Random(0), {}
     for mark in MARKS:
         assert killed(broken, TARGET, mark, chance.uniform(0, 3))
-        broken.snakemake("--unlock")
         done |= finished_samples(broken)
     run = broken.snakemake(TARGET)
     assert run.returncode == 0, run.stdout

@@ -1,10 +1,18 @@
 # What the rules ask of the catalogue. Reading it here checks both tables before any job is planned.
 import os
 import shlex
+import sys
+from functools import cache
 from types import SimpleNamespace
 
-from rankdet.catalogue import config_files, load_catalogue
+from rankdet.catalogue import config_files, config_identity, load_catalogue, table_identity
+from rankdet.cluster import snakemakes
 from rankdet.errors import InputError, nearest
+from rankdet.training.records import is_finished
+
+# Jobs on a cluster read this file too; they belong to the Snakemake that submitted them.
+if workflow.is_main_process:
+    snakemakes.begin(os.getcwd())
 
 # The workflow's own configs, also for the commands that the rules call.
 CATALOGUE = load_catalogue("configs")
@@ -17,6 +25,9 @@ for settings in config["presets"].values():
     for entry in settings.get("entries", []) + settings.get("more_entries", []):
         CATALOGUE[entry]
 FIGURES = ["ap", "olrp", "training", "precision_recall", "lrp"]
+MEASURED = ["metrics.json", "curves.json"]  # of each row, by its evaluation
+RECORDS = ["run.json", "training.jsonl"]  # of each row, by its training
+TABLE_FORMATS = ["html", "md", "csv", "tex"]
 
 
 # What a wildcard may be before it is looked up: it becomes a part of paths and of commands.
@@ -56,8 +67,19 @@ def length_of(wildcards):
 
 
 def entry_config(wildcards):
-    """Return the files that the entry's config is made of: a change there trains again."""
+    """Return the entry's config files. That they are there counts; `settings_of` reads them."""
     return [str(path) for path in config_files(CATALOGUE[wildcards.entry])]
+
+
+def settings_of(wildcards):
+    """Return a hash of what the entry's config says: another one trains again."""
+    return config_identity(CATALOGUE[wildcards.entry])
+
+
+def content_of(wildcards):
+    """Return a hash of what the catalogue says of a table's rows; without a table, of all."""
+    table = getattr(wildcards, "table", None)
+    return table_identity(CATALOGUE, CATALOGUE.table(table).entries if table else None)
 
 
 def runnable(entries):
@@ -111,12 +133,59 @@ def artefacts(wildcards, name, entries=None):
     ]
 
 
+def records(wildcards, name, entries=None):
+    """Return run.json or training.jsonl, by ``name``, of each entry that has it or can get it.
+
+    A missing one is taken from the training's work directory. Where that is gone, the row stays
+    without it: to train again for a record that the results do not need would be a bad bargain.
+    """
+    if wildcards.preset == "published":
+        return []
+    entries = entries_of(wildcards) if entries is None else entries
+    return [path for entry in entries for path in record(wildcards.preset, entry, name)]
+
+
+@cache
+def record(preset, entry, name):
+    """Return the path of one record in a list, or an empty one."""
+    folder = f"results/{preset}/{entry}"
+    there = {each: os.path.exists(f"{folder}/{each}") for each in (name, "metrics.json")}
+    again = os.path.exists(f"{folder}/checkpoint.pth") and is_finished(f"work/{preset}/{entry}")
+    if there[name] or again or not there["metrics.json"]:
+        return [f"{folder}/{name}"]
+    print(
+        f"rankdet: {folder}/{name} is missing, and work/{preset}/{entry} or the checkpoint too: "
+        "the report goes without it",
+        file=sys.stderr,
+    )
+    return []
+
+
+def measured(wildcards, entries):
+    """Return all that figures and pages are made of."""
+    return [
+        *(path for name in MEASURED for path in artefacts(wildcards, name, entries)),
+        *(path for name in RECORDS for path in records(wildcards, name, entries)),
+    ]
+
+
+def table_files(preset, tables, folder="tables"):
+    """Return the paths of tables in every format."""
+    return expand(
+        "results/{preset}/{folder}/{table}.{suffix}",
+        preset=preset,
+        folder=folder,
+        table=tables,
+        suffix=TABLE_FORMATS,
+    )
+
+
 def tables_and_metrics(wildcards):
     """Return every table of trained or of published weights, as the config has it."""
     preset = "published" if config["weights"] == "published" else "paper"
     own = SimpleNamespace(preset=preset)
-    tables = [f"results/{preset}/tables/{table}.md" for table in tables_of(own)]
-    return artefacts(own, "metrics.json") + tables
+    read = artefacts(own, "metrics.json") + records(own, "run.json")
+    return read + table_files(preset, tables_of(own))
 
 
 def everything(preset):
@@ -127,7 +196,9 @@ def everything(preset):
     and not days of training again.
     """
     wildcards = SimpleNamespace(preset=preset)
-    read = [path for name in ("metrics.json", "curves.json") for path in artefacts(wildcards, name)]
-    read += [f"results/{preset}/tables/{table}.md" for table in tables_of(wildcards)]
-    read += [f"results/{preset}/figures/{figure}.svg" for figure in FIGURES]
+    read = measured(wildcards, entries_of(wildcards))
+    read += table_files(preset, tables_of(wildcards))
+    read += expand(
+        f"results/{preset}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "png"]
+    )
     return [f"results/{preset}/report.html", *read]

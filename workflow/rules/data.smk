@@ -1,3 +1,4 @@
+# Snakemake compares the values of params as a set: `named` tells two that changed places.
 rule digits:
     output:
         "data/prepared/digits/dataset.json",
@@ -9,6 +10,7 @@ rule digits:
         **asks("digits", mem_mb=1000, runtime=10),
     params:
         **config["digits"],
+        named=str(sorted(config["digits"].items())),
     shell:
         "rankdet prepare digits --out data/prepared/digits --seed {params.seed:q}"
         " --train-images {params.train_images:q} --val-images {params.val_images:q} > {log:q} 2>&1"
@@ -25,6 +27,7 @@ rule digits_long_tail:
         **asks("digits_long_tail", mem_mb=1000, runtime=10),
     params:
         **config["digits"],
+        named=str(sorted(config["digits"].items())),
     shell:
         "rankdet prepare digits --long-tail --out data/prepared/digits-lvis --seed {params.seed:q}"
         " --train-images {params.train_images:q} --val-images {params.val_images:q} > {log:q} 2>&1"

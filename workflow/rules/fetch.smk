@@ -1,6 +1,7 @@
 # What comes from elsewhere: every file is verified before it has its name, and a broken transfer is
 # continued. The jobs run where Snakemake runs, because nodes of a cluster often have no network.
 ruleorder: convert > train
+ruleorder: convert > record
 
 
 # Which models are there decides which rows are predicted: hence a checkpoint of the DAG.

@@ -1,7 +1,11 @@
+# Everything that people read. Each takes seconds, so that it is made where Snakemake runs.
+REPORT = dict(mem_mb=2000, runtime=10)
+
+
 rule table:
     input:
         metrics=lambda wildcards: artefacts(wildcards, "metrics.json", table_entries(wildcards)),
-        published="configs/published.csv",
+        runs=lambda wildcards: records(wildcards, "run.json", table_entries(wildcards)),
     output:
         report(
             multiext("results/{preset}/tables/{table}", ".html", ".md", ".csv", ".tex"),
@@ -17,6 +21,8 @@ rule table:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        content=content_of,
     shell:
         "rankdet report tables --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out results/{wildcards.preset:q}/tables --table {wildcards.table:q} > {log:q} 2>&1"
@@ -24,7 +30,7 @@ rule table:
 
 rule figures:
     input:
-        lambda wildcards: artefacts(wildcards, "curves.json"),
+        lambda wildcards: measured(wildcards, entries_of(wildcards)),
     output:
         report(
             expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
@@ -39,8 +45,9 @@ rule figures:
         "logs/{preset}/figures.benchmark.tsv"
     localrule: True
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **REPORT,
+    params:
+        content=content_of,
     shell:
         "rankdet report figures --preset {wildcards.preset:q}"
         " --results results/{wildcards.preset:q} --out results/{wildcards.preset:q}/figures > {log:q} 2>&1"
@@ -48,10 +55,8 @@ rule figures:
 
 rule page:
     input:
-        tables=lambda wildcards: expand(
-            "results/{{preset}}/tables/{table}.html", table=tables_of(wildcards)
-        ),
-        figures="results/{preset}/figures/ap.svg",
+        tables=lambda wildcards: table_files(wildcards.preset, tables_of(wildcards)),
+        figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
             "results/{preset}/report.html",
@@ -65,8 +70,9 @@ rule page:
         "logs/{preset}/report.benchmark.tsv"
     localrule: True
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **REPORT,
+    params:
+        content=content_of,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -74,8 +80,7 @@ rule page:
 
 rule all_rows:
     input:
-        metrics=lambda wildcards: artefacts(wildcards, "metrics.json", all_rows_of(wildcards)),
-        curves=lambda wildcards: artefacts(wildcards, "curves.json", all_rows_of(wildcards)),
+        lambda wildcards: measured(wildcards, all_rows_of(wildcards)),
     output:
         page=report(
             "results/{preset}/all/report.html",
@@ -83,17 +88,18 @@ rule all_rows:
             category="Report",
             labels={"preset": "{preset}, all rows"},
         ),
-        tables=directory("results/{preset}/all/tables"),
+        tables=table_files("{preset}", [table.slug for table in CATALOGUE.tables], "all/tables"),
     log:
         "logs/{preset}/all.log",
     benchmark:
         "logs/{preset}/all.benchmark.tsv"
     localrule: True
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **REPORT,
+    params:
+        content=content_of,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
-        " --out {output.page:q} > {log:q} 2>&1"
-        " && rankdet report tables --preset {wildcards.preset:q}"
-        " --results results/{wildcards.preset:q} --out {output.tables:q} >> {log:q} 2>&1"
+        " --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"
+        " {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --out results/{wildcards.preset:q}/all/tables >> {log:q} 2>&1"

@@ -15,6 +15,9 @@ rule search_split:
     params:
         val_images=lambda wildcards: search_of(wildcards).val_images,
         seed=lambda wildcards: search_of(wildcards).seed,
+        named=lambda wildcards: "val_images {0.val_images}, seed {0.seed}".format(
+            search_of(wildcards)
+        ),
     shell:
         "rankdet prepare search-split --data {input:q} --out {output:q} --seed {params.seed:q}"
         " --val-images {params.val_images:q} > {log:q} 2>&1"

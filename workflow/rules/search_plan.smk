@@ -36,3 +36,11 @@ def rounds_of(wildcards):
     ]
     samples = [path for turn in turns[:-1] for path in samples_of(wildcards, turn)]
     return [*samples, *(f"{turn}/state.json" for turn in turns)]
+
+
+def search_files(search):
+    """Return what a search found and its report, in every format."""
+    folder = f"results/search/{search}"
+    return [f"{folder}/found.json", f"{folder}/found.py"] + [
+        f"{folder}/search.{suffix}" for suffix in ("svg", "png", "md", "csv", "html")
+    ]

@@ -1,14 +1,13 @@
 # The work directory is no output: Snakemake deletes outputs before a rerun, and with them days of
-# training. Only the verified checkpoint is, moved into place when it is complete.
+# training. Only the verified checkpoint is, moved into place when it is complete. What the config
+# says is compared by its hash: a touched, moved or reformatted config does not train again.
 rule train:
     input:
         data=dataset,
-        config=entry_config,
+        config=ancient(entry_config),
         weights=start_weights,
     output:
         checkpoint="results/{preset}/{entry}/checkpoint.pth",
-        record="results/{preset}/{entry}/training.jsonl",
-        run="results/{preset}/{entry}/run.json",
     log:
         "logs/{preset}/{entry}/train.log",
     benchmark:
@@ -19,6 +18,7 @@ rule train:
     params:
         seed=config["seed"],
         length=length_of,
+        settings=settings_of,
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q} --out {output.checkpoint:q}"
@@ -40,6 +40,8 @@ rule predict:
     threads: lambda wildcards: preset_of(wildcards)["threads"]
     resources:
         **asks("predict", mem_mb=8000, runtime=240, gpu=gpus_of),
+    params:
+        settings=settings_of,
     shell:
         "rankdet predict {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --checkpoint {input.checkpoint:q} --out {output:q} --threads {threads:q} --log {log:q}"

@@ -8,6 +8,7 @@ from rankdet.catalogue.catalogue import Catalogue, Table, load_catalogue
 from rankdet.catalogue.code import code_identity
 from rankdet.catalogue.config_files import config_files
 from rankdet.catalogue.entry import Entry
+from rankdet.catalogue.identity import config_identity, table_identity
 from rankdet.catalogue.published import PublishedValue
 from rankdet.catalogue.rehearsal import Rehearsal, recorded_rehearsals, rehearsals_of
 from rankdet.catalogue.state import State, entry_state
@@ -21,8 +22,10 @@ __all__ = [
     "Table",
     "code_identity",
     "config_files",
+    "config_identity",
     "entry_state",
     "load_catalogue",
     "recorded_rehearsals",
     "rehearsals_of",
+    "table_identity",
 ]

@@ -56,6 +56,22 @@ def held(work_dir: str | Path, beat: float = BEAT, silence: float = SILENCE) -> 
                 path.unlink(missing_ok=True)
 
 
+def living_holder(work_dir: str | Path, silence: float = SILENCE) -> dict | None:
+    """Return who holds ``work_dir`` and lives, as {"host", "pid", "job", ...}; None if nobody does.
+
+    Takes up to ``silence`` seconds where the holder is on another machine.
+    """
+    path = Path(work_dir) / NAME
+    holder = _read(path)
+    if holder is not None and holder["host"] != socket.gethostname():
+        return holder if _lives(path, holder, silence) else None
+    descriptor, is_free = _locked(path.with_name(GUARD))
+    os.close(descriptor)
+    if is_free is None:  # no locks in this file system
+        return holder if holder is not None and _lives(path, holder, silence) else None
+    return None if is_free else holder or {**_self(), "pid": "unknown", "job": None}
+
+
 @contextmanager
 def _guarded(path: Path) -> Iterator[bool | None]:
     """Hold the kernel's lock: only one process of this machine can, and none that is dead.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,7 @@ from rankdet.data.manifest import Manifest, Split, load_manifest
 from rankdet.data.scenes import SIDE, compose
 from rankdet.errors import InputError
 from rankdet.files import read_json
-from rankdet.outputs import part_beside, real_path, shown_path, write_json
+from rankdet.outputs import part_beside, part_of, real_path, shown_path, write_json
 
 # Long tail: share of the objects of each class, and LVIS's frequency group in the train split.
 LONG_TAIL = np.array([30, 24, 20, 16, 12, 0.9, 0.8, 0.7, 0.1, 0.1])
@@ -55,9 +54,7 @@ def prepare_digits(
         )
     _older_files(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = part_beside(out)
-    try:
-        part.mkdir()
+    with part_of(out, is_folder=True) as part:
         splits = {
             name: _write_split(part, name, seed, count, long_tail)
             for name, count in (("train", train_images), ("val", val_images))
@@ -73,8 +70,6 @@ def prepare_digits(
         write_json(part / "dataset.json", manifest.as_json())
         own_files.write_mark(part)
         _move_into_place(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return manifest
 
 

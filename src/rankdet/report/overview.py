@@ -65,11 +65,20 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
 
 
 def remarks(results: Mapping[str, Result], note: PresetNote) -> list[str]:
-    """Return which entries of an official run are not comparable, and why; [] for other presets."""
+    """Return what a reader must know of single entries: missing records, no comparison and why."""
+    lost = [f"{name}: {lack}" for name, result in results.items() for lack in _lacks(result, note)]
     if not note.is_comparable:
-        return []
+        return lost
     reasons = {name: why_not_comparable(result, note) for name, result in results.items()}
-    return [f"{name} is not comparable: {reason}" for name, reason in reasons.items() if reason]
+    return lost + [f"{name} is not comparable: {why}" for name, why in reasons.items() if why]
+
+
+def _lacks(result: Result, note: PresetNote) -> list[str]:
+    """Return what is missing of the training's records; published weights have only run.json."""
+    lacks = [] if result.run else ["run.json is missing: not known what it was trained with"]
+    if note.name != "published" and not (result.folder / "training.jsonl").is_file():
+        lacks.append("training.jsonl is missing: no training curve")
+    return lacks
 
 
 def runs(results: Mapping[str, Result]) -> list[RunRow]:

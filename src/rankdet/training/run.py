@@ -17,6 +17,7 @@ from rankdet.training import (
     positives,  # noqa: F401 (hook)
     processes,
     provenance,
+    records,
 )
 from rankdet.training.checkpoints import Checkpoints, publish
 from rankdet.training.finite import NotFiniteError
@@ -108,7 +109,7 @@ def train(
         )
     )
     config.resume = checkpoint is not None
-    done = processes.said_by_first(finished.record_of(work_dir) if processes.is_first() else None)
+    done = processes.said_by_first(records.record_of(work_dir) if processes.is_first() else None)
     if done is not None:
         if _ends_as_first():
             print(f"this run has finished in {work_dir}; published again", file=sys.stderr)

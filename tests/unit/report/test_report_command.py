@@ -124,3 +124,19 @@ def test_durations():
     assert [duration(seconds) for seconds in (None, 9.4, 170.3, 11105)] == [
         *("—", "9 s", "2 min 50 s", "3 h 05 min")
     ]
+
+
+def test_missing_records_are_named(demo):
+    said = [f"{name} is missing" for name in ("run.json", "training.jsonl")]
+    lost = demo / DEMO_ENTRIES[0]
+    call("html", "--preset", "demo", "--results", demo)
+    whole = call("summary", "--preset", "demo", "--results", demo)
+    whole += (demo / "report.html").read_text()
+    for name in ("run.json", "training.jsonl"):
+        (lost / name).unlink()
+    call("html", "--preset", "demo", "--results", demo)
+    shown = call("summary", "--preset", "demo", "--results", demo)
+    page = (demo / "report.html").read_text()
+    for words in said:
+        assert words not in whole
+        assert f"{lost.name}: {words}" in shown and f"{lost.name}: {words}" in page

@@ -1,0 +1,39 @@
+"""`rankdet record`: run.json and training.jsonl of a finished training, once more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankdet.cli import places
+from rankdet.cli.app import app
+from rankdet.outputs import check_outputs
+
+
+@app.command("record")
+def record_command(
+    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
+    preset: Annotated[str, typer.Option(help="That it was trained with.")],
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Of the training; default: in RANKDET_RESULTS/work.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Beside which to write; default: in RANKDET_RESULTS/PRESET/ENTRY."),
+    ] = None,
+) -> None:
+    """Write run.json and training.jsonl of a finished training beside its checkpoint."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.training.records import RECORD, write_again
+
+    row = load_catalogue()[entry]
+    work_dir = places.work_dir(work_dir, row, preset)
+    folder = places.checkpoint(checkpoint, row, preset).parent
+    written = {
+        f"{name} beside --checkpoint": folder / name for name in ("run.json", "training.jsonl")
+    }
+    check_outputs(written, inputs=[work_dir / RECORD, work_dir / "training.jsonl"])
+    write_again(work_dir, folder, row.entry_id, preset)
+    typer.echo(f"{entry} {preset}: {folder}/run.json, training.jsonl")

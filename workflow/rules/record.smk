@@ -1,0 +1,20 @@
+# The training writes both beside its checkpoint. They are outputs of a rule of their own, so that
+# one that was deleted comes back without a training and without a prediction.
+rule record:
+    input:
+        checkpoint=ancient("results/{preset}/{entry}/checkpoint.pth"),
+    output:
+        run="results/{preset}/{entry}/run.json",
+        curves="results/{preset}/{entry}/training.jsonl",
+    log:
+        "logs/{preset}/{entry}/record.log",
+    benchmark:
+        "logs/{preset}/{entry}/record.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=500,
+        runtime=10,
+    shell:
+        "rankdet record {wildcards.entry:q} --preset {wildcards.preset:q}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}"
+        " --checkpoint {input.checkpoint:q} > {log:q} 2>&1"
