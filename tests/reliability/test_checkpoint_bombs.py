@@ -155,6 +155,10 @@ BOMBS = {
     "many views": (many_views, "tensors of 8"),
     "bytearray": (lambda p: weights(p, Call(bytearray, 10**11)), "bytearray"),
     "encoded again": (lambda p: archive(p, encoded_again_and_again()), "other than latin1"),
+    "encoded otherwise": (
+        lambda p: archive(p, steps(b"c_codecs\nencode\n", text("a"), text("utf-32"), b"\x86R")),
+        "other than latin1",
+    ),
     "tensor from a size": (lambda p: weights(p, Call(torch.Tensor, 10**11)), "torch.Tensor"),
     "storage from a size": (
         lambda p: weights(p, Call(torch.FloatStorage, 10**11)),
@@ -197,6 +201,10 @@ BOMBS = {
         lambda p: (torch_saved(p, torch.ones(2)), p.write_bytes(p.read_bytes() + b"PK")),
         "bytes behind its end",
     ),
+    "zeros behind the end": (
+        lambda p: (torch_saved(p, torch.ones(2)), p.write_bytes(p.read_bytes() + bytes(2))),
+        "bytes behind its end",
+    ),
     "old format, huge storage": (
         lambda p: legacy(p, {"a": tensor(10**11, (10**11,), (1,))}),
         "larger than the file",
@@ -218,7 +226,11 @@ BOMBS = {
         "elements overlap",
     ),
     "NaN": (lambda p: torch_saved(p, torch.tensor([1.0, float("nan")])), "NaN or inf in a"),
-    "inf": (lambda p: torch_saved(p, torch.tensor([1.0, float("-inf")])), "NaN or inf in a"),
+    "positive inf": (lambda p: torch_saved(p, torch.tensor([1.0, float("inf")])), "inf in a"),
+    "negative inf": (
+        lambda p: torch_saved(p, torch.tensor([1.0, float("-inf")])),
+        "NaN or inf in a",
+    ),
     "NaN in half precision": (
         lambda p: torch_saved(p, torch.tensor([1.0, float("nan")]).half()),
         "NaN or inf in a",

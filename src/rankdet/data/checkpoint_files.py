@@ -62,7 +62,7 @@ def read_checkpoint(path: str | Path) -> Any:
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = f"damaged content ({type(error).__name__}: {shown(str(error), 160)})"
     raise InputError(
-        "a checkpoint of plain tensors",
+        "a checkpoint of tensors",
         f"{path}, which holds {reason}",
         "it is never loaded another way; get a file that holds a state dict",
     )
