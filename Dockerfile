@@ -11,6 +11,8 @@ FROM ${BASE_BUILD} AS build
 ARG TORCH=cuda
 # another package index for torch; empty is pip's own
 ARG TORCH_INDEX=
+# of torch's file, where envs/ cannot know it (envs/README.md); empty is unchecked
+ARG TORCH_SHA256=
 # compute capabilities that mmcv is compiled for; +PTX lets later GPUs translate the last one
 ARG CUDA_ARCHITECTURES="8.0 8.6 9.0+PTX"
 # compile processes; empty is all cores
@@ -28,7 +30,8 @@ COPY docker/install.sh docker/check-architectures.sh docker/
 RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=cache,target=/var/cache/rankdet \
     --mount=type=bind,source=docker/wheels,target=/wheels \
-    docker/install.sh "${TORCH}" "${TORCH_INDEX}" "${CUDA_ARCHITECTURES}" "${MAX_JOBS}"
+    docker/install.sh "${TORCH}" "${TORCH_INDEX}" "${CUDA_ARCHITECTURES}" "${MAX_JOBS}" \
+        "${TORCH_SHA256}"
 COPY . .
 RUN rm -rf docker/wheels \
     && /opt/venv/bin/python -m pip install -q --no-build-isolation --no-deps -e . \
@@ -49,12 +52,13 @@ ARG TORCH=cuda
 # HOME, USER and the caches work for any user id: `--user`, and Apptainer, which runs as the caller.
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/home/rankdet USER=rankdet LOGNAME=rankdet \
-    MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONUNBUFFERED=1 \
     RANKDET_TORCH=${TORCH} RANKDET_DATA=/data RANKDET_RESULTS=/results
 USER 1000:1000
 # No image without working operators: imports them, runs NMS and RoIAlign, looks for the heads.
-RUN rankdet doctor --software
+RUN MPLCONFIGDIR=$(mktemp -d) && export MPLCONFIGDIR \
+    && rankdet doctor --software \
+    && rm -r "$MPLCONFIGDIR"
 
 ARG VERSION=0.1.0
 ARG REVISION=

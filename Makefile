@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check record-image doctor clean clean-wheel
+.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -32,7 +32,7 @@ lint: env  ## ruff, snakefmt, snakemake --lint; hadolint and shellcheck for the 
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@snakemake --lint
-	@command -v hadolint > /dev/null || pip install -q -r envs/lint.txt
+	@command -v hadolint > /dev/null || pip install -q --no-deps --require-hashes -r envs/lint.txt
 	@hadolint Dockerfile
 	@if command -v shellcheck > /dev/null; then shellcheck docker/*.sh; \
 	else echo "shellcheck is not installed: docker/*.sh not checked"; fi
@@ -51,6 +51,10 @@ record-image: env  ## build and run the CPU image, keep what that took in result
 
 slurm-demo: env  ## rows of the demo through a real Slurm on this machine into results/reference/slurm (root)
 	@python -m benchmarks.slurm_demo
+
+lock: env  ## write the sha256 of each pinned release into envs, after a version there was changed
+	@command -v uv > /dev/null || pip install -q --no-deps --require-hashes -r envs/lock.txt
+	@python envs/lock.py
 
 clean:  ## delete what the workflow wrote into results and work; other files stay
 	@$(PYTHON) envs/clean.py

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts `rankdet` in the image; `snakemake`, `python`, `torchrun`, `bash` and `sh` are started as
 # they are. Before hours of work it looks for what a container commonly lacks, says all that is
-# wrong and how to mend it, and ends with 2. RANKDET_SKIP_CHECKS=1 leaves the checks out.
+# wrong and what to do, and ends with 2. RANKDET_SKIP_CHECKS=1 leaves the checks out.
 set -euo pipefail
 
 data=${RANKDET_DATA:-/data} results=${RANKDET_RESULTS:-/results}
@@ -126,6 +126,16 @@ choose_backbones() {
     export RANKDET_BACKBONES
 }
 
+# Matplotlib's settings and font list: in the caller's home where there is one (Apptainer), else in a
+# folder that only this user can read, under a name that nobody could make before. It is gone with the
+# container.
+choose_matplotlib_folder() {
+    if [ -z "${MPLCONFIGDIR:-}" ] && [ ! -O "${HOME:-}" ]; then
+        MPLCONFIGDIR=$(mktemp -d -t matplotlib.XXXXXXXXXX)
+        export MPLCONFIGDIR
+    fi
+}
+
 tell_and_stop() {
     [ "${#problems[@]}" -gt 0 ] || return 0
     echo "rankdet: this container cannot do that:" >&2
@@ -135,6 +145,7 @@ tell_and_stop() {
 
 [ "${1:-}" != rankdet ] || shift
 skip=${RANKDET_SKIP_CHECKS:-}
+choose_matplotlib_folder
 case "${1:-}" in
     python | torchrun | bash | sh) exec "$@" ;;
     snakemake)

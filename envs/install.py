@@ -2,13 +2,16 @@
 
     python3 envs/install.py [--torch cpu|cuda] [--venv .venv] [--dependencies-only]
 
-Each step prints what it does; a step that fails prints what is missing and how to mend it.
+Each step prints what it does; a step that fails prints what is missing and what to do. What comes
+from a package index is checked against the sha256 in the files here, the cached wheel against the
+one that was noted when it was built.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,11 +24,11 @@ from pathlib import Path
 
 ENVS = Path(__file__).resolve().parent
 ROOT = ENVS.parent
-MMCV = "2.1.0"
+MISMATCH = "DO NOT MATCH THE HASHES"  # of pip's message
 
 
 class StepError(Exception):
-    """A step that failed: what is missing and how to mend it."""
+    """A step that failed: what is missing and what to do."""
 
 
 def main() -> int:
@@ -45,8 +48,8 @@ def main() -> int:
         start = time.time()
         check_machine()
         make_venv(options.venv)
-        install_torch(options.venv, options.torch)
         install_packages(options.venv)
+        install_torch(options.venv, options.torch)
         install_mmcv(options.venv, options.torch)
         if wanted:
             install_rankdet(options.venv)
@@ -61,8 +64,8 @@ def main() -> int:
 
 def fingerprint(torch_build: str) -> str:
     """Return a hash of all that the environment is made from."""
-    parts = [torch_build, sys.version, MMCV]
-    names = ("requirements.txt", f"torch-{torch_build}.txt")
+    parts = [torch_build, sys.version]
+    names = ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt", "mmcv.txt")
     parts += [(ENVS / name).read_text() for name in names]
     parts.append((ROOT / "pyproject.toml").read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -83,7 +86,7 @@ def check_machine() -> None:
         raise StepError(
             "Python's venv is missing; on Debian: apt-get install python3-venv"
         ) from None
-    if not cached_wheels():
+    if not any(wheel_problem(wheel) is None for wheel in cached_wheels()):
         if not shutil.which("g++"):
             raise StepError("a C++ compiler is missing (mmcv); on Debian: apt-get install g++")
         header = Path(sysconfig.get_paths()["include"]) / "Python.h"
@@ -97,42 +100,107 @@ def check_machine() -> None:
 def make_venv(venv: Path) -> None:
     """Create the virtual environment, unless it is there."""
     say(f"2/6 virtual environment {venv}")
-    if not (venv / "bin" / "python").exists():
-        run([sys.executable, "-m", "venv", str(venv)], "python -m venv failed; see above")
-    pip(venv, "install", "-q", "--upgrade", pinned("pip"))
-
-
-def install_torch(venv: Path, build: str) -> None:
-    """Install torch with what it needs, held to the pinned versions."""
-    say(f"3/6 torch ({build})")
-    index = os.environ.get("RANKDET_TORCH_INDEX")
-    extra = ["--index-url", index] if index else []
-    constraints = ["-c", str(ENVS / "requirements.txt")]
-    pip(venv, "install", "-q", *extra, *constraints, "-r", str(ENVS / f"torch-{build}.txt"))
+    is_there = (venv / "bin" / "python").exists()
+    if not is_there and subprocess.run([sys.executable, "-m", "venv", str(venv)]).returncode:
+        raise StepError("python -m venv failed; see above")
+    install_exactly(venv, [pinned("pip")])
 
 
 def install_packages(venv: Path) -> None:
     """Install the pinned set as it stands; it is complete, so nothing is resolved."""
-    say("4/6 pinned packages")
-    pip(venv, "install", "-q", "--no-deps", "-r", str(ENVS / "requirements.txt"))
+    say("3/6 pinned packages")
+    # Some releases have no wheel: they are built with these, not with whatever is newest.
+    install_exactly(venv, [pinned("setuptools"), pinned("wheel")])
+    install_exactly(venv, requirements("requirements.txt"), "--no-build-isolation")
+
+
+def install_torch(venv: Path, build: str) -> None:
+    """Install torch with what it needs, held to the pinned versions.
+
+    Each index has files of its own for one version of torch. Those of the default index for GPUs
+    are known by their sha256; of another index, and of pip's own settings for a CPU, only whoever
+    chose it can say which one is right (``RANKDET_TORCH_SHA256``).
+    """
+    say(f"4/6 torch ({build})")
+    index, sha256 = (os.environ.get(f"RANKDET_TORCH_{name}") for name in ("INDEX", "SHA256"))
+    if sha256 and not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise StepError(f"RANKDET_TORCH_SHA256 must be 64 hexadecimal digits, it is {sha256!r}")
+    if build == "cuda" and not (index or sha256):
+        install_exactly(venv, requirements("torch-cuda.txt"))
+        return
+    extra = ["--index-url", index] if index else []
+    [torch] = requirements("torch-cpu.txt")
+    if sha256:
+        install_exactly(venv, [f"{torch} --hash=sha256:{sha256}"], *extra)
+    with tempfile.TemporaryDirectory() as folder:
+        versions = Path(folder, "versions.txt")
+        versions.write_text("\n".join(map(version_only, requirements("requirements.txt"))))
+        report = Path(folder, "report.json")
+        pip(venv, "install", "-q", *extra, "-c", str(versions), "--report", str(report), torch)
+        tell_origin(json.loads(report.read_text()))
+
+
+def tell_origin(report: dict) -> None:
+    """Print which file of torch was installed, from pip's report."""
+    for item in report["install"]:
+        if item["metadata"]["name"] == "torch":
+            found = item["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256")
+            say(
+                f"    torch {item['metadata']['version']} with sha256 {found}; "
+                "RANKDET_TORCH_SHA256 holds other machines to this file"
+            )
 
 
 def install_mmcv(venv: Path, torch_build: str) -> None:
     """Install mmcv from the cached wheel, built from its source distribution if need be."""
     folder = wheel_folder(venv, torch_build)
-    wheels = list(folder.glob("mmcv-*.whl"))
-    if wheels:
-        say(f"5/6 mmcv {MMCV} from the cache {folder}")
+    wheel = intact_wheel(folder)
+    if wheel:
+        say(f"5/6 mmcv {mmcv_version()} from the cache {folder}")
     else:
-        wheels = [build_mmcv(venv, folder, torch_build)]
-    pip(venv, "install", "-q", "--no-deps", "--force-reinstall", str(wheels[0]))
+        wheel = build_mmcv(venv, folder, torch_build)
+    pip(venv, "install", "-q", "--no-deps", "--force-reinstall", str(wheel))
     code = "import torch; from mmcv.ops import nms; nms(torch.rand(2, 4), torch.rand(2), 0.5)"
     run([str(venv / "bin" / "python"), "-c", code], "mmcv's compiled ops do not run", folder)
 
 
+def intact_wheel(folder: Path) -> Path | None:
+    """Return the wheel of ``folder`` that was built there and has not changed since."""
+    for wheel in sorted(folder.glob("mmcv-*.whl")):
+        problem = wheel_problem(wheel)
+        if problem is None:
+            return wheel
+        say(
+            f"    {wheel} {problem}: built again (if you trust it as it is: "
+            f"cd {folder} && sha256sum {wheel.name} > {note_of(wheel).name})"
+        )
+    return None
+
+
+def wheel_problem(wheel: Path) -> str | None:
+    """Return why a cached wheel is not used; None if it is the one that was built."""
+    try:
+        noted = note_of(wheel).read_text(errors="replace").split()[:1]
+    except OSError:
+        return "has no sha256 noted beside it"
+    return None if noted == [sha256_of(wheel)] else "is not what was built, by its sha256"
+
+
+def note_of(wheel: Path) -> Path:
+    """Return the file beside a wheel with its sha256, in the format of sha256sum."""
+    return wheel.with_name(wheel.name + ".sha256")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def build_mmcv(venv: Path, folder: Path, torch_build: str) -> Path:
     """Compile mmcv's wheel into ``folder``, showing how far it is."""
-    say(f"5/6 mmcv {MMCV} is compiled once (5 to 15 minutes on two cores), then kept in {folder}")
+    say(f"5/6 mmcv {mmcv_version()} is compiled once (5 to 15 minutes on two cores)")
+    say(f"    and then kept in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "build.log"
     environment = dict(os.environ, MMCV_WITH_OPS="1", PATH=venv_path(venv))
@@ -148,7 +216,8 @@ def build_mmcv(venv: Path, folder: Path, torch_build: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as part, log.open("w") as stream:
         command = [
             str(venv / "bin" / "python"), "-m", "pip", "wheel", "-v", "--no-build-isolation",
-            "--no-deps", "--no-binary", "mmcv", f"mmcv=={MMCV}", "-w", part,
+            "--no-deps", "--no-binary", "mmcv", "--require-hashes", "-r", str(ENVS / "mmcv.txt"),
+            "-w", part,
         ]  # fmt: skip
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -156,8 +225,23 @@ def build_mmcv(venv: Path, folder: Path, torch_build: str) -> Path:
         show_build(process.stdout, stream)
         wheels = list(Path(part).glob("mmcv-*.whl"))
         if process.wait() or not wheels:
+            stream.flush()
+            if MISMATCH in log.read_text(errors="replace"):
+                raise StepError(f"{wrong_file('mmcv.txt')}; see {log}")
             raise StepError(f"mmcv did not compile; the reason is near the end of {log}")
-        return Path(shutil.move(wheels[0], folder / wheels[0].name))
+        return keep_wheel(wheels[0], folder)
+
+
+def keep_wheel(built: Path, folder: Path) -> Path:
+    """Move a built wheel into ``folder`` with its sha256; one that was there before is replaced."""
+    wheel = folder / built.name
+    # The note first: a kill between the two leaves a wheel that does not fit it, and is not used.
+    note_of(wheel).write_text(f"{sha256_of(built)}  {wheel.name}\n")
+    os.replace(built, wheel)
+    for other in folder.glob("mmcv-*.whl"):
+        if other != wheel:
+            other.unlink()
+    return wheel
 
 
 def show_build(lines, log) -> None:
@@ -198,7 +282,7 @@ def wheel_folder(venv: Path, torch_build: str) -> Path:
     if torch_build == "cpu":  # also where torch itself is a CUDA build
         cuda = "none"
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    name = f"python{python}-torch{torch}-mmcv{MMCV}-cuda{cuda}"
+    name = f"python{python}-torch{torch}-mmcv{mmcv_version()}-cuda{cuda}"
     architectures = os.environ.get("TORCH_CUDA_ARCH_LIST", "").replace(";", " ").split()
     if cuda != "none" and architectures:  # code for one GPU does not run on another
         name += "-sm" + "_".join(architectures)
@@ -222,10 +306,25 @@ def cache_root() -> Path:
     return home / "rankdet" / "wheels"
 
 
+def requirements(name: str) -> list[str]:
+    """Return the requirements of a file here, each in one line with its hashes."""
+    lines = (ENVS / name).read_text().replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip() and line[0] != "#"]
+
+
 def pinned(name: str) -> str:
-    """Return ``name==version`` from the pinned set."""
-    lines = (ENVS / "requirements.txt").read_text().splitlines()
-    return next(line for line in lines if line.startswith(f"{name}=="))
+    """Return ``name==version`` with its hashes from the pinned set."""
+    return next(line for line in requirements("requirements.txt") if line.startswith(f"{name}=="))
+
+
+def version_only(requirement: str) -> str:
+    """Return ``name==version`` of a requirement."""
+    return requirement.split(" ")[0]
+
+
+def mmcv_version() -> str:
+    """Return the pinned version of mmcv."""
+    return version_only(requirements("mmcv.txt")[0]).partition("==")[2]
 
 
 def venv_path(venv: Path) -> str:
@@ -233,19 +332,44 @@ def venv_path(venv: Path) -> str:
     return f"{(venv / 'bin').resolve()}{os.pathsep}{os.environ['PATH']}"
 
 
+def install_exactly(venv: Path, lines: list[str], *options: str) -> None:
+    """Install requirements with hashes, and nothing else."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(lines))
+        file.flush()
+        pip(venv, "install", "-q", "--no-deps", "--require-hashes", *options, "-r", file.name)
+
+
 def pip(venv: Path, *arguments: str) -> None:
     """Run the environment's pip."""
     command = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    mend = (
-        "pip failed: see its message above; check the connection to the package index, then again"
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+    heard = []
+    for line in process.stderr:
+        sys.stderr.write(line)
+        heard.append(line)
+    if process.wait():
+        if any(MISMATCH in line for line in heard):
+            raise StepError(f"{wrong_file('requirements.txt')}; see pip's message above")
+        raise StepError(
+            "pip failed: see its message above; check the connection to the package index, then "
+            "repeat"
+        )
+
+
+def wrong_file(name: str) -> str:
+    """Say that what came is not what is pinned."""
+    return (
+        f"a package came with another sha256 than envs/{name} has: the download is damaged, or "
+        "the index gives out another file. It was not installed. Repeat; if it comes again, look "
+        "where pip gets it (pip config list)"
     )
-    run([*command, *arguments], mend)
 
 
-def run(command: list[str], mend: str, folder: Path | None = None) -> None:
-    """Run a command; where it fails, say how to mend it."""
+def run(command: list[str], problem: str, folder: Path) -> None:
+    """Run a command; where it fails, say what to do."""
     if subprocess.run(command).returncode:
-        raise StepError(mend + (f"; remove {folder} to build it again" if folder else ""))
+        raise StepError(f"{problem}; remove {folder} to build it again")
 
 
 def say(text: str) -> None:

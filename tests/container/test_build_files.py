@@ -1,5 +1,6 @@
 """The files that images are built from, checked without building one."""
 
+import csv
 import os
 import re
 import subprocess
@@ -23,6 +24,104 @@ def test_bases_are_exact_tags_of_one_release():
         ("${BASE_BUILD}", "build"),
         ("${BASE_RUNTIME}", "runtime"),
     ]
+
+
+def bases():
+    with (ROOT / "docker" / "bases.csv").open() as stream:
+        return [row["image"] for row in csv.DictReader(stream)]
+
+
+def test_the_digests_are_of_the_bases_in_use():
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
+    used = re.findall(r"^ARG BASE_\w+=(\S+)$", DOCKERFILE, re.MULTILINE)
+    used += [compose["cpu"]["build"]["args"][name] for name in ("BASE_BUILD", "BASE_RUNTIME")]
+    assert bases() == list(dict.fromkeys(used))
+
+
+DIGEST = "sha256:" + "5a" * 32
+
+
+class Builder:
+    """The scripts of a release with a `docker` and a `git` that note how they are called."""
+
+    def __init__(self, folder):
+        self.folder, self.file = folder, folder / "bases.csv"
+        self.program("docker", f'echo "$*" >>{folder}/calls; echo "{DIGEST}"')
+        self.program("git", 'case "$1" in rev-parse) echo 0123456789ab;; esac')
+        self.record(dict.fromkeys(bases(), DIGEST))
+
+    def program(self, name, body):
+        (self.folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (self.folder / name).chmod(0o755)
+
+    def record(self, digests):
+        rows = [f"{image},{digest}" for image, digest in digests.items()]
+        self.file.write_text("\n".join(["image,digest", *rows, ""]))
+
+    def run(self, script, *arguments):
+        path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            [ROOT / "docker" / script, *arguments],
+            env={"PATH": path, "BASES": str(self.file)},
+            capture_output=True,
+            text=True,
+        )
+        calls = self.folder / "calls"
+        return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+@pytest.fixture
+def builder(tmp_path):
+    return Builder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "used"), [("gpu", slice(0, 2)), ("cpu", slice(2, 3))], ids=["gpu", "cpu"]
+)
+def test_a_release_has_its_bases_by_digest(builder, kind, used):
+    done, [call] = builder.run("release.sh", kind, "--build-arg", "MAX_JOBS=2")
+    assert done.returncode == 0, done.stderr
+    own = [f"{image}@{DIGEST}" for image in bases()[used]]
+    assert f"BASE_BUILD={own[0]} " in call and f"BASE_RUNTIME={own[-1]} " in call
+    assert "REVISION=0123456789ab" in call and "MAX_JOBS=2" in call
+    assert ("TORCH=cpu" in call) is (kind == "cpu")
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:", DIGEST[:-1], DIGEST.upper(), "latest"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_release_without_a_digest_is_refused(builder, digest, number):
+    builder.record(dict.fromkeys(bases(), DIGEST) | {bases()[number]: digest})
+    done, calls = builder.run("release.sh", "gpu")
+    assert done.returncode == 2 and not calls
+    assert f"digest of the base image {bases()[number]}" in done.stderr
+    assert "record-bases.sh" in done.stderr
+
+
+def test_a_release_of_something_else_is_refused(builder):
+    for arguments, said in [
+        ((), "gpu or cpu; got ''"),
+        (("gpu", "--build-arg", "BASE_RUNTIME=ubuntu:24.04"), "BASE_RUNTIME=ubuntu:24.04"),
+        (("gpu", "--build-arg=BASE_BUILD=ubuntu:24.04"), "BASE_BUILD=ubuntu:24.04"),
+    ]:
+        done, calls = builder.run("release.sh", *arguments)
+        assert done.returncode == 2 and said in done.stderr and not calls
+    builder.program("git", "echo ' M Dockerfile'")
+    done, calls = builder.run("release.sh", "gpu")
+    assert done.returncode == 2 and "a checkout without changes" in done.stderr and not calls
+
+
+def test_digests_are_recorded_whole_or_not_at_all(builder):
+    builder.record(dict.fromkeys(bases(), ""))
+    before = builder.file.read_text()
+    for answer in ("exit 1", "echo 'no digest'"):
+        builder.program("docker", f'[ "$2" = version ] || {{ {answer}; }}')
+        done, _ = builder.run("record-bases.sh")
+        assert done.returncode == 1 and builder.file.read_text() == before
+    builder.program("docker", f"echo {DIGEST}; cat")  # reads its input, as some programs do
+    done, _ = builder.run("record-bases.sh")
+    assert done.returncode == 0, done.stderr
+    assert builder.file.read_text() == before.replace(",\n", f",{DIGEST}\n")
+    assert [path.name for path in builder.folder.iterdir() if "bases.csv." in path.name] == []
 
 
 def test_there_is_one_version_set():

@@ -26,6 +26,7 @@ class Machine:
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
             "RANKDET_DATA": str(self.data),
             "RANKDET_RESULTS": str(self.results),
+            "HOME": str(self.folder),
         }
         self.shared_memory(8192)
         self.program("nvidia-smi", "echo 'NVIDIA H100, 580.1'")
@@ -182,6 +183,21 @@ def test_weights_lie_with_the_results_or_come_along_with_the_data(machine):
     own.mkdir()
     assert machine.run("list").stdout == f"{own}\n"
     assert machine.run("list", RANKDET_BACKBONES="/mine").stdout == "/mine\n"
+
+
+def test_matplotlib_gets_a_private_folder_where_home_is_not_the_users(machine, tmp_path):
+    private = tmp_path / "temporary"
+    private.mkdir()
+    settings = {"HOME": "/no/home", "TMPDIR": str(private)}
+    for name in ("rankdet", "python"):
+        machine.program(name, 'echo "${MPLCONFIGDIR:-unset}"')
+    found = {machine.run(name, **settings).stdout.strip() for name in ("list", "list", "python")}
+    assert len(found) == 3
+    for folder in map(Path, found):
+        assert folder.parent == private and folder.stat().st_mode & 0o777 == 0o700
+    assert machine.run("list").stdout == "unset\n"  # the caller's own home
+    assert machine.run("list", MPLCONFIGDIR="/mine").stdout == "/mine\n"
+    assert "MPLCONFIGDIR=/" not in (ENTRYPOINT.parents[1] / "Dockerfile").read_text()
 
 
 def test_the_workflow_keeps_its_own_paths(machine):

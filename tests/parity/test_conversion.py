@@ -6,6 +6,7 @@ import csv
 import pytest
 import torch
 
+from rankdet.data.fetch.weights import named_tensors
 from rankdet.errors import InputError
 from rankdet.training.build import build_model
 from rankdet.training.convert import convert, read_official
@@ -45,16 +46,30 @@ DERIVED = {
 }
 
 
-def old_checkpoint(path, layout):
+@pytest.fixture
+def small_files(monkeypatch):
+    """Read files of `old_checkpoint`, which have one number of storage for each tensor.
+
+    The conversion itself refuses them: a file from elsewhere must have all its numbers.
+    """
+
+    def read(path):
+        return named_tensors(torch.load(path, weights_only=True), path)
+
+    monkeypatch.setattr("rankdet.training.convert.load_tensors", read)
+
+
+def old_checkpoint(path, layout, *, whole=False):
     """Save a checkpoint as mmdetection 2 did; tensor k of the layout is filled with k.
 
-    One number of storage for each tensor: the largest model is a small file.
+    Unless it is ``whole``, it has one number for each tensor: the largest model is a small file.
     """
     state = collections.OrderedDict()
     for index, (name, shape) in enumerate(layout.items()):
         size = [int(side) for side in shape.split("x") if side]
         kind = torch.int64 if name.endswith("num_batches_tracked") else torch.float32
-        state[name] = torch.tensor(index, dtype=kind).expand(size)
+        number = torch.tensor(index, dtype=kind).expand(size)
+        state[name] = number.clone() if whole else number
     meta = {"mmdet_version": "2.3.0", "CLASSES": ("person",), "epoch": 12, "iter": 87960}
     optimizer = {"state": {0: {"momentum_buffer": torch.zeros(1)}}, "param_groups": [{"lr": 0.008}]}
     torch.save({"meta": meta, "state_dict": state, "optimizer": optimizer}, path)
@@ -65,6 +80,7 @@ def test_all_lists_are_here():
     assert len(LISTS) == 44
 
 
+@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("name", LISTS)
 def test_the_official_layout_converts(name, tmp_path):
     layout = shapes(folder() / f"{name}.csv.gz")
@@ -77,6 +93,7 @@ def test_the_official_layout_converts(name, tmp_path):
     assert sorted(int(value.flatten()[0]) for value in own.values()) == values
 
 
+@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("name", [name for name in LISTS if name.startswith(AP_CODE)])
 def test_names_of_the_ap_loss_code_base_come_with_and_without_its_wrapper(name, tmp_path):
     layout = shapes(folder() / f"{name}.csv.gz")
@@ -97,7 +114,7 @@ def test_the_written_checkpoint_is_read_as_ours(tmp_path):
     from rankdet.training.checkpoints import load_weights
 
     layout = shapes(folder() / "alrp_mmdet_alrp_fovea_r50_500.csv.gz")
-    state = old_checkpoint(tmp_path / "official.pth", layout)
+    state = old_checkpoint(tmp_path / "official.pth", layout, whole=True)
     out = tmp_path / "out" / "checkpoint.pth"
     record = convert("alrp_mmdet_alrp_fovea_r50_500", tmp_path / "official.pth", out)
     model = build_model("alrp_mmdet_alrp_fovea_r50_500", "cpu")
@@ -108,12 +125,20 @@ def test_the_written_checkpoint_is_read_as_ours(tmp_path):
     assert (out.parent / "run.json").is_file()
 
 
+def test_a_file_with_fewer_numbers_than_its_tensors_have_is_refused(tmp_path):
+    layout = shapes(folder() / "pap_focal_l1_retinanet_r50.csv.gz")
+    old_checkpoint(tmp_path / "a.pth", layout)
+    with pytest.raises(InputError, match="whose elements overlap"):
+        read_official("pap_focal_l1_retinanet_r50", tmp_path / "a.pth")
+
+
 def change(layout, edit):
     changed = dict(layout)
     edit(changed)
     return changed
 
 
+@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -131,7 +156,7 @@ def test_a_model_of_another_row_is_refused(tmp_path, edit, message):
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     layout = shapes(folder() / "pap_focal_l1_retinanet_r50.csv.gz")
-    state = old_checkpoint(tmp_path / "a.pth", layout)
+    state = old_checkpoint(tmp_path / "a.pth", layout, whole=True)
     state["neck.lateral_convs.0.conv.bias"] = torch.full((256,), float("nan"))
     torch.save({"state_dict": state}, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"NaN or inf in neck\.lateral_convs\.0\.conv\.bias"):
@@ -143,6 +168,7 @@ def test_every_row_with_a_config_has_a_layout():
     assert {entry.entry_id for entry in WITH_CONFIG} == converted | DERIVED.keys()
 
 
+@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("entry_id", DERIVED)
 def test_a_derived_layout_converts(entry_id, tmp_path):
     nearest, numbers, added = DERIVED[entry_id]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -51,9 +53,13 @@ class QuietServer(ThreadingHTTPServer):
 
 
 class FileServer:
-    """Serves ``files`` on a free port of this machine; counts what it sent."""
+    """Serves ``files`` on a free port of this machine; counts what it sent.
 
-    def __init__(self) -> None:
+    Args:
+        certificate: a PEM file with key and certificate, to serve by https.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
         self.files: dict[str, Behaviour] = {}
         self.sent = 0
         self.requests: list[tuple[str, str | None]] = []
@@ -61,6 +67,11 @@ class FileServer:
         self.lock = threading.Lock()
         self._server = QuietServer(("127.0.0.1", 0), self._handler())
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.address = self.address.replace("http:", "https:")
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def url(self, name: str) -> str:

@@ -21,13 +21,13 @@ ENTRIES = ["rs_atss_r50", "rs_paa_r50", "pap_pap_retinanet_r50"]
 
 
 def official_model(path):
-    """A file as the official repository has it; constant weights keep it small."""
+    """A file as the official repository has it, with constant weights."""
     state = collections.OrderedDict()
     for name, shape in shapes(lists() / "rs_atss_r50.csv.gz").items():
         size = [int(side) for side in shape.split("x") if side]
         kind = torch.int64 if name.endswith("num_batches_tracked") else torch.float32
         value = 1.0 if name.endswith("running_var") else 1e-3
-        state[name] = torch.tensor(value).to(kind).expand(size)
+        state[name] = torch.full(size, value).to(kind)
     torch.save({"meta": {"mmdet_version": "2.3.0"}, "state_dict": state}, path)
     return path.read_bytes()
 

@@ -11,6 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner.checkpoint import weights_to_cpu
 
+from rankdet.data.checkpoint_files import read_checkpoint
+from rankdet.data.fetch.weights import named_tensors
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, sync, write_text
 from rankdet.training.finite import check_state
@@ -170,13 +172,8 @@ def load_weights(
     path = Path(path)
     if not path.exists():
         raise InputError("a checkpoint", f"no file at {path}", "run `rankdet train` first")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = content["state_dict"]
-    except Exception as error:
-        raise InputError(
-            "a checkpoint of tensors", f"{path} ({type(error).__name__})", "train or fetch it again"
-        ) from error
+    content = read_checkpoint(path)
+    state = named_tensors(content, path)
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -185,7 +182,8 @@ def load_weights(
             f"{path}: {str(error).splitlines()[-1].strip()}",
             "check --preset, and that the data set has the classes it was trained with",
         ) from None
-    meta = content.get("meta", {})
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
     _check_classes(meta.get("classes"), classes, path)
     return meta
 

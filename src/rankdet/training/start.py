@@ -15,6 +15,7 @@ from rankdet.catalogue import Entry
 from rankdet.data.fetch.obtain import noted
 from rankdet.data.fetch.table import backbone_of
 from rankdet.data.fetch.verify import hashes, verify
+from rankdet.data.fetch.weights import check_backbone
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path
 from rankdet.training import processes, shrink
@@ -55,6 +56,7 @@ def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None
             f"run `rankdet fetch backbone {row.name}` first",
         )
     sha256 = verify(row, path, sha256=noted(path))
+    check_backbone(path)  # it may have been put there by hand
     if row.kind == "model":
         config.load_from = str(path)
     for node in places:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 
+from rankdet.data.checkpoint_files import read_checkpoint
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.outputs import shown_path, write_json
@@ -204,7 +205,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return read_checkpoint(path)
 
 
 def _is_ours(work_dir: Path) -> bool:

@@ -122,6 +122,21 @@ def test_a_lock_that_another_has_taken_over_stays(tmp_path, other):
     assert {key: kept[key] for key in other} == other
 
 
+def test_signs_of_life_end_once_another_has_taken_over(tmp_path):
+    """They do not write over its lock: it would lose the work directory to one that was cut off."""
+    written(tmp_path, host="elsewhere")
+    before = (tmp_path / lock.NAME).read_bytes()
+    stopped = threading.Event()
+    own = lock._self() | {"host": "here"}
+    beats = threading.Thread(target=lock._beat, args=(tmp_path / lock.NAME, own, 0.001, stopped))
+    beats.start()
+    beats.join(5)
+    ended = not beats.is_alive()
+    stopped.set()
+    beats.join()
+    assert ended and (tmp_path / lock.NAME).read_bytes() == before
+
+
 def test_the_own_lock_is_removed_after_many_beats(tmp_path):
     with held(tmp_path, beat=0.01):
         until(lambda: json.loads((tmp_path / lock.NAME).read_text())["beats"] >= 3)

@@ -18,12 +18,12 @@ CONFIG = {
 }
 
 
-def settings_of(seed=0, train="a", weights="w", classes=("x", "y"), **parts):
-    split = SimpleNamespace(sha256=train), SimpleNamespace(sha256="b")
+def settings_of(
+    seed=0, train="a", val="b", weights="w", classes=("x", "y"), run=("entry", "demo"), **parts
+):
+    split = SimpleNamespace(sha256=train), SimpleNamespace(sha256=val)
     data = SimpleNamespace(train=split[0], val=split[1], classes=classes)
-    return run_settings(
-        Config(CONFIG | parts), data, "entry", "demo", seed, {"file": "f", "sha256": weights}
-    )
+    return run_settings(Config(CONFIG | parts), data, *run, seed, {"file": "f", "sha256": weights})
 
 
 SETTINGS = settings_of()
@@ -69,6 +69,9 @@ def test_paths_and_loading_are_no_settings():
     [
         (dict(seed=1), "seed: 0 -> 1"),
         (dict(train="c"), 'data.train_sha256: "a" -> "c"'),
+        (dict(val="c"), 'data.val_sha256: "b" -> "c"'),
+        (dict(run=("other", "demo")), 'entry: "entry" -> "other"'),
+        (dict(run=("entry", "mini")), 'preset: "demo" -> "mini"'),
         (dict(weights="v"), 'start_weights: "w" -> "v"'),
         (dict(classes=("y", "x")), 'data.classes.0: "x" -> "y"'),
         (dict(model={"lr_mult": 2}), "config.model.lr_mult: 1 -> 2"),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from rankdet.data.fetch.hosts import direct
+from rankdet.data.fetch.hosts import Unproven, direct, require_proof
 from rankdet.data.fetch.journal import discard, replace_text
-from rankdet.data.fetch.patience import Gone, Interrupted
+from rankdet.data.fetch.patience import Gone, Interrupted, Untrusted
 from rankdet.data.fetch.progress import Progress, readable
 from rankdet.data.fetch.table import Download
 from rankdet.data.fetch.transfer import Settings, transfer
@@ -131,8 +131,9 @@ def _fetch(row: Download, part: Path, place: Place, check: Check | None) -> None
     failures: list[Exception] = []
     for url in addresses:
         try:
+            require_proof(row, url)
             return _from(row, url, part, place, check)
-        except (Gone, WebPage, Damaged, Interrupted) as error:
+        except (Gone, WebPage, Damaged, Interrupted, Unproven, Untrusted) as error:
             failures.append(error)
             if len(addresses) > 1:
                 place.progress.say(f"{url}: {getattr(error, 'got', error)}")

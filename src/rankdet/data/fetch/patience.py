@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -36,6 +37,17 @@ class Gone(InputError):
             f"a file at {url}",
             f"status {status} {reason}".strip(),
             "look for another address, or add a mirror to configs/downloads.csv",
+        )
+
+
+class Untrusted(InputError):
+    """The host does not prove that it is who it says it is; another attempt would not change it."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"a valid certificate of the host of {url}",
+            reason,
+            "check this machine's clock and certificates (ca-certificates), or use a mirror",
         )
 
 
@@ -79,23 +91,27 @@ class Patience:
 def temporary(url: str) -> Iterator[None]:
     """Turn what `requests` and urllib3 raise for a broken connection into `Interrupted`.
 
-    Nothing else: a full disk does not pass by itself.
+    Nothing else: a full disk does not pass by itself, nor does a wrong certificate (`Untrusted`).
     """
     try:
         yield
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
         raise InputError("an http address", repr(url), str(error)) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Interrupted(f"{url}: {_short(error)}") from error
+        inner = _innermost(error)
+        reason = f"{type(inner).__name__}: {inner}"[:200]
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            raise Untrusted(url, reason) from error
+        raise Interrupted(f"{url}: {reason}") from error
 
 
-def _short(error: BaseException) -> str:
-    """Say the innermost reason in one line; urllib3 wraps it several times."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return the reason itself; urllib3 wraps it several times."""
     inner: BaseException = error
     while True:
         nested = getattr(inner, "reason", None)
         nested = nested if isinstance(nested, BaseException) else None
         nested = nested or next((a for a in inner.args if isinstance(a, BaseException)), None)
         if nested is None:
-            return f"{type(inner).__name__}: {inner}"[:200]
+            return inner
         inner = nested

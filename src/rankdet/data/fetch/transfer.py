@@ -8,9 +8,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin
 
 import requests
 
+from rankdet.data.fetch.hosts import require_proof
 from rankdet.data.fetch.journal import Journal, discard
 from rankdet.data.fetch.patience import Gone, Interrupted, Patience, temporary
 from rankdet.data.fetch.progress import Progress
@@ -89,7 +91,7 @@ def transfer(row: Download, url: str, part: Path, settings: Settings, progress: 
 def _probe(row: Download, url: str, settings: Settings) -> Source:
     """Ask for the first bytes: does the server know ranges, how large is the file, is it one?"""
     with (
-        requests.Session() as session,
+        _session(row) as session,
         _get(session, url, settings, {"Range": f"bytes=0-{HEAD - 1}"}) as answer,
     ):
         head = next(answer.iter_content(HEAD), b"")
@@ -114,7 +116,7 @@ def _by_ranges(
         todo, lock, stop = iter(blocks), threading.Lock(), threading.Event()
 
         def work() -> None:
-            with requests.Session() as session:
+            with _session(row) as session:
                 while not stop.is_set():
                     with lock:
                         block = next(todo, None)
@@ -178,7 +180,7 @@ def _stream(row: Download, url: str, part: Path, settings: Settings, progress: P
     """Fetch the whole file in one go: without ranges every attempt begins anew."""
     discard(part)
     with (
-        requests.Session() as session,
+        _session(row) as session,
         _get(session, url, settings, {}) as answer,
         part.open("wb") as stream,
     ):
@@ -202,6 +204,18 @@ def _length(answer: requests.Response) -> int | None:
     length = answer.headers.get("Content-Length", "")
     packed = answer.headers.get("Content-Encoding", "identity") != "identity"
     return int(length) if length.isdigit() and not packed else None
+
+
+def _session(row: Download) -> requests.Session:
+    """Return a session that follows no redirect to an address that `require_proof` refuses."""
+
+    def check(answer: requests.Response, **_: object) -> None:
+        if answer.is_redirect:
+            require_proof(row, urljoin(answer.url, answer.headers["Location"]))
+
+    session = requests.Session()
+    session.hooks["response"].append(check)
+    return session
 
 
 @contextmanager
