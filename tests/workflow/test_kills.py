@@ -48,14 +48,15 @@ def tiny_demo(folder):
     return project
 
 
-def kill(project, target, mark=None, delay=0.0):
-    """Start the plain command, SIGKILL it and its jobs; return whether it was still running.
+def kill(project, target, mark=None, delay=0.0, jobs=True):
+    """Start the plain command, SIGKILL it; return whether it was still running.
 
     Args:
         project: where.
         target: of the command.
         mark: wait for a new file of this pattern first.
         delay: seconds to wait then.
+        jobs: kill its jobs too; otherwise they live on.
     """
     environment = dict(os.environ)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -77,7 +78,7 @@ def kill(project, target, mark=None, delay=0.0):
             time.sleep(0.01)
         was_running = process.poll() is None
         if was_running:
-            os.killpg(process.pid, signal.SIGKILL)
+            (os.killpg if jobs else os.kill)(process.pid, signal.SIGKILL)
         process.wait()
     return was_running
 
@@ -137,14 +138,14 @@ def check(project, preset, reference, finished, in_the_middle):
 
 def test_a_run_killed_three_times_ends_like_an_undisturbed_one(finished, tmp_path):
     project = Project(tmp_path / "project")
-    marks = {
-        "work/smoke/*/run_settings.json": 3.0,  # in a training
-        "results/smoke/*/checkpoint.pth": 0.0,
-        "results/smoke/*/metrics.json": 0.2,
+    marks = {  # seconds after which Snakemake dies, and whether its jobs do
+        "work/smoke/*/run_settings.json": (0.0, False),
+        "work/smoke/*/finished.json": (0.0, True),
+        "results/smoke/*/metrics.json": (0.2, True),
     }
     ended, in_the_middle = {}, set()
-    for mark, delay in marks.items():
-        was_running = kill(project, "smoke", mark, delay)
+    for mark, (delay, jobs) in marks.items():
+        was_running = kill(project, "smoke", mark, delay, jobs)
         assert was_running, (project.folder / "killed.log").read_text()
         assert any(project.folder.glob(mark))
         ended |= trainings(project)

@@ -22,9 +22,9 @@ rule train:
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q} --out {output.checkpoint:q}"
-        " --seed {params.seed:q} {params.length} --resume --on-change set-aside --log {log:q}"
-        " --threads {threads:q} --processes {resources.processes:q} --nodes {resources.nodes:q}"
-        " --passes {resources.passes:q}"
+        " --seed {params.seed:q} {params.length} --resume --on-change set-aside --wait"
+        " --log {log:q} --threads {threads:q} --processes {resources.processes:q}"
+        " --nodes {resources.nodes:q} --passes {resources.passes:q}"
 
 
 rule predict:

@@ -74,6 +74,9 @@ def train(
         OnChange,
         typer.Option(help="What happens with a training of other settings in the work directory."),
     ] = OnChange.REFUSE,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another training in the work directory.")
+    ] = False,
     backbones: Annotated[
         Path,
         typer.Option(
@@ -128,7 +131,7 @@ def train(
         )
     stopped = work_dir / STOPPED
     own = threads and max(1, threads * nodes // processes)
-    with held(work_dir) if not is_launched() else nullcontext():
+    with held(work_dir, wait=wait) if not is_launched() else nullcontext():
         if processes > 1 and not is_launched():
             if data is None:  # prepared once, before the processes look for it
                 from rankdet.training.presets import get_preset

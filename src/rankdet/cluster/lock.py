@@ -13,10 +13,11 @@ import json
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rankdet.cluster.queue import is_queued
@@ -26,18 +27,45 @@ from rankdet.outputs import write_json
 NAME = "running.json"
 GUARD = "running.lock"  # the kernel's lock on it ends with the process
 ORPHANS = 10.0  # seconds in which the loading processes of a killed training end
+PAUSE = 1.0  # seconds between two looks at a holder that is waited for
 BEAT = 15.0  # seconds between two signs of life
 # Without a sign of life for this long, a holder of whom nothing is known is dead.
 SILENCE = 4 * BEAT
 
 
 @contextmanager
-def held(work_dir: str | Path, beat: float = BEAT, silence: float = SILENCE) -> Iterator[None]:
+def held(
+    work_dir: str | Path, beat: float = BEAT, silence: float = SILENCE, *, wait: bool = False
+) -> Iterator[None]:
     """Hold ``work_dir`` for this process while the body runs.
+
+    Args:
+        work_dir: of a training.
+        beat: seconds between two signs of life.
+        silence: seconds without one after which a holder of whom nothing is known is dead.
+        wait: until a holder that lives has ended, instead of an error.
 
     Raises:
         InputError: if another training that lives holds it.
     """
+    with ExitStack() as stack:
+        is_told = False
+        while True:
+            try:
+                stack.enter_context(_held(work_dir, beat, silence))
+                break
+            except InputError as refusal:
+                if not wait:
+                    raise
+                if not is_told:
+                    print(f"rankdet: waiting for {refusal.got}", file=sys.stderr, flush=True)
+                is_told = True
+                time.sleep(PAUSE)
+        yield
+
+
+@contextmanager
+def _held(work_dir: str | Path, beat: float, silence: float) -> Iterator[None]:
     path = Path(work_dir) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     own = _self()

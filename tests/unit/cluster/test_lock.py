@@ -37,6 +37,32 @@ def test_a_second_one_on_this_machine_is_told_who_holds_it(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_second_one_may_wait(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lock, "PAUSE", 0.05)
+    order, begun, may_end = [], threading.Event(), threading.Event()
+
+    def first():
+        with held(tmp_path):
+            begun.set()
+            may_end.wait(20)
+            order.append("first")
+
+    def end(seconds):
+        own_sleep(seconds)
+        may_end.set()  # the second one has looked, and found the first
+
+    own_sleep = time.sleep
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert begun.wait(20)
+    monkeypatch.setattr(lock.time, "sleep", end)
+    with held(tmp_path, wait=True):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert f"waiting for process {os.getpid()} on" in capsys.readouterr().err
+
+
 def test_a_dead_process_does_not_hold_it(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
