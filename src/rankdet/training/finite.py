@@ -192,17 +192,17 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 def _first_not_finite(named: Iterable[tuple[Any, Tensor]]) -> Any:
     """Return the name of the first tensor with NaN or inf; None if there is none.
 
-    One synchronization with the device where all is well: largest sizes are compared, not sums,
-    which overflow.
+    One synchronization with the device where all is well.
     """
     found = [(n, t.detach()) for n, t in named if t.is_floating_point() and t.numel()]
     if not found:
         return None
-    sizes = torch._foreach_norm([tensor for _, tensor in found], float("inf"))
+    sizes = torch._foreach_norm([tensor for _, tensor in found])
     device = sizes[0].device
     if torch.stack([size.to(device, torch.float32) for size in sizes]).isfinite().all():
         return None
-    return next(n for n, t in found if not t.isfinite().all())
+    # A norm may also overflow.
+    return next((n for n, t in found if not t.isfinite().all()), None)
 
 
 def _of(tensor: Tensor) -> str:
