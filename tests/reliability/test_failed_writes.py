@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ TRAINING_FILES = {
     "run.json": (r"^\.run\.json", 0),
     "finished run": (r"^\.finished\.json", 0),
 }
+# In `make test` the first two: one while writing, one while opening.
+IN_PART = [*ERRORS[:2], *(pytest.param(each, marks=pytest.mark.heavy) for each in ERRORS[2:])]
 CASES = [(kind, number) for kind in TRAINING_FILES for number in ERRORS]
 
 
@@ -120,7 +123,44 @@ def test_a_training_whose_writing_fails_anyhow(kind, number, whole, tmp_path):
     check(whole, tmp_path / "run", kind, number)
 
 
-@pytest.mark.parametrize("number", ERRORS)
+@pytest.fixture(scope="module")
+def measured(whole):
+    """Return the results of a preset with one row, whole but for tables, figures and page."""
+    data, log = whole / "digits", whole / "log"
+    row = whole / "results" / ENTRY
+    shutil.copytree(whole / "run" / "out", row)
+    predict = ["predict", ENTRY, "--preset", "demo", "--data", data, "--threads", 1]
+    predict += ["--checkpoint", row / "checkpoint.pth", "--out", row / "detections.json"]
+    assert run([*predict, "--work-dir", whole / "predict"], log) == 0, log.read_text()[-2000:]
+    evaluate = ["evaluate", "--dataset", data, "--detections", row / "detections.json"]
+    evaluate += ["--out", row / "metrics.json", "--curves", row / "curves.json"]
+    assert run(evaluate, log) == 0, log.read_text()[-2000:]
+    return row.parent
+
+
+@pytest.mark.parametrize("number", IN_PART)
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        *(("tables", f"control.{suffix}") for suffix in ("html", "md", "csv", "tex")),
+        *(("figures", f"ap.{suffix}") for suffix in ("svg", "png")),
+        ("html", "report.html"),
+    ],
+)
+def test_tables_figures_and_page_whose_writing_fails(verb, name, number, measured, tmp_path):
+    out = tmp_path / name if verb == "html" else tmp_path
+    log = tmp_path / "log"
+    arguments = ["report", verb, "--preset", "demo", "--results", measured, "--out", out]
+    (tmp_path / name).write_text("before")
+    assert run(arguments, log, fail_writes(rf"^\.{name}", number)) == 1, log.read_text()
+    last = log.read_text().splitlines()[-1]
+    assert outputs.REMEDY[number] in last and name in last and "bytes" in last
+    assert (tmp_path / name).read_text() == "before" and not [*tmp_path.glob(".*")]
+    assert run(arguments, log) == 0, log.read_text()[-2000:]
+    assert (tmp_path / name).stat().st_size > 100
+
+
+@pytest.mark.parametrize("number", IN_PART)
 def test_detections_and_metrics_whose_writing_fails(number, whole, tmp_path):
     """What was there before stays, and the same command then replaces it."""
     data, log = whole / "digits", tmp_path / "log"
