@@ -155,7 +155,7 @@ PLACES = {
     "pixel -inf": (pixel(-INF), "inf among its pixels"),
     "box NaN": (box(NAN), "NaN among its boxes"),
     "box inf": (box(INF), "inf among its boxes"),
-    "score NaN": (prediction(0, NAN), "hold NaN"),
+    "score NaN": (prediction(0, NAN), r"\(cls_score.*\) hold NaN"),
     "score inf": (prediction(0, INF), "hold inf"),
     "score -inf": (prediction(0, -INF), "hold inf"),
     "scores inf": (prediction(0, INF, every=True), "hold inf"),

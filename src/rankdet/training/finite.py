@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -155,9 +156,11 @@ def _image(samples: Iterable[Any], index: int) -> str:
 
 
 def _checked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
     @functools.wraps(method)
     def checked(*arguments: Any, **named: Any) -> Any:
-        found = dict(_predictions(arguments, named))
+        found = dict(_predictions(signature.bind(*arguments, **named).arguments))
         bad = _first_not_finite(found.items())
         if bad is not None:
             raise NotFiniteError(f"the predictions of {name} ({bad}) hold {_of(found[bad])}")
@@ -166,16 +169,15 @@ def _checked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     return checked
 
 
-def _predictions(arguments: tuple[Any, ...], named: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def _predictions(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors among a loss method's arguments, also those in lists of levels."""
-    for key, value in [*enumerate(arguments), *named.items()]:
-        label = f"argument {key}" if isinstance(key, int) else key
+    for name, value in arguments.items():
         if isinstance(value, Tensor):
-            yield label, value
+            yield name, value
         elif isinstance(value, (list, tuple)):
             for level, each in enumerate(value):
                 if isinstance(each, Tensor):
-                    yield f"{label}, level {level}", each
+                    yield f"{name}, level {level}", each
 
 
 def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
