@@ -1,10 +1,12 @@
 """envs/: what comes from a package index, and the cached wheel, is what was pinned."""
 
+import ast
 import io
 import os
 import re
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -248,3 +250,27 @@ def test_the_source_of_mmcv_is_checked_before_it_runs(install, tmp_path, monkeyp
     with pytest.raises(install.StepError, match=message):
         install.build_mmcv(HERE, tmp_path / "wheels", "cpu")
     assert mark.exists() is right
+
+
+IMPORTED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+IMPORTED_AS |= {"sklearn": "scikit-learn"}
+COMES_WITH = {"urllib3": "requests", "markupsafe": "jinja2"}
+
+
+def test_the_extras_name_every_package_that_is_imported():
+    """Nothing that is not, and of the installation for the losses alone only torch and numpy."""
+    source = Path(__file__).parents[2]
+    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *project["optional-dependencies"]["evaluation"]]
+    named += project["optional-dependencies"]["all"]
+    named = {re.split(r"[\[<>=]", each)[0] for each in named} - {"rankdet"}
+    found = set()
+    for path in (source / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    found -= {*sys.stdlib_module_names, "rankdet"}
+    found = {COMES_WITH.get(name, IMPORTED_AS.get(name, name)) for name in found}
+    assert found == named - {"snakemake"}  # a command

@@ -14,7 +14,10 @@ from rankdet.catalogue import Catalogue, State, Table
 from rankdet.report.layout import Column, columns_of
 from rankdet.report.plain import cell, printable
 
-STATE_STYLES = {"measured": "green", "config": "cyan", "no config": "yellow"}
+STATE_STYLES = {
+    **{"measured": "green", "runnable": "cyan"},
+    **{"not rehearsed": "yellow", "no config": "yellow"},
+}
 
 
 def state_text(state: State) -> Text:

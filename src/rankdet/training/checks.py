@@ -64,8 +64,8 @@ def _guarded(name: str, check: Callable[[], tuple[str, bool]], todo: str) -> Che
 
 def _python() -> Check:
     version = platform.python_version()
-    good = (3, 10) <= tuple(int(part) for part in version.split(".")[:2]) <= (3, 12)
-    return Check("Python", version, good, "use Python 3.10, 3.11 or 3.12")
+    good = (3, 11) <= tuple(int(part) for part in version.split(".")[:2]) <= (3, 12)
+    return Check("Python", version, good, "use Python 3.11 or 3.12")
 
 
 def _versions() -> Iterator[Check]:
