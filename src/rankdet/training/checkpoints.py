@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner.checkpoint import weights_to_cpu
 
-from rankdet.data.checkpoint_files import read_checkpoint
+from rankdet.data.checkpoint_files import not_finite, read_checkpoint
 from rankdet.data.fetch.weights import named_tensors
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, sync, write_text
@@ -34,12 +34,16 @@ class Checkpoints(Hook):
         run: hash of the run's settings, which each checkpoint names.
         sessions: of the run, which each checkpoint lists up to itself.
         record: file of the curves, which is on the disk before a checkpoint says so.
+        out: the checkpoint that is published in the end; it may lie among these.
     """
 
     priority = "LOWEST"  # the record of an iteration is written before its checkpoint
 
-    def __init__(self, interval: int | None, run: str, sessions: Sessions, record: Path) -> None:
-        self.interval, self.run, self.sessions, self.record = interval, run, sessions, record
+    def __init__(
+        self, interval: int | None, run: str, sessions: Sessions, record: Path, out: Path
+    ) -> None:
+        self.interval, self.run, self.sessions = interval, run, sessions
+        self.record, self.out = record, out
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Write a checkpoint where one is due."""
@@ -77,7 +81,7 @@ class Checkpoints(Hook):
         with atomic_path(folder / name) as part, part.open("wb") as stream:
             torch.save(content, stream)
         write_text(folder / POINTER, name)
-        delete_older(folder, folder / name)
+        delete_older(folder, folder / name, self.out)
 
     def _content(self, runner, epoch: int, iteration: int) -> dict:
         """Return what mmengine's Runner resumes from."""
@@ -131,12 +135,7 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
         InputError: if a weight is not finite.
     """
     state = torch.load(source, map_location="cpu", weights_only=True)["state_dict"]
-    broken = [
-        name
-        for name, value in state.items()
-        if value.is_floating_point() and not value.isfinite().all()
-    ]
-    if broken:
+    if broken := not_finite(state):
         raise InputError(
             "finite weights at the end of training",
             f"{len(broken)} tensors with NaN or inf, first {broken[0]}",

@@ -128,7 +128,7 @@ def train(
     runner = prepare_runner(config, work_dir, seed, workers)
     apply_speed(getattr(runner.model, "module", runner.model), speed)
     runner.model.train_step = TrainingStep(runner.model, passes, seed, lambda: runner.iter)
-    saver = Checkpoints(interval, settings_hash(settings), sessions, record_path)
+    saver = Checkpoints(interval, settings_hash(settings), sessions, record_path, out)
     for hook in (saver, StopInTime(saver), DueValidation(record_path)):
         runner.register_hook(hook)
     try:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from rankdet.data.checkpoint_files import read_checkpoint
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.outputs import shown_path, write_json
+from rankdet.training.finite import NotFiniteError, check_state
 from rankdet.training.run_settings import differences, settings_hash
 
 SETTINGS = "run_settings.json"
@@ -146,11 +145,15 @@ def newest_whole(work_dir: Path, out: Path | None = None) -> Path | None:
     return None
 
 
-def delete_older(work_dir: Path, newest: Path, keep: int = 2) -> None:
-    """Delete checkpoints on the way, but not ``newest`` and those before it: ``keep`` in all."""
-    others = [each for each in checkpoints(work_dir, newest) if _is_own(each, work_dir)]
-    for each in others[keep - 1 :]:
-        each.path.unlink(missing_ok=True)
+def delete_older(work_dir: Path, newest: Path, out: Path, keep: int = 2) -> None:
+    """Delete checkpoints on the way, but not ``newest`` and those before it: ``keep`` in all.
+
+    ``out``, the published one, may lie among them and is none of them.
+    """
+    found = [each for each in checkpoints(work_dir, out) if _is_own(each, work_dir)]
+    others = [each.path for each in found if each.path != newest]
+    for path in others[keep - 1 :]:
+        path.unlink(missing_ok=True)
 
 
 def sessions_of(checkpoint: Path) -> list[dict[str, Any]]:
@@ -180,20 +183,12 @@ def _problem(checkpoint: Checkpoint) -> str | None:
         return _DAMAGED
     try:
         content = _load(checkpoint.path)
-        finite = all(_is_finite(content.get(part)) for part in ("state_dict", "optimizer"))
+        check_state({part: content.get(part) for part in ("state_dict", "optimizer")})
+    except NotFiniteError:
+        return _NOT_FINITE
     except Exception:  # torch raises many kinds for a torn file
         return _DAMAGED
-    return None if finite else _NOT_FINITE
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, torch.Tensor):
-        return not value.is_floating_point() or bool(value.isfinite().all())
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_finite, value))
-    return True
+    return None
 
 
 def _read(path: Path) -> Checkpoint:

@@ -96,11 +96,11 @@ def test_a_run_killed_while_it_is_published_is_trained_no_longer(digits, tmp_pat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run_module.finished, "write_json", killed)
         train(entry, TINY, digits, work, out)
-    assert (work / "iter_4.pth").exists() and run_module.finished.record_of(work) is None
+    assert (work / "iter_4.pth").exists() and run_module.records.record_of(work) is None
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run_module.finished, "write_text", killed)
+        patch.setattr(run_module.records, "write_text", killed)
         train(entry, TINY, digits, work, out, resume=True)
-    assert (work / "iter_4.pth").exists() and run_module.finished.record_of(work) is not None
+    assert (work / "iter_4.pth").exists() and run_module.records.record_of(work) is not None
     record = train(entry, TINY, digits, work, out, resume=True)
     assert record["resumed"] and record["iterations"] == 4
     assert not (work / "iter_4.pth").exists() and (out.parent / "training.jsonl").exists()
@@ -120,6 +120,18 @@ def test_where_there_are_no_links_the_weights_are_copied(digits, tmp_path, monke
 def test_an_output_among_the_checkpoints_stays(digits, tmp_path):
     train("control_atss_r50", TINY, digits, tmp_path, tmp_path / "iter_9.pth")
     assert {path.name for path in tmp_path.glob("*.pth")} == {"finished.pth", "iter_9.pth"}
+
+
+def test_an_output_of_before_among_the_checkpoints_stays(digits, tmp_path, monkeypatch):
+    out = tmp_path / "iter_9.pth"
+    train("control_atss_r50", TINY, digits, tmp_path, out)
+    before = out.read_bytes()
+    monkeypatch.setattr(run_module, "publish", lambda *arguments: 1 / 0)
+    preset = Preset(**{**vars(TINY), "validations": 4})  # a checkpoint after each step
+    with pytest.raises(ZeroDivisionError):
+        train("control_atss_r50", preset, digits, tmp_path, out, restart=True)
+    assert out.read_bytes() == before
+    assert {path.name for path in tmp_path.glob("*.pth")} == {"iter_3.pth", "iter_4.pth", out.name}
 
 
 def test_a_changed_run_is_refused_set_aside_or_begun_again(digits, tmp_path, capfd):
