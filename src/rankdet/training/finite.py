@@ -78,8 +78,9 @@ class FiniteGuard:
 
     def check_weights(self, optimizer: Optimizer) -> None:
         """Check weights, buffers and the state of ``optimizer`` after the step."""
-        named = dict(self._model.state_dict())
+        named = dict(self._model.named_buffers())
         for name, weight in self._model.named_parameters():
+            named[name] = weight
             for key, value in optimizer.state.get(weight, {}).items():
                 if isinstance(value, Tensor):
                     named[f"{key} of {name} in the optimizer"] = value
