@@ -173,6 +173,12 @@ NOT_FETCHED = {"resnext101_32x8d-1516f1aa.pth"}
 COMPARED = ("kind", "checkpoint", "urls", "size_bytes", "sha256", "md5", "members", "count")
 
 
+def secure(url):
+    """Return the address to try first for one without encryption: the same bucket over https."""
+    host = "http://images.cocodataset.org/"
+    return [url.replace("http://", "https://s3.amazonaws.com/")] if url.startswith(host) else []
+
+
 def expected_downloads():
     """Return by file what the package should know about it."""
     expected = {name: dict.fromkeys(COMPARED, "") for name in ADDED}
@@ -182,7 +188,8 @@ def expected_downloads():
         known = expected.setdefault(row["file"], dict.fromkeys(COMPARED, ""))
         known |= {key: row[key] for key in ("kind", "size_bytes", "md5")}
         also = [word for word in row["note"].replace(";", " ").split() if word.startswith("https")]
-        known |= {"urls": " ".join([row["url"], *also]), "sha256": row["sha256"].split(" ")[0]}
+        urls = [*secure(row["url"]), row["url"], *also]
+        known |= {"urls": " ".join(urls), "sha256": row["sha256"].split(" ")[0]}
     return {name: known | ADDED.get(name, {}) for name, known in expected.items()}
 
 
