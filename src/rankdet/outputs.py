@@ -252,13 +252,13 @@ def _new_part(target: Path, is_folder: bool) -> tuple[Path, int]:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         # Another process may have taken it for a dead one, between our two steps.
         with suppress(FileNotFoundError):
-            is_locked = _lock(descriptor) is not False
+            is_locked = try_lock(descriptor) is not False
             if is_locked and os.path.samestat(os.fstat(descriptor), os.stat(part)):
                 return part, descriptor
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool | None:
+def try_lock(descriptor: int) -> bool | None:
     """Lock an open file or folder: False if another process holds it, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -282,7 +282,7 @@ def _remove_dead_parts(target: Path) -> None:
                 mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
                 descriptor = os.open(path, mode | os.O_NOFOLLOW)
                 try:
-                    if _lock(descriptor):
+                    if try_lock(descriptor):
                         _remove(path)
                 finally:
                     os.close(descriptor)

@@ -13,7 +13,7 @@ import torch
 
 from rankdet.data.digits import prepare_digits
 from tests.reliability.children import count_changes, kill_at_change, run, start, wait
-from tests.reliability.runs import leaves
+from tests.reliability.runs import leaves, record_of
 
 ENTRY, ITERATIONS, INTERVAL = "control_atss_r50", 12, 3  # preset demo is measured four times
 
@@ -37,9 +37,9 @@ def command(whole: Path, folder: Path) -> list:
 
 def result_of(folder):
     """Return what a run leaves, without times."""
-    rows = map(json.loads, (folder / "out" / "training.jsonl").read_text().splitlines())
-    record = [{key: value for key, value in row.items() if key != "time"} for row in rows]
-    return record, dict(leaves(torch.load(folder / "out" / "checkpoint.pth"), ""))
+    return record_of(folder / "out"), dict(
+        leaves(torch.load(folder / "out" / "checkpoint.pth"), "")
+    )
 
 
 def check(whole, folder, kill):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from rankdet.catalogue import config_files, config_identity, load_catalogue, table_identity
 from rankdet.cluster import snakemakes
 from rankdet.errors import InputError, nearest
-from rankdet.training.records import is_finished
+from rankdet.training.records import BESIDE, is_finished
 
 # Jobs on a cluster read this file too; they belong to the Snakemake that submitted them.
 if workflow.is_main_process:
@@ -26,7 +26,6 @@ for settings in config["presets"].values():
         CATALOGUE[entry]
 FIGURES = ["ap", "olrp", "training", "precision_recall", "lrp"]
 MEASURED = ["metrics.json", "curves.json"]  # of each row, by its evaluation
-RECORDS = ["run.json", "training.jsonl"]  # of each row, by its training
 TABLE_FORMATS = ["html", "md", "csv", "tex"]
 
 
@@ -165,7 +164,7 @@ def measured(wildcards, entries):
     """Return all that figures and pages are made of."""
     return [
         *(path for name in MEASURED for path in artefacts(wildcards, name, entries)),
-        *(path for name in RECORDS for path in records(wildcards, name, entries)),
+        *(path for name in BESIDE for path in records(wildcards, name, entries)),
     ]
 
 

@@ -26,14 +26,12 @@ def record_command(
 ) -> None:
     """Write run.json and training.jsonl of a finished training beside its checkpoint."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.training.records import RECORD, write_again
+    from rankdet.training.records import BESIDE, CURVES, RECORD, write_again
 
     row = load_catalogue()[entry]
     work_dir = places.work_dir(work_dir, row, preset)
     folder = places.checkpoint(checkpoint, row, preset).parent
-    written = {
-        f"{name} beside --checkpoint": folder / name for name in ("run.json", "training.jsonl")
-    }
-    check_outputs(written, inputs=[work_dir / RECORD, work_dir / "training.jsonl"])
+    written = {f"{name} beside --checkpoint": folder / name for name in BESIDE}
+    check_outputs(written, inputs=[work_dir / RECORD, work_dir / CURVES])
     write_again(work_dir, folder, row.entry_id, preset)
     typer.echo(f"{entry} {preset}: {folder}/run.json, training.jsonl")

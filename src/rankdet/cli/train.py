@@ -19,10 +19,10 @@ from rankdet.cli.log import logged
 from rankdet.cluster.launch import is_launched, launch, rank
 from rankdet.cluster.lock import held
 from rankdet.outputs import check_outputs, real_path
+from rankdet.training.records import BESIDE
 
 AGAIN = 75  # exit code of a training that was stopped in time and can continue (EX_TEMPFAIL)
 
-BESIDE = ("run.json", "training.jsonl")  # what a training writes beside its checkpoint
 # What it writes into its work directory.
 STOPPED = ".rankdet-stopped"  # tells the command that its processes stopped with a checkpoint
 OWN_FILES = (

@@ -7,7 +7,6 @@ kernel's lock decides; between machines a file with signs of life does.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from rankdet.cluster.queue import is_queued
 from rankdet.errors import InputError
-from rankdet.outputs import write_json
+from rankdet.outputs import try_lock, write_json
 
 NAME = "running.json"
 GUARD = "running.lock"  # the kernel's lock on it ends with the process
@@ -128,12 +127,8 @@ def _locked(guard: Path) -> tuple[int, bool | None]:
     """Open ``guard`` and try to lock it."""
     while True:
         descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return descriptor, False
-        except OSError:
-            return descriptor, None
+        if not (is_locked := try_lock(descriptor)):
+            return descriptor, is_locked
         # The one before may have removed the file between our two steps.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(guard)):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from mmengine.runner.checkpoint import weights_to_cpu
+from mmengine.utils import apply_to
+from torch import Tensor
 
 from rankdet.data.checkpoint_files import not_finite, read_checkpoint
 from rankdet.data.fetch.weights import named_tensors
@@ -21,7 +22,6 @@ from rankdet.training.sessions import Sessions
 from rankdet.training.work_dir import POINTER, delete_older
 
 
-@HOOKS.register_module()
 class Checkpoints(Hook):
     """Write checkpoints to resume from: whole, finite, and the last two of them.
 
@@ -97,7 +97,7 @@ class Checkpoints(Hook):
                 "sessions": self.sessions.as_plain(),
             },
             "state_dict": weights_to_cpu(model.state_dict()),
-            "optimizer": runner.optim_wrapper.state_dict(),
+            "optimizer": apply_to(runner.optim_wrapper.state_dict(), torch.is_tensor, Tensor.cpu),
             "param_schedulers": [each.state_dict() for each in runner.param_schedulers],
             "message_hub": _plain_hub(runner.message_hub.state_dict()),
         }

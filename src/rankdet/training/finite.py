@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -95,8 +95,7 @@ class FiniteGuard:
         except NotFiniteError as error:
             problem = (error.found, error.todo)
         except ValueError as error:
-            # Our losses refuse logits that are not finite; so does mmdet with some boxes.
-            if not _tells_of_not_finite(error):
+            if not tells_of_not_finite(error):
                 raise
             problem = (str(error).replace("\n", " "), LOWER)
         problem = _of_any_process(problem)
@@ -151,9 +150,9 @@ def _boxes(instances: InstanceData) -> Tensor | None:
     return getattr(boxes, "tensor", boxes)
 
 
-def _image(samples: Iterable[Any], index: int) -> str:
-    paths = [getattr(sample, "img_path", None) for sample in samples]
-    return str(paths[index]) if index < len(paths) and paths[index] else f"image {index}"
+def _image(samples: Sequence[Any], index: int) -> str:
+    path = getattr(samples[index], "img_path", None) if index < len(samples) else None
+    return path or f"image {index}"
 
 
 def _checked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -212,6 +211,6 @@ def _of(tensor: Tensor) -> str:
     return "NaN" if tensor.isnan().any() else "inf"
 
 
-def _tells_of_not_finite(error: ValueError) -> bool:
-    words = str(error).lower()
-    return any(word in words for word in ("nan", "infinity", "not finite", "diverged"))
+def tells_of_not_finite(error: ValueError) -> bool:
+    """Tell whether an error of our losses or of the evaluator is about NaN or inf."""
+    return any(words in str(error) for words in ("NaN or infinity", "diverged", " nan"))

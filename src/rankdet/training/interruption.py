@@ -7,7 +7,6 @@ import signal
 import time
 
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 
 from rankdet.cluster.queue import seconds_left
 from rankdet.training.checkpoints import Checkpoints
@@ -20,7 +19,6 @@ class Interrupted(Exception):
     """The training was stopped with a checkpoint; run it again with --resume."""
 
 
-@HOOKS.register_module()
 class StopInTime(Hook):
     """Save a checkpoint and stop when the job's time runs out, or when a signal says so.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, LOOPS
+from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner.base_loop import BaseLoop
 
@@ -76,7 +77,6 @@ def _is_due(loop: Any, count: int, last: int) -> bool:
     return loop.runner.val_loop is not None and count >= max(1, loop.val_begin) and is_turn
 
 
-@HOOKS.register_module()
 class DueValidation(Hook):
     """Make the validation that a stop came before, when the training is resumed.
 
@@ -86,7 +86,7 @@ class DueValidation(Hook):
 
     priority = "LOWEST"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
 
     def before_train(self, runner: Any) -> None:

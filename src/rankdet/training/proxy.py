@@ -17,6 +17,7 @@ from mmengine.registry import HOOKS
 
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
+from rankdet.training.finite import tells_of_not_finite
 from rankdet.training.presets import apply_preset, get_preset
 from rankdet.training.processes import set_batch_size
 from rankdet.training.resolve import connect_data, load_config
@@ -25,7 +26,6 @@ from rankdet.training.work_dir import FIRST_EDITION, SETTINGS
 
 DECIMALS = 3  # of a reward of the published search, as mmdet 2 logs an AP
 PATIENCE = 50  # iterations of a loss that tells nothing, before a proxy is given up
-DIVERGED = ("NaN or infinity", "diverged", " nan")  # in what our losses say of such values
 NMS_IOU = 0.5  # of every proxy, whatever the entry's
 
 
@@ -192,7 +192,7 @@ def train_proxy(
         outcome["reason"] = str(error)
     except InputError as error:
         # Our losses refuse values that are not finite; the published ones went on with NaN.
-        if not any(word in str(error) for word in DIVERGED):
+        if not tells_of_not_finite(error):
             raise
         outcome["reason"] = "values that are not finite"
     return outcome | {"seconds": round(time.time() - begin, 1)}

@@ -10,6 +10,7 @@ from rankdet.outputs import shown_path, write_json, write_text
 
 # What stays in the work directory of a finished run.
 WEIGHTS, RECORD, CURVES = "finished.pth", "finished.json", "training.jsonl"
+BESIDE = ("run.json", CURVES)  # what a training writes beside its checkpoint
 
 
 def is_finished(work_dir: str | Path) -> bool:

@@ -32,14 +32,7 @@ from rankdet.training.setup import Setting, as_text, compare_setup, differing
 from rankdet.training.speed import AS_IS, Speed, apply_speed
 from rankdet.training.start import BACKBONES, use_drawn_weights, use_local_weights
 from rankdet.training.step import TrainingStep
-from rankdet.training.work_dir import (
-    OnChange,
-    begin,
-    iteration_of,
-    newest_whole,
-    pointed_at,
-    sessions_of,
-)
+from rankdet.training.work_dir import OnChange, begin, meta_of, newest_whole, pointed_at
 
 
 def train(
@@ -167,7 +160,8 @@ def train(
 def _sessions(checkpoint: Path | None, about: dict) -> Sessions:
     if checkpoint is None:
         return Sessions([], 0, about)
-    return Sessions(sessions_of(checkpoint), iteration_of(checkpoint), about)
+    meta = meta_of(checkpoint)  # of an earlier version without sessions
+    return Sessions(meta.get("sessions", []), meta["iter"], about)
 
 
 def _refusal(entry_id: str, iteration: int, error: NotFiniteError, kept: Path | None) -> InputError:

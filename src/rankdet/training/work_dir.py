@@ -156,14 +156,9 @@ def delete_older(work_dir: Path, newest: Path, out: Path, keep: int = 2) -> None
         path.unlink(missing_ok=True)
 
 
-def sessions_of(checkpoint: Path) -> list[dict[str, Any]]:
-    """Return the sessions that a checkpoint lists; [] for one of an earlier version."""
-    return list(_load(checkpoint)["meta"].get("sessions", []))
-
-
-def iteration_of(checkpoint: Path) -> int:
-    """Return the iteration that a checkpoint continues at."""
-    return _read(checkpoint).iteration
+def meta_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what a whole checkpoint says of its run: "iter", "run", "sessions", ..."""
+    return _load(checkpoint)["meta"]
 
 
 def delete_checkpoints(work_dir: Path, out: Path) -> None:
@@ -193,7 +188,7 @@ def _problem(checkpoint: Checkpoint) -> str | None:
 
 def _read(path: Path) -> Checkpoint:
     try:
-        meta = _load(path)["meta"]
+        meta = meta_of(path)
         return Checkpoint(path, int(meta["iter"]), meta.get("run"))
     except Exception:  # torch raises many kinds for a torn file
         return Checkpoint(path, -1, None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rankdet import outputs
 from rankdet.cluster import lock
 from rankdet.cluster.lock import held
 from rankdet.errors import InputError
@@ -274,7 +275,7 @@ def test_without_locks_of_the_kernel_one_wins_too(tmp_path, monkeypatch, state):
     def none(*arguments):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(lock.fcntl, "flock", none)
+    monkeypatch.setattr(outputs.fcntl, "flock", none)
     for turn in range(20):
         folder = tmp_path / str(turn)
         folder.mkdir()

@@ -13,7 +13,7 @@ from rankdet.training.presets import Preset
 from rankdet.training.record import read_record, validated
 from rankdet.training.run import train
 from rankdet.training.sessions import Sessions
-from tests.reliability.runs import after_each_step
+from tests.reliability.runs import after_each_step, record_of
 
 PRESET = Preset("demo", "for this test", "digits", 8, 2, 64, True, 1e-3, 1e-3, validations=2)
 ENTRY = "control_atss_r50"
@@ -60,11 +60,7 @@ def test_a_stop_where_a_validation_is_due(digits, tmp_path):
     rows = read_record(cut / "training.jsonl")
     assert [row["iteration"] for row in rows if "lr" not in row] == [4, 8]
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
-
-    def without_time(rows):
-        return [{key: value for key, value in row.items() if key != "time"} for row in rows]
-
-    assert without_time(rows) == without_time(read_record(whole / "training.jsonl"))
+    assert record_of(cut) == record_of(whole)
     times = sum(row.get("time", 0) for row in rows)
     assert run["seconds"] >= times
     assert run["seconds"] == pytest.approx(sum(s["seconds"] for s in run["sessions"]), abs=0.1)

@@ -14,7 +14,7 @@ from rankdet.training.work_dir import begin, newest_whole
 CONFIG = {
     "model": {"lr_mult": 1, "init_cfg": {"type": "Pretrained", "checkpoint": "/a/r50.pth"}},
     "train_dataloader": {"num_workers": 2, "dataset": {"ann_file": "/a/x.json", "size": (8, 8)}},
-    "work_dir": "/a/work",
+    "work_dir": "/a/place",
 }
 
 
@@ -46,7 +46,7 @@ def begun(tmp_path):
     ready(work)
     save(work / "iter_2.pth", 2)
     save(work / "iter_4.pth", 4)
-    (work / "last_checkpoint").write_text("/another/place/work/iter_4.pth")
+    (work / "last_checkpoint").write_text("/another/place/then/iter_4.pth")
     return work
 
 
