@@ -45,6 +45,7 @@ from rankdet.losses.modules import (
 )
 from rankdet.losses.parameterized_ap import parameterized_ap_loss
 from rankdet.losses.rank_sort import rank_sort_loss
+from rankdet.losses.ranking_pools import RankingPools
 from rankdet.losses.self_balance import SelfBalance, scale_to_value
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "BucketedRankSortLoss",
     "ParameterizedApLoss",
     "RankSortLoss",
+    "RankingPools",
     "SelfBalance",
     "alrp_loss",
     "ap_loss",
