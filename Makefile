@@ -1,6 +1,8 @@
 # rankdet: `make demo` and `make test` need nothing but Python 3.11 or 3.12; each sets up what it needs.
 
 PYTHON ?= python3
+# Processes of `make test`; each takes a core and up to 4 GB.
+WORKERS ?= 2
 VENV ?= .venv
 TORCH ?= cpu
 BIN := $(VENV)/bin
@@ -23,10 +25,10 @@ demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
 	@rankdet report summary --preset demo --results results/demo
 
 test: env lint  ## the test suite, with one complete tiny run of the DAG
-	@python -m pytest -m "not heavy"
+	@python -m pytest -m "not heavy" -n $(WORKERS) --dist loadgroup
 
 test-heavy: env  ## what takes too long for `make test`
-	@python -m pytest -m heavy
+	@python -m pytest -m heavy -n $(WORKERS) --dist loadgroup
 
 lint: env  ## ruff, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .

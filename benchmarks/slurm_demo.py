@@ -3,7 +3,7 @@
     python -m benchmarks.slurm_demo     (make slurm-demo; as root, with Slurm installed)
 
 One training gets less time than it needs: it is stopped by the queue's limit, submitted again and
-goes on. Writes results/reference/slurm.
+resumes. Writes results/reference/slurm.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def project(folder: Path, cut_down: bool) -> Project:
     made = Project(folder)
     path = made.folder / "configs" / "pipeline.yaml"
     settings = yaml.safe_load(path.read_text())
-    settings["presets"]["demo"]["entries"] = ROWS
+    settings["presets"]["demo"] = {"entries": ROWS}
     if cut_down:
         settings["presets"]["demo"]["iterations"] = CUT_DOWN["iterations"]
         settings["digits"] |= {name: CUT_DOWN[name] for name in ("train_images", "val_images")}
@@ -142,7 +142,7 @@ def write(
         "",
         f"Tables that are the same to the letter: {len(same)} of {len(tables)}.",
         f"A training of {SHORT_OF_TIME} got {options.minutes} minute(s) a job: where that is too",
-        "little it is stopped in time, submitted again and goes on, as the last column counts. The",
+        "little it is stopped in time, submitted again and resumes, as the last column counts. The",
         f"whole run took {seconds[0] / 60:.1f} minutes, without Slurm {seconds[1] / 60:.1f}.",
         "",
         "| file | what |",

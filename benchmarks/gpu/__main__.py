@@ -1,6 +1,6 @@
 """`python -m benchmarks.gpu` (make gpu-check): all parts on one GPU, into results/reference/gpu.
 
-A part that stops is named and the others go on; the exit status is 0 only if nothing stopped,
+A part that stops is named and the others continue; the exit status is 0 only if nothing stopped,
 disagreed or missed its goal.
 """
 

@@ -14,7 +14,7 @@ from mmengine.config import ConfigDict
 from tests.drawn_images import sample
 
 from benchmarks.gpu.machine import take_turns
-from rankdet.training.presets import get_preset
+from rankdet.catalogue.presets import get_preset
 from rankdet.training.resolve import resolve
 from rankdet.training.speed import Speed, apply_speed
 

@@ -1,4 +1,4 @@
-"""Where rankdet finds its configs: an override, the checkout, or the copy in the wheel."""
+"""Where rankdet finds its configs (an override, the checkout, the wheel) and fetched weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from rankdet.errors import InputError
 
 CONFIGS_VARIABLE = "RANKDET_CONFIGS"
+BACKBONES = Path("data/backbones")  # fetched weights, below the working directory
 
 
 def configs_dir() -> Path:

@@ -7,10 +7,10 @@ import math
 from hypothesis import strategies as st
 
 from rankdet.catalogue import State, load_catalogue
+from rankdet.catalogue.presets import get_preset
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render
 from rankdet.report.overview import overview, remarks, runs, shared
-from rankdet.report.presets import preset_note
 from rankdet.report.results import read_results, why_missing
 from rankdet.report.search_figure import search_figure
 from rankdet.report.search_found import read_found
@@ -21,7 +21,7 @@ from tests.fuzz.test_settings import ODD, changed
 from tests.unit.report.synthetic import write_result
 from tests.unit.report.test_search_report import found
 
-NOTE = preset_note("paper")
+NOTE = get_preset("paper")
 LABELS = ("metrics.json", "run.json", "curves.json", "training.jsonl", "weights.json")
 BROKEN = st.sampled_from(
     [b"", b"{", b"\xff", b"[" * 100_000, b"null", b'{"a": 1e999}', b"9" * 9999]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.rehearsal import recorded_rehearsals
 from rankdet.catalogue.settings_files import check_settings
-from rankdet.cluster.settings import check_rows, resources
 from rankdet.data.fetch.table import load_downloads, published_model
 from rankdet.paths import configs_dir
 from rankdet.search.plan import load_plans
+from rankdet.workflow.resources import check_rows, resources
 from tests.fuzz.bounded import counts, fuzz
 
 CONFIGS = configs_dir()

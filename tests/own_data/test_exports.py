@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from rankdet.catalogue.presets import get_preset
 from rankdet.data.coco import prepare_coco
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
-from rankdet.training.presets import get_preset
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from tests.own_data.exports import EXPORTS
 
 
@@ -17,7 +17,9 @@ def test_trains_and_is_measured(tool, tmp_path):
     options = EXPORTS[tool](tmp_path / "export")
     data = prepare_coco(tmp_path / "export", tmp_path / "ds" / "dataset.json", tool, **options)
     out = tmp_path / "out" / "checkpoint.pth"
-    record = train("rs_atss_r50", get_preset("smoke"), data, tmp_path / "work", out, workers=0)
+    record = train(
+        "rs_atss_r50", get_preset("smoke"), data, tmp_path / "work", out, Settings(workers=0)
+    )
     assert record["data"]["train_images"] == 4 and record["data"]["name"] == tool
     losses = [json.loads(line) for line in (out.parent / "training.jsonl").read_text().splitlines()]
     assert losses and all(line["loss"] > 0 for line in losses)

@@ -11,8 +11,8 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.model import MMDistributedDataParallel
 
+from rankdet.catalogue.presets import get_preset
 from rankdet.training import shrink
-from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve
 from tests.drawn_images import sample
 

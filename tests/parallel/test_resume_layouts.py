@@ -10,11 +10,11 @@ import traceback
 import pytest
 import torch
 
+from rankdet.catalogue.presets import Preset
 from rankdet.cluster.launch import ARGUMENTS
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
-from rankdet.training.presets import Preset
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from rankdet.training.shrink import nodes
 from tests.reliability.runs import after_each_step, data_of, gentle_rate, record_of
 
@@ -68,7 +68,7 @@ def resumed(entry_id, data, folder, passes):
     out = folder / "out" / "checkpoint.pth"
     named = dict(threads=1, workers=0, resume=True, passes=passes)
     with gentle_rate():
-        train(entry_id, PRESET, data, folder / "work", out, **named)
+        train(entry_id, PRESET, data, folder / "work", out, Settings(**named))
 
 
 def official_gpus(monkeypatch):

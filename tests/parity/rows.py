@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import PRESETS
 from rankdet.training.facts import Difference, differences
 from rankdet.training.facts.compare import explanations
-from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 
 CATALOGUE = load_catalogue()

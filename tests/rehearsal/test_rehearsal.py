@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import PRESETS
 from rankdet.data.drawn import prepare_drawn
 from rankdet.evaluation import evaluate, read_ground_truth
 from rankdet.training.predict import predict
-from rankdet.training.presets import PRESETS
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from tests.rehearsal.kinds import KINDS
 
 ROWS = [entry.entry_id for entry in load_catalogue() if entry.config_path.exists()]
@@ -57,7 +57,9 @@ def check_training(out, entry):
 def rehearse(entry, data, folder):
     """Train, predict and evaluate in this process."""
     out, work = folder / "out", folder / "work"
-    record = train(entry.entry_id, REHEARSAL, data, work, out / "checkpoint.pth", threads=1)
+    record = train(
+        entry.entry_id, REHEARSAL, data, work, out / "checkpoint.pth", Settings(threads=1)
+    )
     assert record == check_training(out, entry)
     detections = out / "detections.json"
     predict(entry.entry_id, REHEARSAL, data, out / "checkpoint.pth", detections, work, threads=1)
@@ -115,7 +117,9 @@ def test_training_starts_from_the_weights_in_the_file(drawn, tmp_path):
     """The stem is frozen: it is still what the file held."""
     entry = load_catalogue()["rs_atss_r50"]
     out, work = tmp_path / "out", tmp_path / "work"
-    train(entry.entry_id, REHEARSAL, drawn(entry), work, out / "checkpoint.pth", threads=1)
+    train(
+        entry.entry_id, REHEARSAL, drawn(entry), work, out / "checkpoint.pth", Settings(threads=1)
+    )
     (path,) = work.glob("drawn-*.pth")
     held = torch.load(path, weights_only=True)
     found = torch.load(out / "checkpoint.pth", weights_only=True)["state_dict"]

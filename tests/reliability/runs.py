@@ -17,12 +17,12 @@ import torch
 from mmengine.config import Config
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import Preset
 from rankdet.data.drawn import prepare_drawn
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
-from rankdet.training.presets import Preset
 from rankdet.training.record import TrainingRecord
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 
 EPOCHS = 4
 # The row's own pipelines, sampler, schedule and loop; small sizes and a small network.
@@ -129,8 +129,7 @@ def whole_run(entry_id: str, data: Any, folder: Path, workers: int, preset: Pres
     with after_each_step(lambda runner: states.update({runner.iter + 1: state_of(runner)})):
         train(
             *(entry_id, preset, data, folder / "work", folder / "out" / "checkpoint.pth"),
-            threads=1,
-            workers=workers,
+            settings=Settings(threads=1, workers=workers),
         )
     return states, record_of(folder / "out")
 
@@ -159,9 +158,7 @@ def stopped_run(
             try:
                 record = train(
                     *(entry_id, preset, data, folder / "work", out),
-                    threads=1,
-                    workers=workers,
-                    resume=session > 0,
+                    settings=Settings(threads=1, workers=workers, resume=session > 0),
                 )
             except Interrupted:
                 continue

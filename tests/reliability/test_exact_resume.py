@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from rankdet.catalogue.presets import Preset
 from rankdet.data.digits import prepare_digits
-from rankdet.training.presets import Preset
 from tests.reliability.runs import (
     EPOCHS,
     ROWS,

@@ -12,7 +12,7 @@ from rankdet.data.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training.interruption import Interrupted
 from rankdet.training.record import TrainingRecord
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from tests.reliability.runs import PRESET, after_each_step, data_of, gentle_rate, leaves
 
 NAN, INF = float("nan"), float("inf")
@@ -188,7 +188,9 @@ def stopped(tmp_path_factory):
             folder = tmp_path_factory.mktemp("stopped")
             data = data_of(entry_id, folder)
             with gentle_rate(), after_each_step(stop), pytest.raises(Interrupted):
-                train(entry_id, PRESET, data, folder / "work", folder / "c.pth", threads=1)
+                train(
+                    entry_id, PRESET, data, folder / "work", folder / "c.pth", Settings(threads=1)
+                )
             found[entry_id] = data, folder / "work"
         return found[entry_id]
 
@@ -213,7 +215,7 @@ def check(kind, place, stopped, folder, monkeypatch):
         after_each_step(lambda runner: made.append(runner.iter + 1)),
         pytest.raises(InputError, match=message) as caught,
     ):
-        train(entry_id, PRESET, data, work, folder / "c.pth", threads=1, resume=True)
+        train(entry_id, PRESET, data, work, folder / "c.pth", Settings(threads=1, resume=True))
     text = str(caught.value)
     assert not made  # the step did not end
     assert f"training of {entry_id}" in text and f"iteration {GOOD + 1};" in text
@@ -246,17 +248,21 @@ def test_what_is_left_continues(stopped, tmp_path, monkeypatch):
     data, _ = stopped(entry_id)
     with gentle_rate():
         out = tmp_path / "c.pth"
-        record = train(entry_id, PRESET, data, tmp_path / "work", out, threads=1, resume=True)
+        record = train(
+            entry_id, PRESET, data, tmp_path / "work", out, Settings(threads=1, resume=True)
+        )
     assert record["iterations"] == record["sessions"][-1]["to"]
     assert [session["from"] for session in record["sessions"]] == [0, GOOD]
 
 
 def test_a_diverging_run_is_told_of_its_rate(tmp_path):
     """No fault is planted: the learning rate alone does it."""
-    from rankdet.training.presets import Preset
+    from rankdet.catalogue.presets import Preset
 
     data = prepare_digits(tmp_path / "digits", 0, 8, 2)
     wild = Preset("demo", "for this test", "digits", 12, 2, 64, True, 1e18, 1e-3)
     with pytest.raises(InputError, match="lower the learning rate"):
-        train(ROWS["control"], wild, data, tmp_path / "work", tmp_path / "c.pth", threads=1)
+        train(
+            ROWS["control"], wild, data, tmp_path / "work", tmp_path / "c.pth", Settings(threads=1)
+        )
     assert not list(tmp_path.rglob("*.pth"))

@@ -17,8 +17,9 @@ FLOORS = {
     "errors": -2, "outputs": -1, "files": 0, "paths": 0, "quiet": 0,
     "losses": 1, "evaluation": 1, "catalogue": 1,
     "models": 2, "data": 2, "report": 2, "cluster": 2,
-    "training": 3, "search": 3, "planning": 3,
-    "cli": 4,
+    "training": 3, "search": 3,
+    "workflow": 4,
+    "cli": 5,
 }  # fmt: skip
 NEVER = {
     "losses": MMDET,
@@ -27,6 +28,7 @@ NEVER = {
     "report": MMDET | {"torch"},
     "search": MMDET,
     "cluster": MMDET | {"torch"},
+    "workflow": MMDET | {"torch"},
 }
 
 
@@ -96,7 +98,7 @@ def test_files_are_short():
 
 RULES = [
     (path.name, rule)
-    for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    for path in [ROOT / "workflow" / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
     for rule in re.split(r"\n(?=rule |checkpoint )", path.read_text())
     if rule.startswith(("rule ", "checkpoint "))
 ]
@@ -111,15 +113,3 @@ def test_a_rule_calls_the_command_and_nothing_else(file, rule):
     assert "log:" in rule and "benchmark:" in rule and "resources:" in rule
     body = [line for line in rule.strip().splitlines() if line.strip()]
     assert len(body) <= 25, f"{file}: {len(body)} lines"
-
-
-def test_presets_are_the_same_to_training_report_and_workflow():
-    import yaml
-
-    from rankdet.report.presets import NOTES
-    from rankdet.training.presets import PRESETS
-
-    pipeline = yaml.safe_load((ROOT / "configs" / "pipeline.yaml").read_text())
-    assert set(PRESETS) == set(NOTES) == set(pipeline["presets"])
-    for name, preset in PRESETS.items():
-        assert NOTES[name].is_comparable == preset.comparable

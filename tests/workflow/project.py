@@ -25,7 +25,7 @@ class Project:
         (folder / "profiles").symlink_to("workflow/profiles")
         path = folder / "configs" / "pipeline.yaml"
         settings = yaml.safe_load(path.read_text())
-        settings["presets"]["smoke"]["entries"] = ENTRIES
+        settings["presets"]["smoke"] = {"entries": ENTRIES}
         path.write_text(yaml.safe_dump(settings))
 
     def snakemake(self, *arguments):

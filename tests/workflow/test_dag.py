@@ -2,9 +2,14 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
+from rankdet.errors import InputError
+from rankdet.workflow.plan import planned_jobs
 from tests.workflow.project import ENTRIES
 
 
@@ -164,3 +169,48 @@ def test_a_training_is_asked_for_with_the_seed_of_the_workflow(project):
     for command in commands.values():
         assert " --preset smoke " in command and " --seed 23 " in command
         assert " --resume " in command
+
+
+def test_a_plan_counts_the_jobs_of_a_dry_run(project):
+    wanted = project.planned("demo")
+    program = "import sys; from rankdet.cli import main; sys.exit(main())"
+    run = subprocess.run(
+        [sys.executable, "-c", program, "plan", "demo"],
+        cwd=project.folder,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    found = [line.split() for line in run.stdout.splitlines()[1:-1]]
+    assert {row[0]: int(row[1]) for row in found} == wanted
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("nosuch", "No rule to produce nosuch"),
+        ("results/demo/rs_atss_r5/metrics.json", "got 'rs_atss_r5'"),
+        ("results/dem/rs_atss_r50/metrics.json", "got 'dem'"),
+        ("--cores", "No rule to produce --cores"),
+    ],
+)
+def test_what_cannot_be_planned_is_an_error_in_one_line(project, monkeypatch, target, words):
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(InputError, match=words) as caught:
+        planned_jobs([target])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_workflow_is_a_module_of_another_one(project, tmp_path):
+    """As Snakemake's catalogue of workflows describes it: its files elsewhere, configs here."""
+    shutil.copytree(project.folder / "configs", tmp_path / "configs")
+    (tmp_path / "Snakefile").write_text(
+        'configfile: "configs/pipeline.yaml"\nconfigfile: "configs/cluster.yaml"\n'
+        f'module rankdet:\n    snakefile: "{project.folder}/workflow/Snakefile"\n'
+        "    config: config\nuse rule * from rankdet\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "smoke"]
+    run = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert re.search(rf"^train +{len(ENTRIES)}$", run.stdout + run.stderr, re.MULTILINE)

@@ -43,7 +43,7 @@ def tiny_demo(folder):
     project = Project(folder)
     path = project.folder / "configs" / "pipeline.yaml"
     settings = yaml.safe_load(path.read_text())
-    settings["presets"]["demo"] |= {"data": "digits-tiny", "entries": ENTRIES, "iterations": 4}
+    settings["presets"]["demo"] = {"data": "digits-tiny", "entries": ENTRIES, "iterations": 4}
     path.write_text(yaml.safe_dump(settings))
     return project
 

@@ -65,7 +65,7 @@ def project(tmp_path_factory, server):
     project = Project(folder / "project")
     pipeline = project.folder / "configs/pipeline.yaml"
     settings = yaml.safe_load(pipeline.read_text())
-    settings["presets"]["published"].update(entries=ENTRIES, threads=1, gpu=0)
+    settings["presets"]["published"] = dict(entries=ENTRIES, threads=1, gpu=0)
     settings["coco"] = str(folder / "coco")
     pipeline.write_text(yaml.safe_dump(settings))
     small_coco(folder / "coco")

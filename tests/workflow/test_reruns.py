@@ -136,12 +136,12 @@ def test_a_record_that_nobody_can_make_again_is_missed_and_said(finished):
         run = finished.snakemake("smoke", "--dry-run")
         assert planned(finished) == SHOWN
     assert "results/smoke/rs_atss_r50/run.json is missing" in run.stdout
-    assert "the report goes without it" in run.stdout
+    assert "the report does without it" in run.stdout
 
 
 def test_a_living_snakemake_is_not_disturbed_and_named(project):
     """What Snakemake itself says, and whose process it is."""
-    from rankdet.cluster.snakemakes import begin
+    from rankdet.workflow.snakemakes import begin
 
     target = "data/prepared/drawn-lvis/dataset.json"
     locks = project.folder / ".snakemake" / "locks"

@@ -7,7 +7,7 @@ rule digits:
     benchmark:
         "logs/data/digits.benchmark.tsv"
     resources:
-        **asks("digits", mem_mb=1000, runtime=10),
+        **RESOURCES.of("digits", mem_mb=1000, runtime=10),
     params:
         **config["digits"],
         named=str(sorted(config["digits"].items())),
@@ -24,7 +24,7 @@ rule digits_long_tail:
     benchmark:
         "logs/data/digits-lvis.benchmark.tsv"
     resources:
-        **asks("digits_long_tail", mem_mb=1000, runtime=10),
+        **RESOURCES.of("digits_long_tail", mem_mb=1000, runtime=10),
     params:
         **config["digits"],
         named=str(sorted(config["digits"].items())),
@@ -41,10 +41,12 @@ rule digits_tiny:
     benchmark:
         "logs/data/digits-tiny.benchmark.tsv"
     resources:
-        **asks("digits_tiny", mem_mb=1000, runtime=10),
+        **RESOURCES.of("digits_tiny", mem_mb=1000, runtime=10),
+    params:
+        **TINY_DIGITS,
     shell:
         "rankdet prepare digits --out data/prepared/digits-tiny"
-        " --train-images 8 --val-images 4 > {log:q} 2>&1"
+        " --train-images {params.train_images:q} --val-images {params.val_images:q} > {log:q} 2>&1"
 
 
 rule drawn:
@@ -55,7 +57,7 @@ rule drawn:
     benchmark:
         "logs/data/drawn-{like}.benchmark.tsv"
     resources:
-        **asks("drawn", mem_mb=1000, runtime=10),
+        **RESOURCES.of("drawn", mem_mb=1000, runtime=10),
     shell:
         "rankdet prepare drawn --like {wildcards.like:q}"
         " --out data/prepared/drawn-{wildcards.like:q} > {log:q} 2>&1"
@@ -63,8 +65,8 @@ rule drawn:
 
 rule coco_folder:
     input:
-        annotations=own_annotations,
-        sums=fetched,
+        annotations=INPUTS.own_annotations,
+        sums=INPUTS.fetched,
     output:
         "data/prepared/{name}/dataset.json",
     log:
@@ -74,7 +76,7 @@ rule coco_folder:
     wildcard_constraints:
         name="coco|mini|mini-overfit|cityscapes",
     resources:
-        **asks("coco_folder", mem_mb=4000, runtime=20),
+        **RESOURCES.of("coco_folder", mem_mb=4000, runtime=20),
     params:
         root=lambda wildcards: config[wildcards.name.removesuffix("-overfit")],
         overfit=lambda wildcards: "--overfit" * wildcards.name.endswith("-overfit"),
@@ -86,8 +88,8 @@ rule coco_folder:
 
 rule lvis_folder:
     input:
-        annotations=own_lvis,
-        sums=fetched_lvis,
+        annotations=INPUTS.own_lvis,
+        sums=INPUTS.fetched_lvis,
     output:
         "data/prepared/lvis/dataset.json",
     log:
@@ -95,7 +97,7 @@ rule lvis_folder:
     benchmark:
         "logs/data/lvis.benchmark.tsv"
     resources:
-        **asks("lvis_folder", mem_mb=16000, runtime=20),
+        **RESOURCES.of("lvis_folder", mem_mb=16000, runtime=20),
     params:
         root=config["lvis"],
         sums=lambda wildcards, input: f"--sums {input.sums[0]}" if input.sums else "",

@@ -1,6 +1,6 @@
 rule evaluate:
     input:
-        data=dataset,
+        data=INPUTS.dataset,
         detections="results/{preset}/{entry}/detections.json",
     output:
         metrics="results/{preset}/{entry}/metrics.json",
@@ -10,9 +10,9 @@ rule evaluate:
     benchmark:
         "logs/{preset}/{entry}/evaluate.benchmark.tsv"
     resources:
-        **asks("evaluate", mem_mb=8000, runtime=60),
+        **RESOURCES.of("evaluate", mem_mb=8000, runtime=60),
     params:
-        iou_types=lambda wildcards: iou_options(wildcards),
+        iou_types=INPUTS.iou_options,
     shell:
         "rankdet evaluate --dataset {input.data:q} --detections {input.detections:q}"
         " {params.iou_types} --out {output.metrics:q} --curves {output.curves:q} > {log:q} 2>&1"

@@ -7,7 +7,7 @@ ruleorder: convert > record
 # Which models are there decides which rows are predicted: hence a checkpoint of the DAG.
 checkpoint published_models:
     input:
-        model_statuses,
+        INPUTS.model_statuses,
     output:
         "results/published/{group}.models.json",
     log:
@@ -24,7 +24,7 @@ checkpoint published_models:
 
 rule published_model:
     input:
-        from_inbox,
+        INPUTS.from_inbox,
     output:
         "results/published/{entry}/weights.json",
     log:
@@ -41,8 +41,8 @@ rule published_model:
 
 rule convert:
     input:
-        official=official_model,
-        data=dataset,
+        official=INPUTS.official_model,
+        data=INPUTS.dataset,
     output:
         checkpoint="results/{preset}/{entry}/checkpoint.pth",
         run="results/{preset}/{entry}/run.json",
@@ -53,7 +53,7 @@ rule convert:
     wildcard_constraints:
         preset="published",
     resources:
-        **asks("convert", mem_mb=4000, runtime=20),
+        **RESOURCES.of("convert", mem_mb=4000, runtime=20),
     shell:
         "rankdet convert {wildcards.entry:q} --source {input.official:q} --data {input.data:q}"
         " --out {output.checkpoint:q} --log {log:q}"
@@ -61,7 +61,7 @@ rule convert:
 
 rule backbone:
     input:
-        known_backbone,
+        INPUTS.known_backbone,
     output:
         "data/backbones/{file}.pth",
     log:

@@ -4,8 +4,8 @@ REPORT = dict(mem_mb=2000, runtime=10)
 
 rule table:
     input:
-        metrics=lambda wildcards: artefacts(wildcards, "metrics.json", table_entries(wildcards)),
-        runs=lambda wildcards: records(wildcards, "run.json", table_entries(wildcards)),
+        metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
+        runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
     output:
         report(
             multiext("results/{preset}/tables/{table}", ".html", ".md", ".csv", ".tex"),
@@ -22,7 +22,7 @@ rule table:
         mem_mb=1000,
         runtime=10,
     params:
-        content=content_of,
+        content=INPUTS.content,
     shell:
         "rankdet report tables --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out results/{wildcards.preset:q}/tables --table {wildcards.table:q} > {log:q} 2>&1"
@@ -30,7 +30,7 @@ rule table:
 
 rule figures:
     input:
-        lambda wildcards: measured(wildcards, entries_of(wildcards)),
+        lambda wildcards: INPUTS.measured(wildcards, INPUTS.entries_of(wildcards)),
     output:
         report(
             expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
@@ -47,7 +47,7 @@ rule figures:
     resources:
         **REPORT,
     params:
-        content=content_of,
+        content=INPUTS.content,
     shell:
         "rankdet report figures --preset {wildcards.preset:q}"
         " --results results/{wildcards.preset:q} --out results/{wildcards.preset:q}/figures > {log:q} 2>&1"
@@ -55,7 +55,7 @@ rule figures:
 
 rule page:
     input:
-        tables=lambda wildcards: table_files(wildcards.preset, tables_of(wildcards)),
+        tables=lambda wildcards: INPUTS.table_files(wildcards.preset, INPUTS.tables_of(wildcards)),
         figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
     output:
         report(
@@ -72,7 +72,7 @@ rule page:
     resources:
         **REPORT,
     params:
-        content=content_of,
+        content=INPUTS.content,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -80,7 +80,7 @@ rule page:
 
 rule all_rows:
     input:
-        lambda wildcards: measured(wildcards, all_rows_of(wildcards)),
+        lambda wildcards: INPUTS.measured(wildcards, INPUTS.all_rows_of(wildcards)),
     output:
         page=report(
             "results/{preset}/all/report.html",
@@ -88,7 +88,7 @@ rule all_rows:
             category="Report",
             labels={"preset": "{preset}, all rows"},
         ),
-        tables=table_files("{preset}", [table.slug for table in CATALOGUE.tables], "all/tables"),
+        tables=INPUTS.every_table("{preset}"),
     log:
         "logs/{preset}/all.log",
     benchmark:
@@ -97,7 +97,7 @@ rule all_rows:
     resources:
         **REPORT,
     params:
-        content=content_of,
+        content=INPUTS.content,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"

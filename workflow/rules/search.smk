@@ -3,7 +3,7 @@
 # order in which the jobs end.
 rule search_split:
     input:
-        lambda wildcards: f"data/prepared/{search_of(wildcards).data}/dataset.json",
+        SEARCHES.dataset,
     output:
         "data/search/{search}/dataset.json",
     log:
@@ -11,12 +11,12 @@ rule search_split:
     benchmark:
         "logs/search/{search}/split.benchmark.tsv"
     resources:
-        **asks("search_split", mem_mb=8000, runtime=20),
+        **RESOURCES.of("search_split", mem_mb=8000, runtime=20),
     params:
-        val_images=lambda wildcards: search_of(wildcards).val_images,
-        seed=lambda wildcards: search_of(wildcards).seed,
+        val_images=lambda wildcards: SEARCHES.plan(wildcards).val_images,
+        seed=lambda wildcards: SEARCHES.plan(wildcards).seed,
         named=lambda wildcards: "val_images {0.val_images}, seed {0.seed}".format(
-            search_of(wildcards)
+            SEARCHES.plan(wildcards)
         ),
     shell:
         "rankdet prepare search-split --data {input:q} --out {output:q} --seed {params.seed:q}"
@@ -35,7 +35,7 @@ rule search_start:
         mem_mb=2000,
         runtime=10,
     params:
-        plan=lambda wildcards: search_of(wildcards).as_json(),
+        plan=lambda wildcards: SEARCHES.plan(wildcards).as_json(),
     shell:
         "rankdet search start {wildcards.search:q} --out {output:q} > {log:q} 2>&1"
 
@@ -50,13 +50,13 @@ rule search_sample:
         "logs/search/{search}/round-{round}/sample-{sample}.log",
     benchmark:
         "logs/search/{search}/round-{round}/sample-{sample}.benchmark.tsv"
-    threads: lambda wildcards: search_of(wildcards).threads
+    threads: lambda wildcards: SEARCHES.plan(wildcards).threads
     resources:
-        **asks(
+        **RESOURCES.of(
             "search_sample",
             mem_mb=16000,
             runtime=720,
-            gpu=lambda wildcards: search_of(wildcards).gpu,
+            gpu=lambda wildcards: SEARCHES.plan(wildcards).gpu,
         ),
     shell:
         "rankdet search sample --state {input.state:q} --index {wildcards.sample:q}"
@@ -66,8 +66,8 @@ rule search_sample:
 
 rule search_update:
     input:
-        state=lambda wildcards: f"{previous_round(wildcards)}/state.json",
-        samples=lambda wildcards: samples_of(wildcards, previous_round(wildcards)),
+        state=SEARCHES.previous_state,
+        samples=SEARCHES.previous_samples,
     output:
         "results/search/{search}/round-{round}/state.json",
     log:
@@ -89,7 +89,7 @@ rule search_update:
 
 rule search_finish:
     input:
-        rounds_of,
+        SEARCHES.rounds,
     output:
         found="results/search/{search}/found.json",
         config="results/search/{search}/found.py",
@@ -102,7 +102,7 @@ rule search_finish:
         mem_mb=2000,
         runtime=10,
     params:
-        use=lambda wildcards: search_of(wildcards).use,
+        use=lambda wildcards: SEARCHES.plan(wildcards).use,
     shell:
         "rankdet search finish results/search/{wildcards.search:q} --use {params.use:q}"
         " --out {output.found:q} > {log:q} 2>&1"
@@ -134,23 +134,23 @@ rule search_report:
 rule search_train:
     input:
         config="results/search/{search}/found.py",
-        data=lambda wildcards: f"data/prepared/{search_of(wildcards).data}/dataset.json",
+        data=SEARCHES.dataset,
     output:
         "results/search/{search}/training.json",
     log:
         "logs/search/{search}/train.log",
     benchmark:
         "logs/search/{search}/train.benchmark.tsv"
-    threads: lambda wildcards: search_of(wildcards).threads
+    threads: lambda wildcards: SEARCHES.plan(wildcards).threads
     resources:
-        **asks(
+        **RESOURCES.of(
             "search_train",
             mem_mb=16000,
             runtime=720,
-            gpu=lambda wildcards: search_of(wildcards).gpu,
+            gpu=lambda wildcards: SEARCHES.plan(wildcards).gpu,
         ),
     params:
-        options=lambda wildcards: search_of(wildcards).training_options,
+        options=lambda wildcards: SEARCHES.plan(wildcards).training_options,
     shell:
         "rankdet search train --config {input.config:q} --data {input.data:q} {params.options}"
         " --work-dir work/search/{wildcards.search:q}/found --out {output:q} --threads {threads:q}"

@@ -3,22 +3,22 @@
 # says is compared by its hash: a touched, moved or reformatted config does not train again.
 rule train:
     input:
-        data=dataset,
-        config=ancient(entry_config),
-        weights=start_weights,
+        data=INPUTS.dataset,
+        config=ancient(INPUTS.entry_config),
+        weights=INPUTS.start_weights,
     output:
         checkpoint="results/{preset}/{entry}/checkpoint.pth",
     log:
         "logs/{preset}/{entry}/train.log",
     benchmark:
         "logs/{preset}/{entry}/train.benchmark.tsv"
-    threads: threads_of
+    threads: RESOURCES.threads
     resources:
-        **asks("train", mem_mb=8000, runtime=2880, gpu=gpus_of),
+        **RESOURCES.of("train", mem_mb=8000, runtime=2880, gpu=RESOURCES.gpus),
     params:
         seed=config["seed"],
-        length=length_of,
-        settings=settings_of,
+        length=INPUTS.length,
+        settings=INPUTS.settings,
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q} --out {output.checkpoint:q}"
@@ -29,7 +29,7 @@ rule train:
 
 rule predict:
     input:
-        data=dataset,
+        data=INPUTS.dataset,
         checkpoint="results/{preset}/{entry}/checkpoint.pth",
     output:
         "results/{preset}/{entry}/detections.json",
@@ -37,11 +37,11 @@ rule predict:
         "logs/{preset}/{entry}/predict.log",
     benchmark:
         "logs/{preset}/{entry}/predict.benchmark.tsv"
-    threads: lambda wildcards: preset_of(wildcards)["threads"]
+    threads: lambda wildcards: INPUTS.preset(wildcards).threads
     resources:
-        **asks("predict", mem_mb=8000, runtime=240, gpu=gpus_of),
+        **RESOURCES.of("predict", mem_mb=8000, runtime=240, gpu=RESOURCES.gpus),
     params:
-        settings=settings_of,
+        settings=INPUTS.settings,
     shell:
         "rankdet predict {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --checkpoint {input.checkpoint:q} --out {output:q} --threads {threads:q} --log {log:q}"

@@ -12,6 +12,7 @@ from rankdet.catalogue.entry import Entry
 PACKAGE = Path(__file__).parents[1]
 # What decides whether a row runs. Reports, commands and the cluster come after or around it.
 ROOMS = ("losses", "evaluation", "models", "data", "training")
+FILES = ("catalogue/presets.py",)
 
 
 def code_identity(entry: Entry) -> str:
@@ -25,8 +26,8 @@ def code_identity(entry: Entry) -> str:
 @cache
 def _package_identity() -> str:
     digest = hashlib.sha256()
-    for room in ROOMS:
-        for path in sorted((PACKAGE / room).rglob("*.py")):
-            name = path.relative_to(PACKAGE).as_posix()
-            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    paths = [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    for path in [*paths, *(PACKAGE / name for name in FILES)]:
+        name = path.relative_to(PACKAGE).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""`rankdet doctor`: what is installed, whether it works, and how to mend what does not."""
+"""`rankdet doctor`: what is installed, whether it works, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def doctor(
     failed = 0
     for check in run_checks(software):
         failed += not check.good
-        verdict = "[green]good[/]" if check.good else f"[red]mend:[/] {check.todo}"
+        verdict = "[green]good[/]" if check.good else f"[red]to fix:[/] {check.todo}"
         table.add_row(check.name, check.found, verdict)
     Console().print(table)
     if failed:

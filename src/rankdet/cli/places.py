@@ -15,20 +15,19 @@ from rankdet.errors import InputError
 
 if TYPE_CHECKING:
     from rankdet.catalogue import Entry
+    from rankdet.catalogue.presets import Preset
     from rankdet.data.manifest import Manifest
 
 DATA, RESULTS = "RANKDET_DATA", "RANKDET_RESULTS"
-SMALL = {"train_images": 8, "val_images": 4}  # of preset smoke, as in workflow/rules/data.smk
 
 
-def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> Manifest:
+def data_set(given: Path | None, entry: Entry, preset: Preset) -> Manifest:
     """Return the data set: the one given, else that of the environment, prepared if need be.
 
     Args:
         given: a dataset.json, or None.
         entry: the row; its data set tells which annotations of the folder it needs.
-        preset: the preset's name.
-        meant_for: "digits" or "drawn" for the presets with built-in data, else "coco".
+        preset: says which data it is meant for.
 
     Raises:
         InputError: if nothing is given, or the folder is neither prepared nor in COCO layout.
@@ -37,9 +36,9 @@ def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> M
 
     if given is not None:
         return load_manifest(given)
-    if meant_for == "digits":
+    if preset.dataset == "digits":
         return _digits(entry, preset)
-    if meant_for == "drawn":
+    if preset.dataset == "drawn":
         from rankdet.data.drawn import prepare_drawn
 
         folder = _results("--data") / "data" / f"drawn-{entry.dataset}"
@@ -91,28 +90,27 @@ def _results(option: str) -> Path:
     return Path(os.environ[RESULTS])
 
 
-def _digits(entry: Entry, preset: str) -> Manifest:
+def _digits(entry: Entry, preset: Preset) -> Manifest:
+    from rankdet.catalogue.presets import TINY_DIGITS
     from rankdet.data.digits import prepare_digits
     from rankdet.data.manifest import load_manifest
 
-    long_tail = entry.dataset == "lvis" and preset == "demo"
-    name = "digits-tiny" if preset == "smoke" else "digits-lvis" if long_tail else "digits"
+    name = preset.data_of(entry.dataset)
     folder = _results("--data") / "data" / name
     if (folder / "dataset.json").exists():
         return load_manifest(folder)
-    counts = SMALL if preset == "smoke" else {}
-    return prepare_digits(folder, long_tail=long_tail, **counts)
+    counts = TINY_DIGITS if name == "digits-tiny" else {}
+    return prepare_digits(folder, long_tail=name == "digits-lvis", **counts)
 
 
-def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
+def _coco(root: Path, entry: Entry, preset: Preset) -> Manifest:
     """Prepare the folder once; the same annotation files are not checked again."""
     from rankdet.data.coco import prepare_coco
     from rankdet.data.layouts import annotation_files
     from rankdet.data.manifest import load_manifest
 
-    # As in the workflow: only official runs have LVIS or Cityscapes, mini is whatever is there.
-    name = entry.dataset if preset in ("paper", "published") else preset
-    overfit = preset == "overfit"
+    name = preset.data_of(entry.dataset)
+    overfit = name == "mini-overfit"
     kind = "lvis" if name == "lvis" else "coco"
     path = _results("--data") / "data" / name / "dataset.json"
     if path.exists():

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from rankdet.cli import places
-from rankdet.cli.app import app
+from rankdet.cli.app import PresetName, app
 from rankdet.outputs import check_outputs
 
 
 @app.command("record")
 def record_command(
     entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
-    preset: Annotated[str, typer.Option(help="That it was trained with.")],
+    preset: PresetName,
     work_dir: Annotated[
         Path | None, typer.Option(help="Of the training; default: in RANKDET_RESULTS/work.")
     ] = None,

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rankdet.cli.app import app
+from rankdet.cli.app import PresetName, app
 from rankdet.outputs import check_outputs
 
 if TYPE_CHECKING:
     from rankdet.catalogue import Catalogue, State, Table
-    from rankdet.report.presets import PresetNote
+    from rankdet.catalogue.presets import Preset
     from rankdet.report.results import Result
 
 report = typer.Typer(help="Tables, figures and pages from results/<preset>/.", no_args_is_help=True)
 app.add_typer(report, name="report")
 
-Preset = Annotated[
-    str, typer.Option("--preset", help="paper, published, rehearsal, mini, overfit, demo or smoke.")
-]
 Results = Annotated[
     Path | None, typer.Option("--results", help="Folder of the preset; default results/<preset>.")
 ]
@@ -31,7 +28,7 @@ Entries = Annotated[
 
 @report.command("tables")
 def tables_command(
-    preset: Preset,
+    preset: PresetName,
     results: Results = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder; default <results>/tables.")
@@ -45,12 +42,12 @@ def tables_command(
 
     target = out or _folder(preset, results) / "tables"
     check_outputs({}, {"--out": target})
-    catalogue, note, folder, found = _read(preset, results, entries)
+    catalogue, chosen, folder, found = _read(preset, results, entries)
     tables = _tables(catalogue, table, entries)
     states = _states(catalogue, folder)
     measured = 0
-    for chosen in tables:
-        view = table_view(chosen, catalogue, found, states, note)
+    for each in tables:
+        view = table_view(each, catalogue, found, states, chosen)
         measured += view.measured_rows
         write_table(view, target)
     typer.echo(
@@ -60,7 +57,7 @@ def tables_command(
 
 @report.command("figures")
 def figures_command(
-    preset: Preset,
+    preset: PresetName,
     results: Results = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder; default <results>/figures.")
@@ -72,14 +69,14 @@ def figures_command(
 
     target = out or _folder(preset, results) / "figures"
     check_outputs({}, {"--out": target})
-    catalogue, note, _, found = _read(preset, results, entries)
-    paths = write_figures(draw_figures(catalogue, found, note), target)
+    catalogue, chosen, _, found = _read(preset, results, entries)
+    paths = write_figures(draw_figures(catalogue, found, chosen), target)
     typer.echo(f"{len(paths) // 2} figures of {len(found)} entries: {target}/*.{{svg,png}}")
 
 
 @report.command("html")
 def html_command(
-    preset: Preset,
+    preset: PresetName,
     results: Results = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File; default <results>/report.html.")
@@ -95,27 +92,27 @@ def html_command(
     source = _folder(preset, results)
     target = out or source / "report.html"
     check_outputs({"--out": target}, inputs=source.glob("*/*.json"))
-    catalogue, note, folder, found = _read(preset, results, entries)
+    catalogue, chosen, folder, found = _read(preset, results, entries)
     states = _states(catalogue, folder)
     tables = _tables(catalogue, None, entries)
-    views = [table_view(chosen, catalogue, found, states, note) for chosen in tables]
-    write_text(target, render_page(found, views, draw_figures(catalogue, found, note), note))
+    views = [table_view(each, catalogue, found, states, chosen) for each in tables]
+    write_text(target, render_page(found, views, draw_figures(catalogue, found, chosen), chosen))
     typer.echo(str(target))
 
 
 @report.command("summary")
-def summary_command(preset: Preset, results: Results = None, entries: Entries = None) -> None:
+def summary_command(preset: PresetName, results: Results = None, entries: Entries = None) -> None:
     """Print what was measured, how long it took, what is missing and where the report is."""
     from rich.console import Console
 
     from rankdet.report.summary import summary
 
-    catalogue, note, folder, found = _read(preset, results, entries)
+    catalogue, chosen, folder, found = _read(preset, results, entries)
     expected = [catalogue[name] for name in _names(entries) or []]
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
-    console.print(summary(found, expected, folder, note))
+    console.print(summary(found, expected, folder, chosen))
 
 
 @report.command("rehearsal")
@@ -152,14 +149,14 @@ def rehearsal_command(
 
 def _read(
     preset: str, results: Path | None, entries: str | None
-) -> tuple[Catalogue, PresetNote, Path, dict[str, Result]]:
+) -> tuple[Catalogue, Preset, Path, dict[str, Result]]:
     from rankdet.catalogue import load_catalogue
-    from rankdet.report.presets import preset_note
+    from rankdet.catalogue.presets import get_preset
     from rankdet.report.results import read_results
 
-    catalogue, note = load_catalogue(), preset_note(preset)
+    catalogue, chosen = load_catalogue(), get_preset(preset)
     folder = _folder(preset, results)
-    return catalogue, note, folder, read_results(catalogue, folder, preset, _names(entries))
+    return catalogue, chosen, folder, read_results(catalogue, folder, preset, _names(entries))
 
 
 def _folder(preset: str, results: Path | None) -> Path:

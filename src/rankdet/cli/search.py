@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rankdet.cli import places
-from rankdet.cli.app import app
+from rankdet.cli.app import PresetName, app
 from rankdet.cli.log import logged
 from rankdet.cli.prepare import prepare
 from rankdet.outputs import check_outputs
@@ -92,17 +92,18 @@ def sample_command(
     manifest = load_manifest(data)
     with logged(log):
         from rankdet.catalogue import load_catalogue
-        from rankdet.training.presets import get_preset
+        from rankdet.catalogue.presets import get_preset
+        from rankdet.paths import BACKBONES
         from rankdet.training.proxy import proxy_config, set_heads, train_proxy
         from rankdet.training.resolve import load_config
-        from rankdet.training.start import BACKBONES, use_local_weights
+        from rankdet.training.start import use_local_weights
 
         config = load_config(plan.entry)
         set_heads(config.model, heads_of(current, index))
         config = proxy_config(
             config, plan.preset, manifest, plan.batch_size, plan.iterations, plan.epochs
         )
-        if get_preset(plan.preset).comparable:
+        if get_preset(plan.preset).is_comparable:
             use_local_weights(config, load_catalogue()[plan.entry], BACKBONES)
         outcome = train_proxy(config, work_dir, f"{plan.name} {label}", plan.seed, threads)
         write_json(out, write_sample(copy, current, index, outcome))
@@ -168,7 +169,7 @@ def finish_command(
 @search.command("train")
 def train_command(
     config: Annotated[Path, typer.Option(help="Written by `rankdet search finish`.")],
-    preset: Annotated[str, typer.Option(help="paper, mini, demo or smoke.")],
+    preset: PresetName,
     data: Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")],
     work_dir: WorkDir,
     out: Annotated[Path, typer.Option(help="The outcome as JSON.")],

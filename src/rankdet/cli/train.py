@@ -14,11 +14,12 @@ from typing import Annotated
 import typer
 
 from rankdet.cli import places
-from rankdet.cli.app import app
+from rankdet.cli.app import PresetName, app
 from rankdet.cli.log import logged
 from rankdet.cluster.launch import is_launched, launch, rank
 from rankdet.cluster.lock import held
 from rankdet.outputs import check_outputs, real_path
+from rankdet.paths import BACKBONES
 from rankdet.training.records import BESIDE
 
 AGAIN = 75  # exit code of a training that was stopped in time and can continue (EX_TEMPFAIL)
@@ -30,9 +31,6 @@ OWN_FILES = (
     *("finished.json", "finished.pth", "training.jsonl"),
 )
 
-PresetName = Annotated[
-    str, typer.Option(help="paper, published, rehearsal, mini, overfit, demo or smoke.")
-]
 DataPath = Annotated[
     Path | None,
     typer.Option(help="dataset.json written by `rankdet prepare`; default: made of RANKDET_DATA."),
@@ -82,7 +80,7 @@ def train(
         typer.Option(
             envvar="RANKDET_BACKBONES", help="Fetched weights, from which preset paper starts."
         ),
-    ] = Path("data/backbones"),
+    ] = BACKBONES,
     processes: Annotated[
         int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own.")
     ] = 1,
@@ -134,9 +132,9 @@ def train(
     with held(work_dir, wait=wait) if not is_launched() else nullcontext():
         if processes > 1 and not is_launched():
             if data is None:  # prepared once, before the processes look for it
-                from rankdet.training.presets import get_preset
+                from rankdet.catalogue.presets import get_preset
 
-                places.data_set(data, row, preset, get_preset(preset, iterations).dataset)
+                places.data_set(data, row, get_preset(preset, iterations))
             stopped.unlink(missing_ok=True)
             code = launch(sys.argv[1:], processes, nodes, threads or 1)
             if stopped.exists():
@@ -144,8 +142,9 @@ def train(
                 code = AGAIN
             raise typer.Exit(code)
         with logged(log):
+            from rankdet.catalogue.presets import get_preset
             from rankdet.training.interruption import Interrupted
-            from rankdet.training.presets import get_preset
+            from rankdet.training.run import Settings
             from rankdet.training.run import train as run
             from rankdet.training.speed import Speed
 
@@ -154,19 +153,21 @@ def train(
                 record = run(
                     entry,
                     chosen,
-                    places.data_set(data, row, preset, chosen.dataset),
+                    places.data_set(data, row, chosen),
                     work_dir,
                     out,
-                    seed=seed,
-                    resume=resume,
-                    threads=own,
-                    workers=workers,
-                    backbones=backbones,
-                    speed=Speed(bf16, channels_last, compiled),
-                    passes=passes,
-                    stop_without_positives=stop_without_positives,
-                    restart=restart,
-                    on_change=on_change.value,
+                    Settings(
+                        seed=seed,
+                        resume=resume,
+                        restart=restart,
+                        on_change=on_change.value,
+                        threads=own,
+                        workers=workers,
+                        passes=passes,
+                        backbones=backbones,
+                        speed=Speed(bf16, channels_last, compiled),
+                        stop_without_positives=stop_without_positives,
+                    ),
                 )
             except Interrupted as stop:
                 if rank() == 0:
@@ -206,10 +207,10 @@ def predict(
     inputs = [checkpoint, *places.files_of(data, manifest)]
     check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=inputs)
     with logged(log):
+        from rankdet.catalogue.presets import get_preset
         from rankdet.training.predict import predict as run
-        from rankdet.training.presets import get_preset
 
         chosen = get_preset(preset)
-        manifest = places.data_set(data, row, preset, chosen.dataset)
+        manifest = places.data_set(data, row, chosen)
         run(entry, chosen, manifest, checkpoint, out, work_dir, threads, workers)
     typer.echo(f"{entry} {preset}: {out}")

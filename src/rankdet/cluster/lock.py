@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from rankdet.cluster.queue import is_queued
 from rankdet.errors import InputError
@@ -83,7 +84,7 @@ def _held(work_dir: str | Path, beat: float, silence: float) -> Iterator[None]:
                 path.unlink(missing_ok=True)
 
 
-def living_holder(work_dir: str | Path, silence: float = SILENCE) -> dict | None:
+def living_holder(work_dir: str | Path, silence: float = SILENCE) -> dict[str, Any] | None:
     """Return who holds ``work_dir`` and lives, as {"host", "pid", "job", ...}; None if nobody does.
 
     Takes up to ``silence`` seconds where the holder is on another machine.
@@ -141,10 +142,12 @@ def _has_living_holder(path: Path) -> bool:
     holder = _read(path)
     if holder is None:
         return False
-    return holder["host"] != socket.gethostname() or _start_of(holder["pid"]) == holder["started"]
+    if holder["host"] != socket.gethostname():
+        return True
+    return bool(_start_of(holder["pid"]) == holder["started"])
 
 
-def _take(path: Path, own: dict, silence: float, is_guarded: bool | None) -> None:
+def _take(path: Path, own: dict[str, Any], silence: float, is_guarded: bool | None) -> None:
     """Write ``own`` as the holder, unless another one lives.
 
     The kernel's lock may not reach other machines. So a lock is created by one process only, and
@@ -170,7 +173,7 @@ def _take(path: Path, own: dict, silence: float, is_guarded: bool | None) -> Non
             claim.unlink(missing_ok=True)
 
 
-def _created(path: Path, own: dict) -> bool:
+def _created(path: Path, own: dict[str, Any]) -> bool:
     """Create the lock with its content in one step; False if there is one already."""
     part = path.with_name(f".{path.name}.{own['pid']}.{secrets.token_hex(4)}.part")
     try:
@@ -189,7 +192,7 @@ def _created(path: Path, own: dict) -> bool:
     return True
 
 
-def _refusal(work_dir: Path, holder: dict | None) -> InputError:
+def _refusal(work_dir: Path, holder: dict[str, Any] | None) -> InputError:
     got, stop = "another process, which still runs", ""
     if holder is not None:
         job = f", Slurm job {holder['job']}" if holder["job"] else ""
@@ -199,7 +202,7 @@ def _refusal(work_dir: Path, holder: dict | None) -> InputError:
     return InputError(f"no other training in {work_dir}", got, f"wait for it{stop}")
 
 
-def _self() -> dict:
+def _self() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -209,7 +212,7 @@ def _self() -> dict:
     }
 
 
-def _beat(path: Path, own: dict, beat: float, stopped: threading.Event) -> None:
+def _beat(path: Path, own: dict[str, Any], beat: float, stopped: threading.Event) -> None:
     while not stopped.wait(beat):
         own = own | {"beats": own["beats"] + 1}
         with suppress(OSError):  # a full or slow disk is no reason to end a training
@@ -219,7 +222,7 @@ def _beat(path: Path, own: dict, beat: float, stopped: threading.Event) -> None:
             write_json(path, own)
 
 
-def _lives(path: Path, holder: dict, silence: float) -> bool:
+def _lives(path: Path, holder: dict[str, Any], silence: float) -> bool:
     """Tell whether the holder still trains, by the surest sign there is."""
     own = _self()
     if holder["host"] == own["host"]:
@@ -240,11 +243,11 @@ def _lives(path: Path, holder: dict, silence: float) -> bool:
     return False
 
 
-def _same(one: dict, other: dict) -> bool:
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one[key] == other[key] for key in ("host", "pid", "started"))
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: Path) -> dict[str, Any] | None:
     return _parsed(_content(path))
 
 
@@ -255,7 +258,7 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _parsed(content: bytes | None) -> dict | None:
+def _parsed(content: bytes | None) -> dict[str, Any] | None:
     try:
         holder = json.loads(content or b"")
     except ValueError:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 20.0  # seconds for an answer
+TIMEOUT = 20.0  # seconds for an answer
 _ROW = re.compile(
     r"(?P<job_id>[0-9]+(_[0-9]+)?)\|(?P<state>[A-Z_]+)\|(?P<work_dir>.*)\|(?P<comment>rule_.*)"
 )
@@ -107,7 +107,7 @@ def _squeue(*options: str) -> str | None:
             errors="replace",
             capture_output=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired:
         return None

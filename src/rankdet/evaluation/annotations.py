@@ -171,7 +171,7 @@ def _with_areas(
     return rows
 
 
-def _mask_area(value: object, size: tuple | None, number: int) -> float | None:
+def _mask_area(value: object, size: tuple[Any, ...] | None, number: int) -> float | None:
     """Return the pixels of a mask; None where there is no usable one, as `_with_areas` asks."""
     if not value or size is None or not all(map(_is_side, size)):
         return None

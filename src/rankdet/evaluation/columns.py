@@ -61,13 +61,3 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.score)
-
-    def take(self, rows: Ints) -> Detections:
-        """Return the detections of ``rows``, in that order."""
-        return Detections(
-            self.image_id[rows],
-            self.category_id[rows],
-            self.score[rows],
-            None if self.box is None else self.box[rows],
-            None if self.segmentation is None else [self.segmentation[row] for row in rows],
-        )

@@ -16,7 +16,7 @@ from rankdet.evaluation.average_precision import THRESHOLDS, ScoredMatches, accu
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.lrp import optimal_lrp
 from rankdet.evaluation.lvis import federated_rows
-from rankdet.evaluation.matching import match
+from rankdet.evaluation.matching import Matches, match
 from rankdet.evaluation.metrics import AREA_RANGES, Metrics, summarize
 from rankdet.evaluation.overlaps import Candidates, box_candidates
 from rankdet.evaluation.reading import read_detections, read_ground_truth
@@ -142,22 +142,22 @@ def _candidates(
     arrangement: Arrangement,
     ground_truth: GroundTruth,
     found: Detections,
-    dt_masks: list | None,
+    dt_masks: list[masks.Rle],
     iou_type: str,
 ) -> Candidates:
     gt_row, lowest = arrangement.gt_row, float(THRESHOLDS[0])
     is_crowd = ground_truth.is_crowd[gt_row]
     if iou_type == "segm":
         gt_masks = masks.ground_truth_masks(ground_truth, gt_row)
-        dt_masks = [dt_masks[row] for row in arrangement.row.tolist()]
-        return masks.mask_candidates(arrangement, dt_masks, gt_masks, is_crowd, lowest)
+        chosen = [dt_masks[row] for row in arrangement.row.tolist()]
+        return masks.mask_candidates(arrangement, chosen, gt_masks, is_crowd, lowest)
     box = found.box if found.box is not None else masks.boxes(dt_masks)
     return box_candidates(
         arrangement, box[arrangement.row], ground_truth.box[gt_row], is_crowd, lowest
     )
 
 
-def _in_score_order(arrangement: Arrangement, matches, costs: np.ndarray) -> ScoredMatches:
+def _in_score_order(arrangement: Arrangement, matches: Matches, costs: np.ndarray) -> ScoredMatches:
     by_score = arrangement.by_score
     place = np.empty(len(by_score), dtype=np.int64)
     place[by_score] = np.arange(len(by_score))

@@ -17,15 +17,15 @@ Remedy = Callable[[str, dict[str, Any]], str]
 LARGEST = 2**63
 
 
-class Selected(list):
+class Selected(list[Any]):
     """Some of the rows of a file, which know their places in it: errors name them."""
 
     def __init__(self, rows: Sequence[Any], chosen: np.ndarray) -> None:
         super().__init__(rows[index] for index in chosen.tolist())
-        self.places = rows.places[chosen] if isinstance(rows, Selected) else chosen
+        self.places: np.ndarray = rows.places[chosen] if isinstance(rows, Selected) else chosen
 
 
-class Block(list):
+class Block(list[Any]):
     """A run of the rows of a file that begins at the place ``start``."""
 
     def __init__(self, rows: Sequence[Any], start: int) -> None:

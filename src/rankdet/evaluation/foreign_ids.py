@@ -54,16 +54,15 @@ def _image_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) ->
     if _is_whole(value):
         return f"convert the ids to numbers: {shown(int(value))}"
     remedy = 'image ids are file names here: give the annotation file\'s "id" of each file name'
-    if known:
-        first = next(name for name in truth.image_names if name)
+    if known and truth is not None:
+        first = next(name for name in truth.image_names or [] if name)
         remedy += f"; it has no file {shown(value)}, its first is {shown(first)}"
     return remedy
 
 
 def _category_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
-    names = [] if truth is None else truth.category_names
-    if value in names:
-        number = truth.category_ids[names.index(value)]
+    if truth is not None and value in truth.category_names:
+        number = truth.category_ids[truth.category_names.index(value)]
         return (
             "category ids are names here: give the annotation file's id of each name, "
             f"{number} for {shown(value)}"

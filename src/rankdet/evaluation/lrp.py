@@ -36,13 +36,18 @@ def optimal_lrp(matches: ScoredMatches, gt_count: np.ndarray) -> LrpErrors:
         gt_count: annotations that count [K, A].
     """
     categories, ranges = gt_count.shape
+    blank = np.full((categories, ranges), -1.0)
     result = LrpErrors(
-        *(np.full((categories, ranges), -1.0) for _ in range(5)),
+        blank,
+        blank.copy(),
+        blank.copy(),
+        blank.copy(),
+        blank.copy(),
         curve=np.full((categories, len(SCORE_GRID)), -1.0),
     )
     bounds = np.searchsorted(matches.category, np.arange(categories + 1))
     match_bounds = np.searchsorted(matches.position, bounds)
-    for category in np.flatnonzero(gt_count.any(axis=1)):
+    for category in np.flatnonzero(gt_count.any(axis=1)).tolist():
         rows = slice(bounds[category], bounds[category + 1])
         some = slice(match_bounds[category], match_bounds[category + 1])
         _class_optimum(result, category, matches, rows, some, gt_count[category])

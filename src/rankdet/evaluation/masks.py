@@ -94,7 +94,8 @@ def ground_truth_masks(ground_truth: GroundTruth, gt_row: np.ndarray) -> list[Rl
     """
     rows = gt_row.tolist()
     sizes = ground_truth.image_sizes[ground_truth.image[gt_row]].tolist()
-    segmentations = [ground_truth.segmentation[row] for row in rows]
+    every = ground_truth.segmentation or []
+    segmentations = [every[row] for row in rows]
     entries = gt_row if ground_truth.entry is None else ground_truth.entry[gt_row]
     return checked_masks(segmentations, sizes, [f"annotation {row}" for row in entries.tolist()])[0]
 
@@ -105,14 +106,14 @@ def detection_masks(
     image: np.ndarray,
     iou_type: str,
     area: str,
-) -> tuple[list[Rle] | None, np.ndarray | None]:
-    """Compressed RLEs and pixel counts of all detections where they are needed, else None.
+) -> tuple[list[Rle], np.ndarray]:
+    """Compressed RLEs and pixel counts of all detections where they are needed, else nothing.
 
     Raises:
         InputError: if they are needed and absent, or malformed.
     """
     if iou_type == "bbox" and found.box is not None and area != "mask":
-        return None, None
+        return [], np.zeros(0)
     if area == "box" and found.box is None:
         raise InputError(
             "detections with boxes for box areas", "masks only", 'use area "mask" or "auto"'

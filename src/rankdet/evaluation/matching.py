@@ -7,6 +7,7 @@ detections that overlap something enough to match take part.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +85,7 @@ def _turns(group: np.ndarray) -> np.ndarray:
     return np.arange(len(group)) - starts[np.cumsum(is_first) - 1]
 
 
-def _blocks(turn: np.ndarray, number: np.ndarray):
+def _blocks(turn: np.ndarray, number: np.ndarray) -> Iterator[slice]:
     """Yield slices of candidates of one turn, not too long, never cutting a detection."""
     edges = np.flatnonzero(np.diff(turn)) + 1
     for start, stop in zip([0, *edges], [*edges, len(turn)], strict=True):

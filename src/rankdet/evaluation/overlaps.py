@@ -5,6 +5,7 @@ Only pairs that can match at the lowest threshold are kept: the rest never matte
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class Candidates:
     iou: np.ndarray  # [C]
 
 
-def pair_blocks(counts: np.ndarray, pairs_at_once: int):
+def pair_blocks(counts: np.ndarray, pairs_at_once: int) -> Iterator[slice]:
     """Yield slices of rows whose ``counts`` sum to at most ``pairs_at_once`` (or are one row)."""
     ends = np.cumsum(counts)
     start, done = 0, 0

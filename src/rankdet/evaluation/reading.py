@@ -41,8 +41,7 @@ def read_ground_truth(
         raise InputError("protocol coco or lvis", shown(protocol), "choose one of them")
     if isinstance(source, GroundTruth):
         return source
-    is_path = isinstance(source, (str, Path))
-    document = read_document(source, ANNOTATIONS) if is_path else source
+    document = read_document(source, ANNOTATIONS) if isinstance(source, str | Path) else source
     checked = check_document(document, protocol, boxes="bbox" in iou_types)
     for note in checked.notes:
         warnings.warn(note, stacklevel=2)
@@ -174,18 +173,18 @@ def read_detections(
         None if parts[0].box is None else np.concatenate([part.box for part in parts]),
         None
         if any(part.segmentation is None for part in parts)
-        else [mask for part in parts for mask in part.segmentation],
+        else [mask for part in parts for mask in part.segmentation or []],
     )
 
 
 def _with_shared_sizes(blocks: Iterable[list[Any]]) -> Iterator[list[Any]]:
     """Let masks of one size share one list: a sixth of the memory of masks that were just read."""
-    known: dict[tuple, list[int]] = {}
+    known: dict[tuple[int, ...], list[int]] = {}
     for block in blocks:
         for row in block:
             mask = row.get("segmentation") if isinstance(row, dict) else None
             size = mask.get("size") if isinstance(mask, dict) else None
-            if isinstance(size, list) and all(isinstance(side, int) for side in size):
+            if mask and isinstance(size, list) and all(isinstance(side, int) for side in size):
                 mask["size"] = known.setdefault(tuple(size), size)
         yield block
 

@@ -72,7 +72,7 @@ def check_size(size: Any, what: str) -> None:
 
 def _is_count(value: Any) -> bool:
     """Whether ``value`` is a whole number >= 0 of Python or numpy; True is none."""
-    return isinstance(value, int | np.integer) and type(value) is not bool and value >= 0
+    return isinstance(value, int | np.integer) and type(value) is not bool and bool(value >= 0)
 
 
 def pixel_counts(
@@ -110,7 +110,7 @@ def _block_areas(texts: Sequence[str | bytes], pixels: np.ndarray, what: list[st
     if code.max() > 63:
         foreign = np.add.reduceat(code > 63, after - length) > 0
         _refuse_first(foreign, "counts with a foreign character", what)
-    _refuse_first(code[after - 1] & 32 > 0, "torn counts", what)  # a count that would go on
+    _refuse_first(code[after - 1] & 32 > 0, "torn counts", what)  # a count without its end
 
     run, end = _numbers(code)
     if run is None:
@@ -135,7 +135,7 @@ def _block_areas(texts: Sequence[str | bytes], pixels: np.ndarray, what: list[st
 def _numbers(code: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     """Return the signed numbers and the place of the last character of each.
 
-    Six bits a character: five of the number, low ones first, and whether it goes on. None and a
+    Six bits a character: five of the number, low ones first, and whether more follow. None and a
     place if a number is too long.
     """
     end = np.flatnonzero(code < 32)

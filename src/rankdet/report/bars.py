@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import INK, SOFT, empty, headline, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
 BAR = 0.36  # inches from one bar to the next
@@ -20,7 +20,7 @@ GAP = 0.8  # of a bar, between two detectors
 def metric_bars(
     results: Sequence[Result],
     metric: str,
-    note: PresetNote,
+    preset: Preset,
     published: dict[str, float] | None = None,
 ) -> Figure:
     """Return horizontal bars of ``metric`` in percent, one per entry.
@@ -28,7 +28,7 @@ def metric_bars(
     Args:
         results: what was measured.
         metric: a key of ``metrics.json``, such as AP or oLRP.
-        note: which preset this is.
+        preset: which preset this is.
         published: figures by entry id to mark on the bars; give them for preset paper only.
     """
     groups: dict[str, list[Result]] = {}
@@ -40,7 +40,7 @@ def metric_bars(
     figure = Figure(figsize=(7.6, 0.72 + BAR * max(slots, 3)))
     axes = figure.subplots()
     better = "lower is better" if metric.startswith("oLRP") else "higher is better"
-    headline(figure, f"{metric} on the validation set", note.caption)
+    headline(figure, f"{metric} on the validation set", preset.caption)
     if not results:
         empty(axes, "no results yet")
         return figure
@@ -87,5 +87,8 @@ def _bar(
         *(result.entry.entry_id, (0, place), (-3.5, -5)),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        **{"ha": "right", "va": "center", "fontsize": 6.5, "color": SOFT},
+        ha="right",
+        va="center",
+        fontsize=6.5,
+        color=SOFT,
     )

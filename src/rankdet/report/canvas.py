@@ -8,11 +8,12 @@ import textwrap
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from rankdet.catalogue import Entry
 from rankdet.files import atomic_path, write_text
@@ -24,7 +25,7 @@ GRID = "#8b94a133"
 CROWDED = 4  # curves; the legend of more would cover them
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)), (0, (8, 2)))
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
@@ -63,7 +64,7 @@ def styled(draw: Draw) -> Draw:
     """Give a function that draws a figure the common style, whatever the user's own settings."""
 
     @wraps(draw)
-    def drawn(*args, **kwargs):
+    def drawn(*args: Any, **kwargs: Any) -> Figure:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             with matplotlib.rc_context(STYLE):
@@ -82,7 +83,9 @@ def headline(figure: Figure, title: str, subtitle: str) -> None:
     top = 0.47 + 0.15 * len(lines)
     height += top
     figure.set_size_inches(width, height)
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - top / height))
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)  # of every figure of this page
+    layout.set(rect=(0, 0, 1, 1 - top / height))
     left = 0.12 / width
     figure.text(left, 1 - 0.12 / height, title, ha="left", va="top", fontsize=11.5, weight="bold")
     for number, line in enumerate(lines):
@@ -96,7 +99,7 @@ def empty(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, words, ha="center", va="center", color=SOFT, transform=axes.transAxes)
 
 
-def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, dict]:
+def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, dict[str, Any]]:
     """Return dash pattern and width per entry id, so that lines of one colour stay apart.
 
     Entries that ``by`` names alike get different strokes; its names keep their stroke.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from rankdet.catalogue import PublishedValue, State
 from rankdet.catalogue.official_data import OFFICIAL, difference, is_described
+from rankdet.catalogue.presets import Preset
 from rankdet.report.layout import TIME, Column
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
 # Two trainings of one config differ: mmdetection's maintainers state less than 0.3 AP
@@ -28,20 +28,20 @@ class Comparison:
     remark: str = ""
 
 
-def why_not_comparable(result: Result, note: PresetNote) -> str:
-    """Return why ``result`` must not be held against a published figure; '' if it may.
+def why_not_comparable(result: Result, preset: Preset) -> str:
+    """Return why ``result`` must not be compared with a published figure; '' if it may.
 
     It may if it is of an official run and its provenance shows in counts and classes that it saw
     the official data of the entry, and no other setup. The name of a data set shows nothing: it has
     a default.
     """
-    if not note.is_comparable:
-        return note.reason
+    if not preset.is_comparable:
+        return preset.not_comparable
     if not result.run:
         return "no run.json"
-    splits = ("val",) if note.name == "published" else ("train", "val")
+    splits = ("val",) if preset.name == "published" else ("train", "val")
     if not is_described(result.data, splits):
-        todo = "convert" if note.name == "published" else "train"
+        todo = "convert" if preset.name == "published" else "train"
         return f"run.json does not say which data (written by an older version: {todo} again)"
     name = result.entry.dataset
     found = difference(result.data, name)
@@ -51,13 +51,13 @@ def why_not_comparable(result: Result, note: PresetNote) -> str:
 
 
 def compare(
-    column: Column, published: PublishedValue | None, result: Result | None, note: PresetNote
+    column: Column, published: PublishedValue | None, result: Result | None, preset: Preset
 ) -> Comparison:
     """Return the cell of one entry and one column."""
     value = published.value if published else None
     remark = "coming soon" if published and published.value is None else ""
     measured = None
-    comparable = result is not None and not why_not_comparable(result, note)
+    comparable = result is not None and not why_not_comparable(result, preset)
     if result is not None and column.iou_type is not None and column.is_validation:
         measured = result.metric(column.iou_type, column.metric)
     elif comparable and result is not None and column.metric == TIME:
@@ -77,13 +77,13 @@ def verdict(
     columns: tuple[Column, ...],
     cells: list[Comparison],
     result: Result | None,
-    note: PresetNote,
+    preset: Preset,
     state: State,
 ) -> str:
     """Return in a few words what the row shows; without a result, how far the entry is."""
     if result is None:
         return state.label
-    reason = why_not_comparable(result, note)
+    reason = why_not_comparable(result, preset)
     if reason:
         return f"not comparable: {reason}"
     differences = [

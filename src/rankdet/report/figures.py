@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from rankdet.catalogue import Catalogue
+from rankdet.catalogue.presets import Preset
 from rankdet.report.bars import metric_bars
 from rankdet.report.canvas import write_figure
 from rankdet.report.compare import why_not_comparable
-from rankdet.report.presets import PresetNote
 from rankdet.report.quality_curves import lrp_curves, precision_recall_curves
 from rankdet.report.results import Result
 from rankdet.report.training_curves import training_curves
@@ -31,16 +31,16 @@ FIGURES = {
 
 
 def draw_figures(
-    catalogue: Catalogue, results: Mapping[str, Result], note: PresetNote
+    catalogue: Catalogue, results: Mapping[str, Result], preset: Preset
 ) -> dict[str, Figure]:
     """Return every figure of `FIGURES`; one without data says so inside."""
     rows = list(results.values())
     return {
-        "ap": metric_bars(rows, "AP", note, _published(catalogue, rows, "AP", note)),
-        "olrp": metric_bars(rows, "oLRP", note, _published(catalogue, rows, "oLRP", note)),
-        "training": training_curves(rows, note),
-        "precision_recall": precision_recall_curves(rows, note),
-        "lrp": lrp_curves(rows, note),
+        "ap": metric_bars(rows, "AP", preset, _published(catalogue, rows, "AP", preset)),
+        "olrp": metric_bars(rows, "oLRP", preset, _published(catalogue, rows, "oLRP", preset)),
+        "training": training_curves(rows, preset),
+        "precision_recall": precision_recall_curves(rows, preset),
+        "lrp": lrp_curves(rows, preset),
     }
 
 
@@ -50,15 +50,15 @@ def write_figures(figures: Mapping[str, Figure], folder: str | Path) -> list[Pat
 
 
 def _published(
-    catalogue: Catalogue, results: list[Result], metric: str, note: PresetNote
+    catalogue: Catalogue, results: list[Result], metric: str, preset: Preset
 ) -> dict[str, float] | None:
     """Return the figures to mark on the bars of the rows that are comparable."""
-    if not note.is_comparable:
+    if not preset.is_comparable:
         return None
     return {
         result.entry.entry_id: value.value
         for result in results
-        if not why_not_comparable(result, note)
+        if not why_not_comparable(result, preset)
         for value in catalogue.published(result.entry.entry_id)
         if value.is_official
         and value.value is not None

@@ -58,7 +58,7 @@ def environment() -> Environment:
     """Return the templates; HTML escapes by default, a missing name is an error."""
     loaded = Environment(
         loader=PackageLoader("rankdet.report"),
-        autoescape=lambda name: bool(name) and ".html" in name,
+        autoescape=lambda name: name is not None and ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

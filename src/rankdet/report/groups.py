@@ -8,7 +8,7 @@ from rankdet.catalogue import Entry
 from rankdet.report.plain import short
 
 # Colours of Okabe and Ito, told apart with any colour vision, light enough for a dark page and
-# dark enough for a white one; ranking losses in colour, what they are held against in grey.
+# dark enough for a white one; ranking losses in colour, what they are compared with in gray.
 _FAMILIES = {
     "CE": ("Cross entropy", "#7d8590"),
     "Focal": ("Focal", "#a9b0b8"),

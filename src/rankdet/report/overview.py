@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rankdet.catalogue.presets import Preset
 from rankdet.report.compare import why_not_comparable
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 from rankdet.report.tables import figure
 
@@ -45,7 +45,7 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
     """Return a row per entry and IoU type, by detector and then by loss as in the figures."""
     detectors = list(dict.fromkeys(detector_group(each.entry) for each in results.values()))
 
-    def place(result: Result) -> tuple:
+    def place(result: Result) -> tuple[int, tuple[int, str]]:
         return detectors.index(detector_group(result.entry)), family_rank(loss_family(result.entry))
 
     return [
@@ -64,19 +64,21 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
     ]
 
 
-def remarks(results: Mapping[str, Result], note: PresetNote) -> list[str]:
+def remarks(results: Mapping[str, Result], preset: Preset) -> list[str]:
     """Return what a reader must know of single entries: missing records, no comparison and why."""
-    lost = [f"{name}: {lack}" for name, result in results.items() for lack in _lacks(result, note)]
-    if not note.is_comparable:
+    lost = [
+        f"{name}: {lack}" for name, result in results.items() for lack in _lacks(result, preset)
+    ]
+    if not preset.is_comparable:
         return lost
-    reasons = {name: why_not_comparable(result, note) for name, result in results.items()}
+    reasons = {name: why_not_comparable(result, preset) for name, result in results.items()}
     return lost + [f"{name} is not comparable: {why}" for name, why in reasons.items() if why]
 
 
-def _lacks(result: Result, note: PresetNote) -> list[str]:
+def _lacks(result: Result, preset: Preset) -> list[str]:
     """Return what is missing of the training's records; published weights have only run.json."""
     lacks = [] if result.run else ["run.json is missing: not known what it was trained with"]
-    if note.name != "published" and not (result.folder / "training.jsonl").is_file():
+    if preset.name != "published" and not (result.folder / "training.jsonl").is_file():
         lacks.append("training.jsonl is missing: no training curve")
     return lacks
 

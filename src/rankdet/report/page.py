@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import svg
 from rankdet.report.figures import FIGURES
 from rankdet.report.formats import environment
 from rankdet.report.overview import METRICS, overview, remarks, runs, shared
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 from rankdet.report.tables import TableView
 
@@ -41,7 +41,7 @@ def render_page(
     results: Mapping[str, Result],
     views: Sequence[TableView],
     figures: Mapping[str, Figure],
-    note: PresetNote,
+    preset: Preset,
 ) -> str:
     """Return the page.
 
@@ -49,16 +49,16 @@ def render_page(
         results: what was measured.
         views: the tables; those without a measured row are folded away.
         figures: by name, as `rankdet.report.figures.draw_figures` returns them.
-        note: which preset this is; stands at the top.
+        preset: which preset this is; stands at the top.
     """
     rows = overview(results)
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            note=note,
+            preset=preset,
             overview=rows,
-            remarks=remarks(results, note),
+            remarks=remarks(results, preset),
             with_kind=any(row.kind == "mask" for row in rows),
             metrics=[_HEADINGS.get(name, name) for name in METRICS],
             # The SVG is this program's own and holds no text from outside as markup.

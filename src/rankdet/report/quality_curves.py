@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from rankdet.catalogue import Entry
+from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
 ROW = 2.35  # inches of a row of plots
@@ -36,15 +37,15 @@ def _points(result: Result, x: str, y: str, part: str | None = None) -> tuple[np
     return np.array(horizontal, float), np.array(values, float)
 
 
-def _caption(results: Sequence[Result], key: str, note: PresetNote) -> str:
+def _caption(results: Sequence[Result], key: str, preset: Preset) -> str:
     """Return the caption; an entry whose set has no annotation has no curve, and is named."""
     without = [each.entry.entry_id for each in results if key not in each.curves()]
     if not without or len(without) == len(results):
-        return note.caption
-    return f"{note.caption} Without curves: {', '.join(without)}."
+        return preset.caption
+    return f"{preset.caption} Without curves: {', '.join(without)}."
 
 
-def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict]]:
+def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Return texts and line properties by entry id; entries of one loss differ in their dashes."""
     families: dict[str, list[Entry]] = {}
     for result in members:
@@ -63,7 +64,7 @@ def _below(members: list[Result]) -> float:
 
 
 @styled
-def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figure:
+def precision_recall_curves(results: Sequence[Result], preset: Preset) -> Figure:
     """Return precision over recall, mean over classes: a row per detector, a column per IoU."""
     groups = _by_detector(results, "precision")
     rows = max(len(groups), 1)
@@ -75,7 +76,7 @@ def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figu
     headline(
         figure,
         "Precision and recall, mean over classes",
-        _caption(results, "precision", note),
+        _caption(results, "precision", preset),
     )
     if not groups:
         for axes in grid[0]:
@@ -108,7 +109,7 @@ def precision_recall_curves(results: Sequence[Result], note: PresetNote) -> Figu
 
 
 @styled
-def lrp_curves(results: Sequence[Result], note: PresetNote) -> Figure:
+def lrp_curves(results: Sequence[Result], preset: Preset) -> Figure:
     """Return the LRP error over one score threshold common to all classes; a panel per detector.
 
     The dot is the lowest point of the curve. oLRP lies at or below it: it takes the best
@@ -122,7 +123,7 @@ def lrp_curves(results: Sequence[Result], note: PresetNote) -> Figure:
     headline(
         figure,
         "LRP error over the score threshold, mean over classes",
-        _caption(results, "LRP", note),
+        _caption(results, "LRP", preset),
     )
     panels = list(grid.flat)
     if not groups:

@@ -108,7 +108,9 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
             v is not None and _is_fraction(v) for v in values
         ):
             raise _bad_curves(path, f'"{name}" that is no list of numbers from 0 to 1')
-    pairs = [("LRP", "score", curves.get("LRP"), curves.get("score"))]
+    pairs: list[tuple[str, str, Any, Any]] = [
+        ("LRP", "score", curves.get("LRP"), curves.get("score"))
+    ]
     pairs += [
         (name, "recall", each, curves["recall"]) for name, each in curves["precision"].items()
     ]

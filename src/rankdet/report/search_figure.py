@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from rankdet.report.canvas import SOFT, headline, styled
 from rankdet.report.search_table import FUNCTIONS, SOURCES, heads_by_source, note
 
 FOUND = "#0b6fb8"
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "start": {"color": SOFT, "linestyle": (0, (1.2, 1.4)), "linewidth": 1.0},
     "published": {"color": "#b3541e", "linestyle": (0, (5, 1.6)), "linewidth": 1.2},
     "mean": {"color": FOUND, "linestyle": (0, (5, 1.4, 1.2, 1.4)), "linewidth": 1.2},
@@ -20,7 +23,7 @@ _ARGUMENTS = {"H": "score difference", "I": "quality"}
 
 
 @styled
-def search_figure(found: dict) -> Figure:
+def search_figure(found: dict[str, Any]) -> Figure:
     """Return the figure of a finished search.
 
     Args:
@@ -49,7 +52,7 @@ def search_figure(found: dict) -> Figure:
     return figure
 
 
-def _rewards(axes: Axes, rounds: list[dict]) -> None:
+def _rewards(axes: Axes, rounds: list[dict[str, Any]]) -> None:
     turns = np.arange(len(rounds))
     every = [100 * np.array(turn["rewards"]) for turn in rounds]
     for turn, rewards in zip(turns, every, strict=True):
@@ -66,6 +69,6 @@ def _rewards(axes: Axes, rounds: list[dict]) -> None:
     axes.set_ylabel("box AP ×100")
     axes.set_xlabel("round")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Beside the title: no place in the plot is free for sure.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)

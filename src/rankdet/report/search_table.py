@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from html import escape
 from pathlib import Path
+from typing import Any
 
 from rankdet.files import write_text
-from rankdet.report.formats import markdown
+from rankdet.report.formats import environment
 from rankdet.report.plain import spreadsheet
 
 FUNCTIONS = ("H2", "I2", "I3", "I1", "H1")
@@ -16,7 +16,7 @@ SOURCES = {"start": "before", "best": "best sample", "mean": "final mean", "publ
 HEADER = ("head", "function", "of", "point 1", "point 2", "point 3", "point 4")
 
 
-def heads_by_source(found: dict) -> dict[str, dict]:
+def heads_by_source(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the heads of each source of `SOURCES` from the content of ``found.json``."""
     return {
         source: found[source]["heads"] if source in ("best", "mean") else found[source]
@@ -24,7 +24,7 @@ def heads_by_source(found: dict) -> dict[str, dict]:
     }
 
 
-def table_rows(found: dict) -> list[tuple[str, ...]]:
+def table_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return a row for each head, function and source; the gradient scales come last."""
     sources = heads_by_source(found)
     rows = []
@@ -43,7 +43,7 @@ def table_rows(found: dict) -> list[tuple[str, ...]]:
     return rows
 
 
-def note(found: dict) -> str:
+def note(found: dict[str, Any]) -> str:
     """Return what a reader has to know of the search."""
     plan, best = found["plan"], found["best"]
     used = "the best sample" if found["used"] == "best" else "the final mean"
@@ -61,26 +61,16 @@ def note(found: dict) -> str:
     return text
 
 
-def write_table(found: dict, folder: str | Path) -> list[Path]:
+def write_table(found: dict[str, Any], folder: str | Path) -> list[Path]:
     """Write ``search.csv``, ``.md`` and ``.html``; return the paths."""
     rows = table_rows(found)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([HEADER, *([*map(spreadsheet, row[:3]), *row[3:]] for row in rows)])
-    lines = [HEADER, ["---"] * len(HEADER), *(list(map(markdown, row)) for row in rows)]
-    listed = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    cells = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
-    )
-    head = "".join(f"<th>{name}</th>" for name in HEADER)
-    page = (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Search</title>\n'
-        f"<p>{escape(note(found))}</p>\n<table>\n<tr>{head}</tr>\n{cells}</table></html>\n"
-    )
-    texts = {
-        "csv": stream.getvalue(),
-        "md": f"{markdown(note(found))}\n\n{listed}",
-        "html": page,
+    shown = {"note": note(found), "header": HEADER, "rows": rows}
+    texts = {"csv": stream.getvalue()} | {
+        form: environment().get_template(f"search.{form}.j2").render(shown)
+        for form in ("md", "html")
     }
     paths = [Path(folder) / f"search.{form}" for form in texts]
     for path, text in zip(paths, texts.values(), strict=True):

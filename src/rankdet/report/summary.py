@@ -10,14 +10,14 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from rankdet.catalogue import Entry
+from rankdet.catalogue.presets import Preset
 from rankdet.report.overview import overview, remarks
 from rankdet.report.plain import cell, printable
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
 
 def summary(
-    results: Mapping[str, Result], expected: Sequence[Entry], folder: Path, note: PresetNote
+    results: Mapping[str, Result], expected: Sequence[Entry], folder: Path, preset: Preset
 ) -> RenderableType:
     """Return the summary of one preset.
 
@@ -25,13 +25,13 @@ def summary(
         results: what was measured.
         expected: entries that the run was to measure; those without a result are named.
         folder: the preset's results, where tables, figures and report are looked for.
-        note: which preset this is.
+        preset: which preset this is.
     """
-    parts: list[RenderableType] = [Text.assemble((f"rankdet, preset {note.name}", "bold"))]
-    parts.append(Text(note.caption, style="dim" if note.is_comparable else "yellow"))
+    parts: list[RenderableType] = [Text.assemble((f"rankdet, preset {preset.name}", "bold"))]
+    parts.append(Text(preset.caption, style="dim" if preset.is_comparable else "yellow"))
     if results:
         parts += [Text(), _table(results)]
-        parts += [cell(remark, "yellow") for remark in remarks(results, note)]
+        parts += [cell(remark, "yellow") for remark in remarks(results, preset)]
     missing = [entry.entry_id for entry in expected if entry.entry_id not in results]
     if missing:
         parts.append(Text(f"\nwithout a result: {', '.join(missing)}", style="yellow"))

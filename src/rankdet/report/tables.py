@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rankdet.catalogue import Catalogue, Entry, State, Table
+from rankdet.catalogue.presets import Preset
 from rankdet.report.compare import TOLERANCE_AP, Comparison, compare, verdict
 from rankdet.report.layout import TIME, Column, columns_of, facts_of
-from rankdet.report.presets import PresetNote
 from rankdet.report.results import Result
 
 MISSING = "—"
@@ -78,7 +78,7 @@ def table_view(
     catalogue: Catalogue,
     results: Mapping[str, Result],
     states: Mapping[str, State],
-    note: PresetNote,
+    preset: Preset,
 ) -> TableView:
     """Lay out ``table``: rows in the published order, each published value beside the measured.
 
@@ -89,20 +89,20 @@ def table_view(
     columns = [ViewColumn("", "Row", "label")]
     columns += [ViewColumn("", heading, "fact") for heading in facts]
     for column in metric_columns:
-        columns += _sub_columns(column, note)
+        columns += _sub_columns(column, preset)
     columns.append(ViewColumn("", "Status", "status"))
     rows = []
     for index, entry in enumerate(table.entries):
         result = results.get(entry.entry_id)
-        comparisons = _comparisons(entry, metric_columns, catalogue, result, note)
+        comparisons = _comparisons(entry, metric_columns, catalogue, result, preset)
         cells = [entry.row_label, *(values[index] or MISSING for values in facts.values())]
         for column, comparison in zip(metric_columns, comparisons, strict=True):
-            cells += _printed(column, comparison, note)
-        cells.append(verdict(metric_columns, comparisons, result, note, states[entry.entry_id]))
+            cells += _printed(column, comparison, preset)
+        cells.append(verdict(metric_columns, comparisons, result, preset, states[entry.entry_id]))
         rows.append(ViewRow(entry.entry_id, tuple(cells), result is not None))
-    notes = tuple(_notes(metric_columns, note))
+    notes = tuple(_notes(metric_columns, preset))
     return TableView(
-        *(table.slug, table.heading, table.paper, note.name, note.is_comparable),
+        *(table.slug, table.heading, table.paper, preset.name, preset.is_comparable),
         shared=", ".join(shared),
         notes=notes,
         columns=tuple(columns),
@@ -115,23 +115,23 @@ def _comparisons(
     columns: tuple[Column, ...],
     catalogue: Catalogue,
     result: Result | None,
-    note: PresetNote,
+    preset: Preset,
 ) -> list[Comparison]:
     official = {v.key: v for v in catalogue.published(entry.entry_id) if v.is_official}
-    return [compare(column, official.get(column.key), result, note) for column in columns]
+    return [compare(column, official.get(column.key), result, preset) for column in columns]
 
 
-def _sub_columns(column: Column, note: PresetNote) -> list[ViewColumn]:
+def _sub_columns(column: Column, preset: Preset) -> list[ViewColumn]:
     subs = [ViewColumn(column.heading, "published", "published")]
-    if column.is_validation or (note.is_comparable and column.metric == TIME):
-        name = "measured" if note.is_comparable else note.name
+    if column.is_validation or (preset.is_comparable and column.metric == TIME):
+        name = "measured" if preset.is_comparable else preset.name
         subs.append(ViewColumn(column.heading, name, "measured"))
-    if column.is_validation and note.is_comparable:
+    if column.is_validation and preset.is_comparable:
         subs.append(ViewColumn(column.heading, "Δ", "difference"))
     return subs
 
 
-def _printed(column: Column, comparison: Comparison, note: PresetNote) -> list[str]:
+def _printed(column: Column, comparison: Comparison, preset: Preset) -> list[str]:
     decimals = 2 if column.metric == TIME else 1
     published = figure(comparison.published, decimals)
     by_kind = {
@@ -139,7 +139,7 @@ def _printed(column: Column, comparison: Comparison, note: PresetNote) -> list[s
         "measured": figure(comparison.measured, decimals),
         "difference": signed(comparison.difference),
     }
-    return [by_kind[sub.kind] for sub in _sub_columns(column, note)]
+    return [by_kind[sub.kind] for sub in _sub_columns(column, preset)]
 
 
 def figure(value: float | None, decimals: int = 1) -> str:
@@ -154,19 +154,19 @@ def signed(value: float | None) -> str:
     return f"{value:+.1f}".replace("-", "−") if value else "0.0"
 
 
-def _notes(columns: tuple[Column, ...], note: PresetNote) -> list[str]:
-    notes = [note.caption]
-    if note.is_comparable:
+def _notes(columns: tuple[Column, ...], preset: Preset) -> list[str]:
+    notes = [preset.caption]
+    if preset.is_comparable:
         notes.append(
             f"Δ = measured − published, as printed. Status: AP within ±{TOLERANCE_AP} of the "
             "published value is the run-to-run spread of a detector."
         )
     else:
         notes.append(
-            f"The column {note.name} is not comparable to the published one beside it "
-            f"({note.reason}); no difference is given."
+            f"The column {preset.name} is not comparable to the published one beside it "
+            f"({preset.not_comparable}); no difference is given."
         )
-    if note.is_comparable and any(column.metric == TIME for column in columns):
+    if preset.is_comparable and any(column.metric == TIME for column in columns):
         notes.append("Times are of different machines: no difference is given.")
     if any("test" in column.split for column in columns):
         notes.append("test-dev is scored by a server: as published only.")

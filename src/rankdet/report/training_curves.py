@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
-from rankdet.report.presets import PresetNote
 from rankdet.report.result_files import PANELS
 from rankdet.report.results import Result
 
@@ -20,7 +22,7 @@ _AXIS_LABELS = {"loss": "training loss", "AP": "AP ×100", "oLRP": "oLRP ×100"}
 Points = tuple[np.ndarray, np.ndarray]
 
 
-def series(rows: list[dict], key: str) -> Points:
+def series(rows: list[dict[str, Any]], key: str) -> Points:
     """Return ``(iterations, values)`` of the lines with a ``key`` that can be drawn."""
     pairs = [
         (row["iteration"], float(row[key]))
@@ -39,11 +41,12 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
     places = np.arange(len(values))
     low = np.maximum(places - width // 2, 0)
     high = np.minimum(places + width // 2 + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
+    means: np.ndarray = (sums[high] - sums[low]) / (high - low)
+    return means
 
 
 @styled
-def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
+def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
     """Return a grid of panels: rows loss, AP, oLRP; one column per loss family.
 
     The loss is a running mean over a fiftieth of the run, the single iterations stand behind it.
@@ -62,7 +65,7 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
     below = 0.15 * most if most > CROWDED else 0.0  # inches of the legends under their columns
     figure = Figure(figsize=(max(2.35 * columns + 0.4, 5.2), 0.38 + 1.9 * rows + below))
     grid = figure.subplots(rows, columns, squeeze=False, sharex="col", sharey=False)
-    headline(figure, "Training", note.caption)
+    headline(figure, "Training", preset.caption)
     if not families:
         empty(grid[0, 0], "no training record yet")
         return figure
@@ -99,7 +102,9 @@ def training_curves(results: Sequence[Result], note: PresetNote) -> Figure:
     return figure
 
 
-def _draw(axes, panel: str, iterations: np.ndarray, values: np.ndarray, style: dict) -> None:
+def _draw(
+    axes: Axes, panel: str, iterations: np.ndarray, values: np.ndarray, style: dict[str, Any]
+) -> None:
     if not len(values):
         return
     if panel != "loss":

@@ -1,6 +1,6 @@
 """What a sample means: control points of five functions and a gradient scale for each head.
 
-Source: specification of the published search (DETECTORS.md 5.1); Tao et al., NeurIPS 2021.
+Source: Tao et al., NeurIPS 2021, and the official code of its search.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import PRESETS
 from rankdet.catalogue.settings_files import read_settings
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
-from rankdet.report.presets import NOTES
 
 # As a part of paths and of commands; not "-x", which is an option.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -140,7 +140,7 @@ _COUNT_OR_NONE = (lambda value: value is None or _is_count(value), ">= 1")
 CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_name, "as an entry of the catalogue"),
     "heads": (_are_heads, "as [retina] or [rpn, roi]"),
-    "preset": (_one_of(NOTES), f"as one of {', '.join(NOTES)}"),
+    "preset": (_one_of(PRESETS), f"as one of {', '.join(PRESETS)}"),
     "data": (_is_name, "as the name of a prepared data set"),
     "val_images": _COUNT,
     "rounds": _COUNT,

@@ -1,7 +1,7 @@
 """The policy of the search: independent truncated normals, updated by clipped ratios.
 
-Source: specification of the published search (DETECTORS.md 5.1); the objective is PPO's (Schulman
-et al. 2017), clipped in each dimension before the dimensions are multiplied. All in float64 on the
+Source: Tao et al., NeurIPS 2021, and its official code; the objective is PPO's (Schulman et al.
+2017), clipped in each dimension before the dimensions are multiplied. All in float64 on the
 processor: the same rewards give the same policy, to the last digit.
 """
 

@@ -128,7 +128,7 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
 
     Args:
         source: mmengine's last checkpoint.
-        target: the artefact: {"state_dict": tensors, "meta": plain values}.
+        target: the file: {"state_dict": tensors, "meta": plain values}.
         meta: entry, preset, iterations, classes, ...
 
     Raises:

@@ -1,4 +1,4 @@
-"""The checks of `rankdet doctor`, each a name, what was found, and the way to mend it."""
+"""The checks of `rankdet doctor`, each a name, what was found, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DISK_GIB = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One finding; ``todo`` says how to mend it."""
+    """One finding; ``todo`` says how to fix it."""
 
     name: str
     found: str

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 
 from rankdet.cluster.queue import seconds_left
 from rankdet.training.checkpoints import Checkpoints
-from rankdet.training.processes import said_by_first, wait, world_size
+from rankdet.training.processes import from_first, wait, world_size
 
 MARGIN = 120.0  # seconds before the limit that are kept for the checkpoint
 
@@ -56,7 +56,7 @@ class StopInTime(Hook):
             signal.signal(*self._before.popitem())
 
     def _told(self, number, frame) -> None:
-        # Loading processes inherit this: they go on, so that the iteration can end.
+        # Loading processes inherit this and keep running, so that the iteration can end.
         if number == signal.SIGINT and self.reason and os.getpid() == self._process:
             self.after_train(None)
             raise KeyboardInterrupt
@@ -69,7 +69,7 @@ class StopInTime(Hook):
         # Agreeing costs a message; now and then is often enough.
         if world_size() > 1 and (runner.iter + 1) % 10 and runner.iter + 1 != runner.max_iters:
             return
-        reason = said_by_first(self.reason)
+        reason = from_first(self.reason)
         if not reason or runner.iter + 1 == runner.max_iters:
             return
         self._checkpoints.save(runner, "stopped", ended=reason)

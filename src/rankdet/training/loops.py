@@ -30,6 +30,10 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 
+    def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
+        """Run one iteration."""
+        _step(self, idx, data_batch)
+
     def is_validation_due(self) -> bool:
         """Tell whether a validation follows the iteration that the loop stands at."""
         ended = self._iter == self._epoch * len(self.dataloader)
@@ -67,9 +71,22 @@ class ResumableIterLoop(IterBasedTrainLoop):
         self.runner.call_hook("after_train")
         return self.runner.model
 
+    def run_iter(self, data_batch: dict[str, Any]) -> None:
+        """Run one iteration."""
+        _step(self, self._iter, data_batch)
+
     def is_validation_due(self) -> bool:
         """Tell whether a validation follows the iteration that the loop stands at."""
         return _is_due(self, self._iter, self._max_iters)
+
+
+def _step(loop: Any, index: int, batch: dict[str, Any]) -> None:
+    """Run one iteration with our own step in place of the model's ``train_step``."""
+    runner = loop.runner
+    runner.call_hook("before_train_iter", batch_idx=index, data_batch=batch)
+    outputs = runner.training_step(batch, runner.optim_wrapper)
+    runner.call_hook("after_train_iter", batch_idx=index, data_batch=batch, outputs=outputs)
+    loop._iter += 1
 
 
 def _is_due(loop: Any, count: int, last: int) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rankdet.catalogue.presets import Preset
 from rankdet.data.manifest import Manifest
 from rankdet.training.checkpoints import load_weights
-from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.start import forget_weights

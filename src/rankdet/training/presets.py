@@ -1,156 +1,15 @@
-"""The sizes of an entry: a preset transforms the entry's one config (DESIGN 3.4).
-
-`paper` and `published` change nothing but where the data lie, `rehearsal` nothing but sizes in
-pixels and the number of epochs. The others change what their table below says; the loss, its
-hyper-parameters, assigner, coder and head stay the entry's own.
-"""
+"""A preset's changes of an entry's config."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
-from rankdet.errors import InputError, nearest
+from rankdet.catalogue.presets import Preset
 from rankdet.training import shrink
 
 CANDIDATES = 1000  # masks that SOLOv2 draws of an image where its thresholds are lowered
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What a preset changes.
-
-    Attributes:
-        name: paper, published, rehearsal, mini, overfit, demo or smoke.
-        purpose: one line for tables and reports.
-        dataset: the data set it is meant for: "coco" (any COCO folder), "digits" or "drawn".
-        iterations: optimiser steps; None keeps the entry's epochs.
-        batch_size: images per step; None keeps the entry's.
-        pool_images: images that a ranking loss ranks together; None takes the batch.
-        side: training and test images are resized to this square, in pixels; None keeps the
-            entry's pipelines.
-        small_network: replace backbone and widths by small ones.
-        learning_rate: AdamW with warm-up and cosine decay in place of the entry's schedule.
-        score_threshold: lowest score of a detection; None keeps the entry's. Ranking losses order
-            scores, they do not calibrate them: after a short training from scratch most correct
-            detections still score below the published thresholds (0.05, 0.40), which are part of
-            preset paper.
-        workers: data-loading processes; None keeps the entry's.
-        validations: how often a short training is measured, for its curves.
-        comparable: whether its figures may stand beside the published ones.
-        trains: False where published weights stand in for a training.
-        start_weights: "official" starts from the fetched weights of the official run, "drawn" from
-            random ones in a file of the same layout, "" from scratch with nothing frozen.
-        shrink: sizes of the entry's own resizing steps are divided by this; None keeps them.
-        epochs: in place of the entry's; its schedule stays and is cut off.
-    """
-
-    name: str
-    purpose: str
-    dataset: str
-    iterations: int | None = None
-    batch_size: int | None = None
-    side: int | None = None
-    small_network: bool = False
-    learning_rate: float | None = None
-    score_threshold: float | None = None
-    workers: int | None = None
-    validations: int = 0
-    comparable: bool = False
-    pool_images: int | None = None
-    trains: bool = True
-    start_weights: str = ""
-    shrink: int | None = None
-    epochs: int | None = None
-
-
-_MINI = Preset(
-    "mini",
-    "real images, the entry's own network, short schedule, small images",
-    "coco",
-    iterations=60,
-    batch_size=4,
-    side=320,
-    workers=1,
-    validations=1,
-    learning_rate=2e-4,
-    score_threshold=1e-3,
-)
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        Preset("paper", "the official run", "coco", comparable=True, start_weights="official"),
-        Preset(
-            "published",
-            "the official trained model",
-            "coco",
-            comparable=True,
-            trains=False,
-            start_weights="official",
-        ),
-        Preset(
-            "rehearsal",
-            "the official run cut off after two epochs of small drawn images: does it run?",
-            "drawn",
-            start_weights="drawn",
-            shrink=16,
-            epochs=2,
-        ),
-        _MINI,
-        replace(_MINI, name="overfit", purpose="mini, measured on the images it is trained on"),
-        Preset(
-            "demo",
-            "built-in digits set, small network, minutes on a CPU",
-            "digits",
-            iterations=500,
-            batch_size=16,
-            side=128,
-            workers=0,
-            validations=4,
-            small_network=True,
-            learning_rate=3e-3,
-            score_threshold=1e-3,
-        ),
-        Preset(
-            "smoke",
-            "the entry's own network at full width, two steps on tiny images",
-            "digits",
-            iterations=2,
-            batch_size=2,
-            pool_images=1,  # several pools a batch, so that it can be shared out among processes
-            side=64,
-            workers=0,
-            learning_rate=1e-4,
-            score_threshold=1e-3,
-        ),
-    )
-}
-
-
-def get_preset(name: str, iterations: int | None = None) -> Preset:
-    """Return a preset; an unknown name is answered with the known ones.
-
-    Args:
-        name: of the preset.
-        iterations: other than its own; only where it has its own.
-
-    Raises:
-        InputError: if there is no such preset, or it has no number of iterations to change.
-    """
-    if name not in PRESETS:
-        raise InputError(f"one of {', '.join(PRESETS)}", f"preset {name!r}", nearest(name, PRESETS))
-    preset = PRESETS[name]
-    if iterations is None:
-        return preset
-    if preset.iterations is None:
-        raise InputError(
-            "a preset that counts iterations",
-            f"{iterations} iterations for preset {name}, which keeps the entry's epochs",
-            "leave the number out, or choose a short preset",
-        )
-    return replace(preset, iterations=iterations)
 
 
 def apply_preset(config: Config, preset: Preset) -> None:

@@ -1,7 +1,7 @@
-"""Several processes that train together: the group, who writes, and how the batch is shared out.
+"""Several processes that train together: the group, who writes, and how the batch is divided.
 
 A batch is what one step of the optimiser sees, whatever the number of processes. Each process ranks
-its own images pool by pool (DESIGN 3.5) and their gradients are averaged: the same loss as in one
+its own images pool by pool and their gradients are averaged: the same loss as in one
 process, as long as no pool is cut.
 """
 
@@ -60,13 +60,13 @@ def wait() -> None:
         dist.barrier()
 
 
-def said_by_first(value: Any) -> Any:
+def from_first(value: Any) -> Any:
     """Return the first process's ``value``, in all of them."""
     if not dist.is_initialized():
         return value
-    said = [value]
-    dist.broadcast_object_list(said, src=0)
-    return said[0]
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def set_batch_size(config: Config, images: int) -> None:
@@ -91,7 +91,7 @@ def passes_of(config: Config, total: int, world: int, passes: int) -> int:
     """Return the passes of one process and step; 0 takes those of `official_passes`.
 
     Args:
-        config: before the batch is shared out.
+        config: before the batch is divided.
         total: images of one step of the optimizer.
         world: processes.
         passes: asked for, or 0.
@@ -119,7 +119,7 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
         The passes.
 
     Raises:
-        InputError: if the images, or the pools that they are ranked in, cannot be shared out.
+        InputError: if the images, or the pools that they are ranked in, cannot be divided.
     """
     passes = passes_of(config, total, world, passes)
     pools = sorted({node.pool_images for node in nodes(config.model) if node.get("pool_images")})

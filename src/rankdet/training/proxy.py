@@ -1,6 +1,6 @@
 """A proxy training of the search: short, from scratch, one reward at its end.
 
-Source: specification of the published search (DETECTORS.md 5.1).
+Source: Tao et al., NeurIPS 2021, section on the search, and its official code.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from rankdet.catalogue.presets import get_preset
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training.finite import tells_of_not_finite
-from rankdet.training.presets import apply_preset, get_preset
+from rankdet.training.presets import apply_preset
 from rankdet.training.processes import set_batch_size
 from rankdet.training.resolve import connect_data, load_config
 from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.work_dir import FIRST_EDITION, SETTINGS
 
 DECIMALS = 3  # of a reward of the published search, as mmdet 2 logs an AP
-PATIENCE = 50  # iterations of a loss that tells nothing, before a proxy is given up
+MOST_WITHOUT_LOSS = 50  # iterations without a usable loss, before a proxy is ended
 NMS_IOU = 0.5  # of every proxy, whatever the entry's
 
 
@@ -57,7 +58,7 @@ class FailRule(Hook):
             if (name == "loss" if self.of_total else "loss_" in name)
         ]
         self.count += any(math.isnan(value) or abs(value - 1) <= 1e-6 for value in terms)
-        if self.count > PATIENCE:
+        if self.count > MOST_WITHOUT_LOSS:
             raise ProxyFailed(f"{self.count} iterations with a loss of NaN or 1")
 
 

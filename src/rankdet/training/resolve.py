@@ -10,11 +10,12 @@ import mmengine.config.utils
 from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import Preset
 from rankdet.data.images import STORED
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training import shrink
-from rankdet.training.presets import Preset, apply_preset
+from rankdet.training.presets import apply_preset
 
 # mmengine reads all metafiles of mmdet for each `mmdet::` base, 0.4 s each; they do not change.
 mmengine.config.utils.load = cache(mmengine.config.utils.load)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
 
 from rankdet.catalogue import code_identity, load_catalogue
 from rankdet.catalogue.official_data import official_set
+from rankdet.catalogue.presets import Preset
 from rankdet.data.manifest import Manifest
 from rankdet.errors import InputError
+from rankdet.paths import BACKBONES
 from rankdet.training import (
     finished,
     positives,  # noqa: F401 (hook)
@@ -23,16 +26,47 @@ from rankdet.training.checkpoints import Checkpoints, publish
 from rankdet.training.finite import NotFiniteError
 from rankdet.training.interruption import StopInTime
 from rankdet.training.loops import DueValidation
-from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve
 from rankdet.training.run_settings import first_edition_mark, run_settings, settings_hash
 from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.sessions import Sessions
 from rankdet.training.setup import Setting, as_text, compare_setup, differing
 from rankdet.training.speed import AS_IS, Speed, apply_speed
-from rankdet.training.start import BACKBONES, use_drawn_weights, use_local_weights
+from rankdet.training.start import use_drawn_weights, use_local_weights
 from rankdet.training.step import TrainingStep
 from rankdet.training.work_dir import OnChange, begin, meta_of, newest_whole, pointed_at
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a training is run on this machine.
+
+    Attributes:
+        seed: of the run.
+        resume: continue from the newest checkpoint of the work directory, if there is one; where
+            this run has finished there, publish it again.
+        restart: delete the training that is in the work directory and begin again.
+        on_change: what happens with a training there of other settings: "refuse", or "set-aside"
+            into a folder of its own.
+        threads: processor threads; None leaves torch's own choice.
+        workers: data-loading processes; None keeps the preset's.
+        passes: of one step, each with a part of the process's images; 0 takes those of the
+            official GPUs one by one.
+        backbones: folder of the fetched weights, from which preset paper starts.
+        speed: options that make a step faster.
+        stop_without_positives: end a training that finds nothing to learn from, instead of warning.
+    """
+
+    seed: int = 0
+    resume: bool = False
+    restart: bool = False
+    on_change: OnChange = "refuse"
+    threads: int | None = None
+    workers: int | None = None
+    passes: int = 0
+    backbones: Path = BACKBONES
+    speed: Speed = AS_IS
+    stop_without_positives: bool = False
 
 
 def train(
@@ -41,16 +75,7 @@ def train(
     data: Manifest,
     work_dir: Path,
     out: Path,
-    seed: int = 0,
-    resume: bool = False,
-    threads: int | None = None,
-    workers: int | None = None,
-    backbones: Path = BACKBONES,
-    speed: Speed = AS_IS,
-    passes: int = 0,
-    stop_without_positives: bool = False,
-    restart: bool = False,
-    on_change: OnChange = "refuse",
+    settings: Settings = Settings(),
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -60,26 +85,14 @@ def train(
         data: the prepared data set.
         work_dir: checkpoints on the way and logs; kept, never an output of the DAG.
         out: the checkpoint to publish; ``run.json`` and ``training.jsonl`` go beside it.
-        seed: of the run.
-        resume: continue from the newest checkpoint of ``work_dir``, if there is one; where this
-            run has finished there, publish it again.
-        threads: processor threads.
-        workers: data-loading processes.
-        backbones: where fetched weights lie, from which preset paper starts.
-        speed: what is done for speed.
-        passes: of one step, each with a part of the process's images; 0 takes those of the
-            official GPUs one by one.
-        stop_without_positives: end a training that finds nothing to learn from, instead of warning.
-        restart: delete the training that is in ``work_dir`` and begin again.
-        on_change: what happens with a training there of other settings: "refuse", or "set-aside"
-            into a folder of its own.
+        settings: of this run.
 
     Returns:
         The run's record, as in ``run.json``.
 
     Raises:
         InputError: if ``work_dir`` holds a training, and neither ``resume`` nor ``restart`` says
-            what becomes of it, or its settings are others.
+            what becomes of it, or it was started with other settings.
     """
     if not preset.trains:
         todo = f"fetch its weights: rankdet fetch checkpoint {entry_id}"
@@ -87,41 +100,46 @@ def train(
     config = resolve(entry_id, preset, data)
     weights = None
     if preset.start_weights == "official":
-        weights = use_local_weights(config, load_catalogue()[entry_id], backbones)
-    config.speed = speed.chosen
-    use_threads(threads)
+        weights = use_local_weights(config, load_catalogue()[entry_id], settings.backbones)
+    config.speed = settings.speed.chosen
+    use_threads(settings.threads)
     processes.join_group()
     if preset.start_weights == "drawn":
         weights = use_drawn_weights(config, load_catalogue()[entry_id], work_dir)
     record_path = work_dir / "training.jsonl"
-    settings = run_settings(config, data, entry_id, preset.name, seed, weights)
-    mark = first_edition_mark(config, data, seed)
+    identity = run_settings(config, data, entry_id, preset.name, settings.seed, weights)
+    mark = first_edition_mark(config, data, settings.seed)
     checkpoint = _in_all(
         lambda: begin(
-            *(work_dir, settings, mark, out), resume=resume, restart=restart, on_change=on_change
+            *(work_dir, identity, mark, out),
+            resume=settings.resume,
+            restart=settings.restart,
+            on_change=settings.on_change,
         )
     )
     config.resume = checkpoint is not None
-    done = processes.said_by_first(records.record_of(work_dir) if processes.is_first() else None)
+    done = processes.from_first(records.record_of(work_dir) if processes.is_first() else None)
     if done is not None:
         if _ends_as_first():
             print(f"this run has finished in {work_dir}; published again", file=sys.stderr)
             finished.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
-    passes = processes.passes_of(config, total, processes.world_size(), passes)
-    setup = _compared(entry_id, config, data, passes, speed) if preset.name == "paper" else []
+    passes = processes.passes_of(config, total, processes.world_size(), settings.passes)
+    setup = []
+    if preset.name == "paper":
+        setup = _compared(entry_id, config, data, passes, settings.speed)
     passes = processes.share_batch(config, total, processes.world_size(), passes)
     interval = _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
-    config.custom_hooks.append(dict(type="WatchPositives", stop=stop_without_positives))
+    config.custom_hooks.append(dict(type="WatchPositives", stop=settings.stop_without_positives))
     if config.resume:  # from there, not from the weights that the run started from
         config.load_from = str(checkpoint)
-    about = {"threads": threads, "processes": processes.world_size(), "passes": passes}
+    about = {"threads": settings.threads, "processes": processes.world_size(), "passes": passes}
     sessions = _sessions(checkpoint, about | {"machine": provenance.machine()})
-    runner = prepare_runner(config, work_dir, seed, workers)
-    apply_speed(getattr(runner.model, "module", runner.model), speed)
-    runner.model.train_step = TrainingStep(runner.model, passes, seed, lambda: runner.iter)
-    saver = Checkpoints(interval, settings_hash(settings), sessions, record_path, out)
+    runner = prepare_runner(config, work_dir, settings.seed, settings.workers)
+    apply_speed(getattr(runner.model, "module", runner.model), settings.speed)
+    runner.training_step = TrainingStep(runner.model, passes, settings.seed, lambda: runner.iter)
+    saver = Checkpoints(interval, settings_hash(identity), sessions, record_path, out)
     for hook in (saver, StopInTime(saver), DueValidation(record_path)):
         runner.register_hook(hook)
     try:
@@ -135,9 +153,9 @@ def train(
         "iterations": runner.iter,
         "seconds": sessions.seconds,
         "resumed": len(sessions.as_plain()) > 1,
-        "seed": seed,
-        "threads": threads,
-        "speed": speed.chosen,
+        "seed": settings.seed,
+        "threads": settings.threads,
+        "speed": settings.speed.chosen,
         "processes": processes.world_size(),
         "passes": passes,
         "batch_size": total,
@@ -236,7 +254,7 @@ def _in_all(call: Callable[[], Path | None]) -> Path | None:
             outcome = (call(), None)
         except InputError as error:
             outcome = (None, (error.expected, error.got, error.todo))
-    value, refusal = processes.said_by_first(outcome)
+    value, refusal = processes.from_first(outcome)
     if refusal is not None:
         raise InputError(*refusal)
     return value

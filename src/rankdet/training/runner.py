@@ -14,6 +14,7 @@ from rankdet.cluster.launch import is_launched
 from rankdet.training import loops, record  # noqa: F401 (register hooks and loops)
 from rankdet.training.processes import backend
 from rankdet.training.start import require_local
+from rankdet.training.step import TrainingStep
 
 
 def use_threads(count: int | None) -> None:
@@ -24,7 +25,15 @@ def use_threads(count: int | None) -> None:
     cv2.setNumThreads(0)
 
 
-def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | None) -> Runner:
+class TrainingRunner(Runner):
+    """mmengine's Runner; a training sets what its loops do with a batch."""
+
+    training_step: TrainingStep
+
+
+def prepare_runner(
+    config: Config, work_dir: Path, seed: int, workers: int | None
+) -> TrainingRunner:
     """Build mmengine's Runner for ``config``.
 
     Args:
@@ -55,4 +64,4 @@ def prepare_runner(config: Config, work_dir: Path, seed: int, workers: int | Non
     )
     config.log_processor = dict(type="LogProcessor", window_size=50, by_epoch=by_epoch)
     logging.getLogger("mmengine").setLevel(logging.INFO)
-    return Runner.from_cfg(config)
+    return TrainingRunner.from_cfg(config)

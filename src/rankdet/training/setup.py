@@ -48,7 +48,7 @@ def compare_setup(
 
     Args:
         entry: the row.
-        config: resolved under preset paper, its batch not yet shared out.
+        config: resolved under preset paper, its batch not yet divided.
         data: what is trained on.
         official_data: which official data set ``data`` is; None if another.
         processes: that train together, each on a GPU of its own.

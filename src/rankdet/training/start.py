@@ -20,8 +20,6 @@ from rankdet.errors import InputError
 from rankdet.outputs import atomic_path
 from rankdet.training import processes, shrink
 
-BACKBONES = Path("data/backbones")
-
 
 def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None:
     """Let ``config`` start from the local copy of the official run's weights.

@@ -19,7 +19,7 @@ from rankdet.training.randomness import STEP, seed_libraries
 
 
 class TrainingStep:
-    """What a training does with a batch, in place of ``model.train_step``.
+    """What a training does with a batch, where mmengine calls ``model.train_step``.
 
     Args:
         model: a detector, or mmengine's wrapper around one for several processes.

@@ -14,9 +14,9 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import PRESETS
 from rankdet.data.coco import prepare_coco
 from rankdet.data.manifest import Manifest
-from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 from rankdet.training.shrink import nodes
 

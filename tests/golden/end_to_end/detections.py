@@ -12,9 +12,9 @@ from pycocotools import mask as mask_tools
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.optimize import linear_sum_assignment
 
+from rankdet.catalogue.presets import PRESETS
 from rankdet.data.manifest import Manifest, Split
 from rankdet.training.predict import predict
-from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import load_config
 from rankdet.training.shrink import nodes
 from tests.golden.end_to_end.cases import Case

@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
-from rankdet.training.presets import PRESETS
+from rankdet.catalogue.presets import PRESETS
 from rankdet.training.resolve import resolve
 from tests.golden.end_to_end.cases import Case, relative
 from tests.golden.end_to_end.data_under_test import data_node

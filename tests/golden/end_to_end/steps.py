@@ -16,10 +16,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor, nn
 
+from rankdet.catalogue.presets import PRESETS
 from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
 from rankdet.training.checkpoints import load_weights
 from rankdet.training.convert import WRAPPER
-from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 from rankdet.training.shrink import nodes
 from rankdet.training.start import forget_weights

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rankdet.catalogue.presets import get_preset
 from rankdet.data.coco import prepare_coco
 from rankdet.data.images import STORED
 from rankdet.errors import InputError
-from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve
 from tests.unit.data.own import both, turn, write_set
 

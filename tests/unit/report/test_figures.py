@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import get_preset
 from rankdet.errors import InputError
 from rankdet.report.bars import metric_bars
 from rankdet.report.canvas import INK, svg
 from rankdet.report.figures import FIGURES, draw_figures, write_figures
 from rankdet.report.groups import detector_group, loss_colour, loss_family
-from rankdet.report.presets import preset_note
 from rankdet.report.quality_curves import precision_recall_curves
 from rankdet.report.results import read_results
 from rankdet.report.training_curves import POINTS, running_mean, training_curves
 from tests.unit.report.synthetic import DEMO_ENTRIES, write_preset, write_result
 
-DEMO = preset_note("demo")
+DEMO = get_preset("demo")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_bars_show_the_values_and_no_published_mark_in_the_demo(catalogue, resul
 def test_bars_mark_the_published_value_of_paper(catalogue, tmp_path):
     write_result(tmp_path / "paper", "rs_atss_r50", "paper", 0.38, data="coco")
     found = read_results(catalogue, tmp_path / "paper", "paper")
-    axes = draw_figures(catalogue, found, preset_note("paper"))["ap"].axes[0]
+    axes = draw_figures(catalogue, found, get_preset("paper"))["ap"].axes[0]
     assert [float(line.get_xdata()[0]) for line in axes.lines] == [39.9]
 
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from rankdet.catalogue import State, load_catalogue
+from rankdet.catalogue.presets import get_preset
 from rankdet.paths import configs_dir
 from rankdet.report.canvas import svg
 from rankdet.report.entry_page import entry_page
@@ -18,7 +19,6 @@ from rankdet.report.formats import markdown, render, tex
 from rankdet.report.listing import listing
 from rankdet.report.page import render_page
 from rankdet.report.plain import LONGEST_NAME, printable, short, spreadsheet
-from rankdet.report.presets import preset_note
 from rankdet.report.results import read_results
 from rankdet.report.search_table import write_table
 from rankdet.report.summary import summary
@@ -27,7 +27,7 @@ from tests.unit.report.synthetic import write_preset
 from tests.unit.report.test_figures import words
 from tests.unit.report.test_search_report import found
 
-NOTE = preset_note("demo")
+NOTE = get_preset("demo")
 SCRIPT = "<script>alert(1)</script>"
 LABELS = (
     *(r"$\frac$", "a $x^$ b", "$", r"50% & _under_ #1 {x} ~ ^ \input{/etc/passwd} $", "a|b\nc"),

@@ -62,7 +62,7 @@ def test_page_is_self_contained(demo):
         *DEMO_ENTRIES,
     ):
         assert words in text
-    assert "Nothing on this page may be held against a published figure." in text
+    assert "Nothing on this page may be compared with a published figure." in text
 
 
 def test_page_is_the_same_on_a_second_run(demo, tmp_path):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import get_preset
 from rankdet.errors import InputError
 from rankdet.report.figures import draw_figures
-from rankdet.report.presets import NOTES, preset_note
 from rankdet.report.results import read_results, why_missing
 from tests.unit.report.synthetic import write_result
 from tests.unit.report.test_figures import words
@@ -63,7 +63,7 @@ def test_missing_folder_and_unknown_preset(catalogue, tmp_path):
     with pytest.raises(InputError, match="no folder at"):
         read_results(catalogue, tmp_path / "demo", "demo")
     with pytest.raises(InputError, match="nearest: demo"):
-        preset_note("demos")
+        get_preset("demos")
 
 
 def test_training_record_with_a_torn_end(catalogue, place):
@@ -87,13 +87,6 @@ def test_curves_without_recall_are_refused(catalogue, place):
         result.curves()
     (place / "curves.json").unlink()
     assert result.curves() == {}
-
-
-def test_notes_agree_with_the_presets_of_training():
-    presets = pytest.importorskip("rankdet.training.presets").PRESETS
-    assert presets.keys() == NOTES.keys()
-    for name, preset in presets.items():
-        assert NOTES[name].is_comparable == preset.comparable
 
 
 @pytest.mark.parametrize(
@@ -166,10 +159,10 @@ def test_a_set_without_annotations_has_no_curves_and_stops_nothing(catalogue, pl
     (empty / "curves.json").write_text('{"bbox": {"per_class": [{"AP": null}]}}')
     found = read_results(catalogue, place.parent, "demo")
     assert found["rs_paa_r50"].curves() == {}
-    figures = draw_figures(catalogue, found, preset_note("demo"))
+    figures = draw_figures(catalogue, found, get_preset("demo"))
     for name in ("precision_recall", "lrp"):
         shown = words(figures[name]).replace("\n", " ")
         assert "Without curves: rs_paa_r50." in shown and "45.0" not in shown
     alone = {"rs_paa_r50": found["rs_paa_r50"]}
-    shown = words(draw_figures(catalogue, alone, preset_note("demo"))["lrp"])
+    shown = words(draw_figures(catalogue, alone, get_preset("demo"))["lrp"])
     assert "no curves yet" in shown

@@ -10,13 +10,13 @@ from html.parser import HTMLParser
 import pytest
 
 from rankdet.catalogue import State, load_catalogue
+from rankdet.catalogue.presets import PRESETS, get_preset
 from rankdet.errors import InputError
 from rankdet.report.compare import TOLERANCE_AP, Comparison, verdict
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render, tex, write_table
 from rankdet.report.layout import Column
 from rankdet.report.overview import remarks
-from rankdet.report.presets import NOTES, preset_note
 from rankdet.report.results import read_results
 from rankdet.report.tables import signed, table_view
 from tests.unit.report.synthetic import data_record, write_preset, write_result
@@ -31,7 +31,7 @@ def view(catalogue, slug, folder, preset):
     results = read_results(catalogue, folder, preset)
     table = catalogue.table(slug)
     states = {entry.entry_id: State("no config yet", False) for entry in table.entries}
-    return table_view(table, catalogue, results, states, preset_note(preset))
+    return table_view(table, catalogue, results, states, get_preset(preset))
 
 
 def as_rows(shown) -> dict[str, dict[str, str]]:
@@ -51,13 +51,15 @@ def test_published_layout_and_missing_rows(catalogue, tmp_path):
     assert "| — |" in render(shown, "md")
 
 
-@pytest.mark.parametrize("preset", [name for name, note in NOTES.items() if not note.is_comparable])
+@pytest.mark.parametrize(
+    "preset", [name for name, note in PRESETS.items() if not note.is_comparable]
+)
 def test_no_preset_but_paper_carries_a_difference(catalogue, tmp_path, preset):
     folder = write_preset(tmp_path, preset)
     for slug in ("rank-sort-one-stage", "alrp-retinanet", "control"):
         shown = view(catalogue, slug, folder, preset)
         assert not any(column.kind == "difference" for column in shown.columns)
-        reason = f"not comparable: {NOTES[preset].reason}"
+        reason = f"not comparable: {PRESETS[preset].not_comparable}"
         for row in shown.rows:
             assert (row.cells[-1] == reason) == row.has_result
         for form in FORMATS:
@@ -141,7 +143,7 @@ def test_the_verdict_is_the_largest_deviation(differences, words, measured):
     columns = tuple(column for column, _ in differences)
     cells = [Comparison(40.0, 40.0, difference) for _, difference in differences]
     state = State("measured", True)
-    assert verdict(columns, cells, measured, preset_note("paper"), state) == words
+    assert verdict(columns, cells, measured, get_preset("paper"), state) == words
 
 
 @pytest.mark.parametrize(
@@ -218,8 +220,8 @@ def test_no_name_of_a_data_set_makes_a_row_comparable(catalogue, tmp_path, prese
     assert row["status"].startswith("not comparable: ") and words in row["status"]
     assert row["AP difference"] == row["s / iteration measured"] == ""
     found = read_results(catalogue, tmp_path / preset, preset)
-    assert words in " ".join(remarks(found, preset_note(preset)))
-    assert not draw_figures(catalogue, found, preset_note(preset))["ap"].axes[0].lines
+    assert words in " ".join(remarks(found, get_preset(preset)))
+    assert not draw_figures(catalogue, found, get_preset(preset))["ap"].axes[0].lines
 
 
 def test_published_weights_need_no_record_of_a_training(catalogue, tmp_path):

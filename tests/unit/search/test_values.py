@@ -74,6 +74,6 @@ def test_parameters():
 
 
 def test_fail_rule_and_reward():
-    assert proxy.PATIENCE == 50  # "more than 50 iterations"
+    assert proxy.MOST_WITHOUT_LOSS == 50  # "more than 50 iterations"
     assert proxy.NMS_IOU == 0.5  # "score 0.05, NMS 0.5"
     assert proxy.DECIMALS == 3  # mmdet 2 logs an AP to three decimals

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from rankdet.catalogue.presets import Preset, get_preset
 from rankdet.data.digits import prepare_digits
 from rankdet.training import run as run_module
 from rankdet.training import runner as runner_module
-from rankdet.training.presets import Preset, get_preset
 from rankdet.training.processes import share_batch
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner
@@ -41,7 +41,12 @@ def test_a_run_passes_its_settings_to_the_runner(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "prepare_runner", runner)
     with pytest.raises(Reached):
         run_module.train(
-            "control_atss_r50", TINY, digits, tmp_path / "w", tmp_path / "c.pth", seed=7, workers=3
+            "control_atss_r50",
+            TINY,
+            digits,
+            tmp_path / "w",
+            tmp_path / "c.pth",
+            run_module.Settings(seed=7, workers=3),
         )
     assert seen == dict(work_dir=tmp_path / "w", seed=7, workers=3)
 
@@ -55,7 +60,12 @@ def test_the_seed_of_a_run_is_in_its_settings(digits, tmp_path, monkeypatch):
     for seed in (0, 1, 0):
         with pytest.raises(Reached):
             run_module.train(
-                "control_atss_r50", TINY, digits, tmp_path / "w", tmp_path / "c.pth", seed=seed
+                "control_atss_r50",
+                TINY,
+                digits,
+                tmp_path / "w",
+                tmp_path / "c.pth",
+                run_module.Settings(seed=seed),
             )
         marks.append(json.loads((tmp_path / "w" / "run_settings.json").read_text())["sha256"])
     assert marks[0] == marks[2] != marks[1]
@@ -200,6 +210,11 @@ def test_a_step_sees_the_whole_official_batch(entry, preset, total, digits, tmp_
     monkeypatch.setattr(run_module, "use_local_weights", lambda *arguments: None)
     with pytest.raises(Reached):
         run_module.train(
-            entry, get_preset(preset), digits, tmp_path / "w", tmp_path / "c.pth", passes=3
+            entry,
+            get_preset(preset),
+            digits,
+            tmp_path / "w",
+            tmp_path / "c.pth",
+            run_module.Settings(passes=3),
         )
     assert seen == [(total, 1, 3)]

@@ -9,15 +9,15 @@ import sys
 import pytest
 from mmengine.config import Config, ConfigDict
 
+from rankdet.catalogue.presets import Preset
 from rankdet.cluster.lock import held
 from rankdet.data.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
-from rankdet.training.presets import Preset
 from rankdet.training.processes import share_batch
 from rankdet.training.record import TrainingRecord
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from rankdet.training.samples import PlacedBatches
 
 TINY = Preset("demo", "for this test", "digits", 8, 2, 64, True, 1e-3, 1e-3, workers=0)
@@ -77,7 +77,7 @@ def test_a_signal_in_mid_epoch_loses_nothing(digits, tmp_path, monkeypatch):
         train(ENTRY, TINY, digits, work, out)
     assert [path.name for path in work.glob("stopped_*")] == ["stopped_6.pth"]
     monkeypatch.setattr(TrainingRecord, "after_train_iter", told)
-    record = train(ENTRY, TINY, digits, work, out, resume=True)
+    record = train(ENTRY, TINY, digits, work, out, Settings(resume=True))
     assert record["resumed"] and record["iterations"] == 8
     whole, cut = losses(tmp_path / "a"), losses(tmp_path / "b")
     assert list(cut) == [1, 2, 3, 4, 5, 6, 7, 8]

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from rankdet.catalogue.presets import Preset, get_preset
 from rankdet.data.digits import prepare_digits
 from rankdet.training import shrink
 from rankdet.training.predict import predict
-from rankdet.training.presets import Preset, get_preset
 from rankdet.training.resolve import resolve
 from rankdet.training.run import train
 

@@ -9,11 +9,11 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import Preset, get_preset
 from rankdet.data.coco import prepare_coco
 from rankdet.data.digits import prepare_digits
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
-from rankdet.training.presets import Preset, get_preset
 from rankdet.training.resolve import load_config, resolve
 from rankdet.training.run import train
 

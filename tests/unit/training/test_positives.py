@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from rankdet.catalogue.presets import get_preset
 from rankdet.data.coco import prepare_coco
 from rankdet.errors import InputError
 from rankdet.training.positives import WatchPositives
-from rankdet.training.presets import get_preset
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from tests.unit.data.own import write_set
 
 
@@ -61,12 +61,18 @@ def test_a_training_on_boxes_that_vanish(tmp_path, capfd):
 
     data = prepare_coco(write_set(tmp_path / "data", train=change, images=40), tmp_path / "d.json")
     options = dict(seed=0, workers=0)
-    train("rs_atss_r50", get_preset("smoke"), data, tmp_path / "w", tmp_path / "c.pth", **options)
+    train(
+        "rs_atss_r50",
+        get_preset("smoke"),
+        data,
+        tmp_path / "w",
+        tmp_path / "c.pth",
+        Settings(**options),
+    )
     assert "2 steps in a row without a positive" in capfd.readouterr().err
     with pytest.raises(InputError, match="objects to learn from"):
         train(
             *("rs_atss_r50", get_preset("smoke"), data, tmp_path / "w2", tmp_path / "d.pth"),
-            **options,
-            stop_without_positives=True,
+            settings=Settings(**options, stop_without_positives=True),
         )
     assert not (tmp_path / "d.pth").exists()

@@ -1,6 +1,6 @@
 """The numbers of the short presets, where they take effect: in the resolved config of a row.
 
-What a preset is for stands in the README and in `rankdet.training.presets`; the values here are
+What a preset is for stands in the README and in `rankdet.catalogue.presets`; the values here are
 those that the figures of the demo in the documentation were made with.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 import pytest
 
+from rankdet.catalogue.presets import PRESETS, get_preset
 from rankdet.data.digits import prepare_digits
 from rankdet.training import run as run_module
-from rankdet.training.presets import PRESETS, get_preset
 from rankdet.training.resolve import load_config, resolve
 from rankdet.training.shrink import nodes
 from tests.parity import settings
@@ -27,7 +27,6 @@ MINI = dict(
     workers=1,
     validations=1,
     pool_images=None,
-    comparable=False,
     trains=True,
 )
 VALUES = {
@@ -229,7 +228,7 @@ def test_the_official_presets_change_no_number(preset):
         assert found[name] is None
     for name in ("workers", "pool_images", "shrink", "epochs"):
         assert found[name] is None
-    assert found["comparable"] and not found["small_network"]
+    assert PRESETS[preset].is_comparable and not found["small_network"]
     assert (found["dataset"], found["start_weights"]) == ("coco", "official")
     assert found["trains"] is (preset == "paper")
 
@@ -248,7 +247,7 @@ def leaves_of(config):
 def test_a_rehearsal_is_the_official_run_in_small(row):
     """Sizes in pixels and the number of epochs; everything else is the official run's."""
     preset = PRESETS["rehearsal"]
-    assert (preset.epochs, preset.comparable, preset.start_weights) == (2, False, "drawn")
+    assert (preset.epochs, preset.is_comparable, preset.start_weights) == (2, False, "drawn")
     paper = leaves_of(resolve(row, get_preset("paper"), None))
     small = leaves_of(resolve(row, preset, None))
     assert set(paper) == set(small)

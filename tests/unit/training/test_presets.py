@@ -3,10 +3,10 @@
 import pytest
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import PRESETS, get_preset
 from rankdet.data.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import shrink
-from rankdet.training.presets import PRESETS, get_preset
 from rankdet.training.resolve import load_config, resolve
 
 ENTRIES = [entry.entry_id for entry in load_catalogue() if entry.config_path.exists()]
@@ -76,7 +76,7 @@ def test_the_balance_is_renewed_once_per_epoch_of_the_run(entry, published, digi
 
 
 def test_only_the_official_runs_may_stand_beside_published_figures():
-    beside = [preset.name for preset in PRESETS.values() if preset.comparable]
+    beside = [preset.name for preset in PRESETS.values() if preset.is_comparable]
     assert beside == ["paper", "published"]
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from rankdet.catalogue.presets import Preset
 from rankdet.data.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.checkpoints import load_weights, publish
-from rankdet.training.presets import Preset
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 
 TINY = Preset(
     "demo", "for this test", "digits", 4, 2, 64, True, 1e-3, score_threshold=1e-3, workers=0
@@ -51,7 +51,7 @@ def test_an_interrupted_training_goes_on_where_it_stopped(digits, tmp_path, monk
     (work / "iter_4.pth").unlink()
     (work / "last_checkpoint").write_text(str(work / "iter_2.pth"))
     monkeypatch.setattr(run_module, "publish", keep)
-    record = train(entry, preset, digits, work, out, resume=True)
+    record = train(entry, preset, digits, work, out, Settings(resume=True))
     assert record["resumed"] and record["iterations"] == 4
     lines = [json.loads(line) for line in (out.parent / "training.jsonl").open()]
     assert [line["iteration"] for line in lines if "loss" in line] == [1, 2, 3, 4]
@@ -73,7 +73,7 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     assert set(before) == {"checkpoint.pth", "run.json", "training.jsonl"}
     os.utime(work / "finished.pth", (0, 0))  # it may be older than what the workflow prepared since
     shutil.rmtree(out.parent)  # as Snakemake does with a job that it did not see end
-    assert train(entry, TINY, digits, work, out, resume=True) == first
+    assert train(entry, TINY, digits, work, out, Settings(resume=True)) == first
     said = capfd.readouterr().err.splitlines()[-1]
     assert said == f"this run has finished in {work}; published again"
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
@@ -81,7 +81,7 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     with pytest.raises(InputError, match=r"begun before; --resume .* --restart"):
         train(entry, TINY, digits, work, out)
     assert (work / "finished.pth").samefile(out)
-    train(entry, TINY, digits, work, out, restart=True)
+    train(entry, TINY, digits, work, out, Settings(restart=True))
     assert "demo] 4/4 loss" in capfd.readouterr().err.splitlines()[-1]
     assert (work / "finished.pth").samefile(out)
 
@@ -99,9 +99,9 @@ def test_a_run_killed_while_it_is_published_is_trained_no_longer(digits, tmp_pat
     assert (work / "iter_4.pth").exists() and run_module.records.record_of(work) is None
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run_module.records, "write_text", killed)
-        train(entry, TINY, digits, work, out, resume=True)
+        train(entry, TINY, digits, work, out, Settings(resume=True))
     assert (work / "iter_4.pth").exists() and run_module.records.record_of(work) is not None
-    record = train(entry, TINY, digits, work, out, resume=True)
+    record = train(entry, TINY, digits, work, out, Settings(resume=True))
     assert record["resumed"] and record["iterations"] == 4
     assert not (work / "iter_4.pth").exists() and (out.parent / "training.jsonl").exists()
 
@@ -129,7 +129,7 @@ def test_an_output_of_before_among_the_checkpoints_stays(digits, tmp_path, monke
     monkeypatch.setattr(run_module, "publish", lambda *arguments: 1 / 0)
     preset = Preset(**{**vars(TINY), "validations": 4})  # a checkpoint after each step
     with pytest.raises(ZeroDivisionError):
-        train("control_atss_r50", preset, digits, tmp_path, out, restart=True)
+        train("control_atss_r50", preset, digits, tmp_path, out, Settings(restart=True))
     assert out.read_bytes() == before
     assert {path.name for path in tmp_path.glob("*.pth")} == {"iter_3.pth", "iter_4.pth", out.name}
 
@@ -139,15 +139,15 @@ def test_a_changed_run_is_refused_set_aside_or_begun_again(digits, tmp_path, cap
     train("control_atss_r50", TINY, digits, work, out)
     longer = Preset(**{**vars(TINY), "iterations": 5})
     with pytest.raises(InputError, match=r"train_cfg.max_iters: 4 -> 5.*--restart.*set-aside"):
-        train("control_atss_r50", longer, digits, work, out, resume=True)
+        train("control_atss_r50", longer, digits, work, out, Settings(resume=True))
     assert (work / "finished.pth").samefile(out)
     record = train(
-        "control_atss_r50", longer, digits, work, out, resume=True, on_change="set-aside"
+        "control_atss_r50", longer, digits, work, out, Settings(resume=True, on_change="set-aside")
     )
     assert not record["resumed"] and record["iterations"] == 5
     assert "the training before is in" in capfd.readouterr().err
     assert (work / "old-1" / "finished.pth").is_file()
-    record = train("control_atss_r50", TINY, digits, work, out, restart=True)
+    record = train("control_atss_r50", TINY, digits, work, out, Settings(restart=True))
     assert record["iterations"] == 4 and (work / "old-1" / "finished.pth").is_file()
 
 

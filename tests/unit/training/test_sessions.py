@@ -6,12 +6,12 @@ import signal
 
 import pytest
 
+from rankdet.catalogue.presets import Preset
 from rankdet.data.digits import prepare_digits
 from rankdet.training import sessions as module
 from rankdet.training.interruption import Interrupted
-from rankdet.training.presets import Preset
 from rankdet.training.record import read_record, validated
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from rankdet.training.sessions import Sessions
 from tests.reliability.runs import after_each_step, record_of
 
@@ -52,11 +52,13 @@ def test_a_stop_where_a_validation_is_due(digits, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(ENTRY, PRESET, digits, whole / "work", whole / "c.pth", threads=1)
+    train(ENTRY, PRESET, digits, whole / "work", whole / "c.pth", Settings(threads=1))
     with after_each_step(stop), pytest.raises(Interrupted, match="iteration 4 of 8"):
-        train(ENTRY, PRESET, digits, cut / "work", cut / "c.pth", threads=1)
+        train(ENTRY, PRESET, digits, cut / "work", cut / "c.pth", Settings(threads=1))
     assert validated(cut / "work" / "training.jsonl") == set()
-    run = train(ENTRY, PRESET, digits, cut / "work", cut / "c.pth", threads=1, resume=True)
+    run = train(
+        ENTRY, PRESET, digits, cut / "work", cut / "c.pth", Settings(threads=1, resume=True)
+    )
     rows = read_record(cut / "training.jsonl")
     assert [row["iteration"] for row in rows if "lr" not in row] == [4, 8]
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
@@ -75,10 +77,10 @@ def test_a_record_that_was_lost_is_said(digits, tmp_path, capfd):
 
     work, out = tmp_path / "work", tmp_path / "c.pth"
     with after_each_step(stop), pytest.raises(Interrupted):
-        train(ENTRY, PRESET, digits, work, out, threads=1)
+        train(ENTRY, PRESET, digits, work, out, Settings(threads=1))
     lines = (work / "training.jsonl").read_text().splitlines()
     (work / "training.jsonl").write_text(lines[0] + "\n" + lines[1][:20] + "\n[]\n\xff")
-    train(ENTRY, PRESET, digits, work, out, threads=1, resume=True)
+    train(ENTRY, PRESET, digits, work, out, Settings(threads=1, resume=True))
     assert "training.jsonl lacks 2 of 3 iterations" in capfd.readouterr().err
     found = [json.loads(line) for line in (tmp_path / "training.jsonl").open()]
     assert [row["iteration"] for row in found if "lr" in row] == [1, 4, 5, 6, 7, 8]

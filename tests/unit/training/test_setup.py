@@ -3,8 +3,8 @@
 import pytest
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import get_preset
 from rankdet.data.coco import prepare_coco
-from rankdet.training.presets import get_preset
 from rankdet.training.processes import official_passes
 from rankdet.training.resolve import resolve
 from rankdet.training.setup import as_text, compare_setup, differing

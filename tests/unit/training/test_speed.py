@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-from rankdet.training.presets import get_preset
+from rankdet.catalogue.presets import get_preset
 from rankdet.training.resolve import resolve
 from rankdet.training.speed import Speed, apply_speed
 from tests.drawn_images import sample

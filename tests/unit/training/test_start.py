@@ -7,13 +7,13 @@ import torch
 from mmdet.registry import MODELS
 
 from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import get_preset
 from rankdet.data.digits import prepare_digits
 from rankdet.data.fetch.table import backbone_of
 from rankdet.errors import InputError
 from rankdet.training import start
-from rankdet.training.presets import get_preset
 from rankdet.training.resolve import load_config, resolve
-from rankdet.training.run import train
+from rankdet.training.run import Settings, train
 from rankdet.training.runner import prepare_runner
 from rankdet.training.start import forget_weights, pretrained, require_local, use_local_weights
 
@@ -94,7 +94,7 @@ def test_training_asks_for_the_missing_file_before_anything(tmp_path, digits, no
             digits,
             tmp_path / "work",
             tmp_path / "out.pth",
-            backbones=tmp_path,
+            Settings(backbones=tmp_path),
         )
     assert not (tmp_path / "work").exists()
 

@@ -9,14 +9,15 @@ import time
 
 import pytest
 
-from rankdet.cluster import lock, snakemakes
-from rankdet.cluster.snakemakes import LOCKS, RECORDS, begin
+from rankdet.cluster import lock
+from rankdet.workflow import snakemakes
+from rankdet.workflow.snakemakes import LOCKS, RECORDS, begin
 
 # Another Snakemake: it notes itself, locks its files and waits.
 OTHER = """
 import os, sys, time
 from pathlib import Path
-from rankdet.cluster import snakemakes
+from rankdet.workflow import snakemakes
 snakemakes.begin(".")
 Path(".snakemake/locks").mkdir(parents=True, exist_ok=True)
 Path(".snakemake/locks/0.output.lock").write_text("a file")

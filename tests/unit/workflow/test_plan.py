@@ -2,35 +2,8 @@
 
 import pytest
 
-from rankdet.cli.plan import images_of, time_of
 from rankdet.files import write_json
-from rankdet.planning import DISK_MB, Job, Time, cost, jobs_of, table
-
-DRY_RUN = """Building DAG of jobs...
-[Sat Nov 21 07:04:55 2026]
-rule search_sample:
-    input: results/search/demo/round-000/state.json, data/search/demo/dataset.json
-    output: results/search/demo/round-000/sample-1.json
-    wildcards: search=demo, round=000, sample=1
-    resources: tmpdir=/tmp, mem_mb=16000, gpu=1
-
-[Sat Nov 21 07:04:55 2026]
-rule train:
-    output: results/paper/rs_atss_r50/checkpoint.pth
-    wildcards: preset=paper, entry=rs_atss_r50
-    threads: 8
-    resources: mem_mb=8000, gpu=1
-localrule all:
-    input: results/paper/report.html
-"""
-
-
-def test_jobs_are_read_from_a_dry_run():
-    assert jobs_of(DRY_RUN) == [
-        Job("search_sample", {"search": "demo", "round": "000", "sample": "1"}, 1),
-        Job("train", {"preset": "paper", "entry": "rs_atss_r50"}, 1),
-        Job("all"),
-    ]
+from rankdet.workflow.plan import DISK_MB, Job, Time, cost, images_of, table, time_of
 
 
 def test_hours_and_disk_are_summed():

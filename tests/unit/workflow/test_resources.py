@@ -5,9 +5,9 @@ import copy
 import pytest
 import yaml
 
-from rankdet.cluster.settings import check_rows, resources, wish
 from rankdet.errors import InputError
 from rankdet.paths import configs_dir
+from rankdet.workflow.resources import check_rows, requested, resources
 
 SHIPPED = yaml.safe_load((configs_dir() / "cluster.yaml").read_text())["cluster"]
 TRAIN = {"mem_mb": 8000, "runtime": 2880, "gpu": 1}
@@ -77,7 +77,7 @@ def test_a_row_takes_passes():
 
 def test_gpus_of_a_rule_leave_presets_without_gpu_alone():
     settings = site(rules={"train": {"gpu": 4}})
-    assert wish(settings, "train", "demo/rs_atss_r50", TRAIN | {"gpu": 0})["processes"] == 1
+    assert requested(settings, "train", "demo/rs_atss_r50", TRAIN | {"gpu": 0})["processes"] == 1
 
 
 def test_no_job_asks_for_more_than_the_queue_gives_and_only_a_training_goes_on():

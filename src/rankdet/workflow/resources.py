@@ -1,25 +1,100 @@
-"""What a job asks of a cluster: the rule's own wish, changed by ``cluster`` of the configuration.
+"""What a job requests of a cluster: the rule's defaults, changed by configs/cluster.yaml.
 
-The result is a dictionary of Snakemake resources, named as its Slurm executor reads them. Keys that
-a job does not ask for are None, which Snakemake leaves out.
+Resources are named as Snakemake's Slurm executor reads them. Those that a job does not request are
+None, which Snakemake leaves out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from rankdet.cluster.queue import QueuedJob, comment_of, hold_for
 from rankdet.errors import InputError, nearest
+from rankdet.workflow.inputs import Inputs
 
 # The rules whose jobs may have a GPU; only a training is spread over several.
 WITH_GPU = ("train", "predict", "search_sample", "search_train")
 SPREAD = "train"
+RESOURCES = ("mem_mb", "runtime", "slurm_partition", "slurm_account", "slurm_extra")
+DEVICES = (
+    *("gpu", "gpu_model", "gres", "processes", "passes", "nodes"),
+    *("mpi", "tasks", "tasks_per_gpu"),
+)
+
+
+class JobResources:
+    """The ``resources`` and ``threads`` of every rule.
+
+    Args:
+        settings: ``cluster`` of the configuration, after its schema.
+        inputs: knows presets and entries.
+        left_over: jobs that a killed Snakemake left in the queue. Those that run are waited for, by
+            Slurm, before the same job begins again (and then resumes from its checkpoint).
+
+    Raises:
+        InputError: as `check_rows`.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any], inputs: Inputs, left_over: Iterable[QueuedJob] = ()
+    ) -> None:
+        entries = [entry.entry_id for entry in inputs.catalogue]
+        check_rows(settings, inputs.presets, entries)
+        self.settings = settings
+        self.inputs = inputs
+        self.left_over = list(left_over)
+
+    def of(self, rule: str, **default: Any) -> dict[str, Callable[..., Any]]:
+        """Return the ``resources`` of a rule, each a function of the job.
+
+        Args:
+            rule: its name.
+            default: ``mem_mb``, ``runtime`` and, where the rule can use one, ``gpu``; a value may
+                be a function of the wildcards.
+        """
+
+        def one(name: str) -> Callable[..., Any]:
+            return lambda wildcards, attempt: self._of_job(rule, wildcards, attempt, default).get(
+                name
+            )
+
+        names = RESOURCES + (DEVICES if "gpu" in default else ())
+        return {name: one(name) for name in names}
+
+    def threads(self, wildcards: Any) -> int:
+        """Return the threads of one training: those of the preset for each process of a node."""
+        default = {"gpu": self.gpus(wildcards)}
+        chosen = requested(self.settings, SPREAD, _row_of(wildcards), default)
+        processes: int = chosen["processes"] // chosen["nodes"]
+        return self.inputs.preset(wildcards).threads * processes
+
+    def gpus(self, wildcards: Any) -> int:
+        """Return the GPUs of one job of a preset."""
+        return self.inputs.preset(wildcards).gpu
+
+    def _of_job(
+        self, rule: str, wildcards: Any, attempt: int, default: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        values = {
+            name: value(wildcards) if callable(value) else value for name, value in default.items()
+        }
+        found = resources(self.settings, rule, _row_of(wildcards), values, attempt)
+        hold = hold_for(self.left_over, comment_of(rule, wildcards)) if attempt == 1 else None
+        extra = " ".join(filter(None, [found.get("slurm_extra"), hold]))
+        return found | {"slurm_extra": extra or None}
+
+
+def _row_of(wildcards: Any) -> str | None:
+    """Return preset/entry, or None for a job that belongs to no row."""
+    names = set(wildcards.keys())
+    return f"{wildcards.preset}/{wildcards.entry}" if {"preset", "entry"} <= names else None
 
 
 def check_rows(
     settings: Mapping[str, Any], presets: Collection[str], entries: Collection[str]
 ) -> None:
-    """Check what the schema cannot: that the rows exist and their GPUs can be shared out.
+    """Check what the schema cannot: that the rows exist and their GPUs can be divided.
 
     Args:
         settings: ``cluster`` of the configuration.
@@ -62,10 +137,10 @@ def _check_devices(where: str, rule: str, asked: Mapping[str, Any]) -> None:
         )
 
 
-def wish(
+def requested(
     settings: Mapping[str, Any], rule: str, row: str | None, default: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what a job of ``rule`` is to have: the row's word before the rule's, the site's, ours.
+    """Return the settings of a job of ``rule``: of its row, else its rule, the site, the default.
 
     Args:
         settings: ``cluster`` of the configuration.
@@ -88,18 +163,22 @@ def wish(
 
 
 def resources(
-    settings: Mapping[str, Any], rule: str, row: str | None, default: Mapping[str, Any], attempt=1
+    settings: Mapping[str, Any],
+    rule: str,
+    row: str | None,
+    default: Mapping[str, Any],
+    attempt: int = 1,
 ) -> dict[str, Any]:
     """Return the resources of one job.
 
     A rule that was stopped by its limits gets more at the next attempt. A training does not: it
-    goes on where it was stopped.
+    resumes where it was stopped.
 
     Args:
-        settings, rule, row, default: as for `wish`.
+        settings, rule, row, default: as for `requested`.
         attempt: 1 for the first.
     """
-    chosen = wish(settings, rule, row, default)
+    chosen = requested(settings, rule, row, default)
     factor = 1 if rule == SPREAD else attempt
     asked = {
         "mem_mb": chosen["mem_mb"] * factor,

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from rankdet.cluster.lock import GUARD, NAME, SILENCE, held, living_holder
 from rankdet.files import read_json
@@ -58,7 +59,7 @@ def begin(folder: str | Path, silence: float = SILENCE) -> ExitStack:
     return noted
 
 
-def _dead_removed(folder: Path, silence: float) -> list[dict]:
+def _dead_removed(folder: Path, silence: float) -> list[dict[str, Any]]:
     """Return the Snakemakes that live; if none does, remove what those before left."""
     living, dead = [], []
     for record in sorted((folder / RECORDS).iterdir()):

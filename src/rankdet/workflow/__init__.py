@@ -1,0 +1,1 @@
+"""The Python behind the rules of the workflow: inputs, resources, plans, living Snakemakes."""

@@ -1,0 +1,284 @@
+"""What the rules of the workflow ask of the catalogue: input functions and parameters.
+
+A wildcard is a name from the command line until it is looked up here; an unknown one is an
+`InputError` with the known names.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rankdet.catalogue import Catalogue, Entry, config_files, config_identity, table_identity
+from rankdet.catalogue.presets import Preset, presets_of_site
+from rankdet.data.fetch.table import backbone_of, find_backbone
+from rankdet.data.layouts import annotation_files
+from rankdet.errors import InputError, nearest
+from rankdet.paths import BACKBONES
+from rankdet.training.records import BESIDE, is_finished
+
+FIGURES = ("ap", "olrp", "training", "precision_recall", "lrp")
+FIGURE_FORMATS = ("svg", "png")
+TABLE_FORMATS = ("html", "md", "csv", "tex")
+MEASURED = ("metrics.json", "curves.json")  # of each row, by its evaluation
+FETCHED = "data/coco"  # a COCO folder with this path is fetched; any other is the user's own
+
+
+class Inputs:
+    """Paths and parameters of the jobs, by their wildcards.
+
+    Args:
+        config: of the workflow, after its schema.
+        catalogue: the table entries.
+        published: returns the path of the list of available models of a group, once the DAG
+            knows it (a Snakemake checkpoint).
+
+    Raises:
+        InputError: if the config names a preset or an entry that does not exist.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], catalogue: Catalogue, published: Callable[[str], str]
+    ) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.presets = presets_of_site(config["presets"])
+        self._published = published
+        for preset in self.presets.values():
+            for name in (*preset.entries, *preset.more_entries):
+                self.catalogue[name]
+
+    def preset(self, wildcards: Any) -> Preset:
+        """Return the preset as the site has it."""
+        if wildcards.preset not in self.presets:
+            known = ", ".join(self.presets)
+            hint = nearest(wildcards.preset, self.presets)
+            raise InputError(f"a preset ({known})", repr(wildcards.preset), hint)
+        return self.presets[wildcards.preset]
+
+    def entry(self, wildcards: Any) -> Entry:
+        """Return the entry."""
+        return self.catalogue[wildcards.entry]
+
+    # Data sets.
+
+    def dataset(self, wildcards: Any) -> str:
+        """Return the prepared data set; LVIS and Cityscapes rows of a preset may have their own."""
+        name = self.preset(wildcards).data_of(self.entry(wildcards).dataset)
+        return f"data/prepared/{name}/dataset.json"
+
+    def fetched(self, wildcards: Any) -> list[str]:
+        """Return what stands for a fetched COCO; nothing if the user has one of their own."""
+        own = wildcards.name != "coco" or self.config["coco"] != FETCHED
+        return [] if own else ["data/downloads/coco.sha256"]
+
+    def fetched_lvis(self, wildcards: Any) -> list[str]:
+        """Return what stands for fetched LVIS annotations beside fetched images."""
+        names = ["lvis", "coco"] if self.config["lvis"] == FETCHED else []
+        return [f"data/downloads/{name}.sha256" for name in names]
+
+    def own_annotations(self, wildcards: Any) -> list[str]:
+        """Return the annotation files of a user's own folder: a change there prepares it again."""
+        root = self.config[wildcards.name.removesuffix("-overfit")]
+        return [] if self.fetched(wildcards) else annotation_files(root)
+
+    def own_lvis(self, wildcards: Any) -> list[str]:
+        """Return the LVIS annotations of a user's own folder."""
+        if self.fetched_lvis(wildcards):
+            return []
+        return annotation_files(self.config["lvis"], "lvis")
+
+    # Weights from elsewhere.
+
+    def start_weights(self, wildcards: Any) -> list[str]:
+        """Return the file that the official run starts from; other presets need none."""
+        row = backbone_of(self.entry(wildcards)) if wildcards.preset == "paper" else None
+        return [str(BACKBONES / row.file)] if row else []
+
+    def known_backbone(self, wildcards: Any) -> list[str]:
+        """Return no file; an unknown backbone is answered with the known ones."""
+        find_backbone(f"{wildcards.file}.pth")
+        return []
+
+    def from_inbox(self, wildcards: Any) -> list[str]:
+        """Return the official model that a user downloaded by hand, if it is there."""
+        path = Path("data/inbox", f"{self.entry(wildcards).entry_id}.pth")
+        return [str(path)] if path.exists() else []
+
+    def model_statuses(self, wildcards: Any) -> list[str]:
+        """Return the status files of a group: the rows of a table, one row, or all."""
+        if wildcards.group == "all":
+            entries = self.entries_of(SimpleNamespace(preset="published"))
+        elif wildcards.group in self.catalogue:
+            entries = [wildcards.group]
+        else:
+            entries = self.table_entries(SimpleNamespace(preset="published", table=wildcards.group))
+        return [f"results/published/{entry}/weights.json" for entry in entries]
+
+    def published_models(self, group: str) -> dict[str, str]:
+        """Return {entry: official file} of the models of a group that are available."""
+        content = json.loads(Path(self._published(group)).read_text(encoding="utf-8"))
+        return {model["entry"]: model["file"] for model in content["available"]}
+
+    def official_model(self, wildcards: Any) -> str:
+        """Return the official file of an entry, or say why there is none."""
+        models = self.published_models(wildcards.entry)
+        if wildcards.entry not in models:
+            status = f"results/published/{wildcards.entry}/weights.json"
+            reason = json.loads(Path(status).read_text(encoding="utf-8"))["reason"]
+            raise InputError(f"a published model of {wildcards.entry}", reason, f"see {status}")
+        return models[wildcards.entry]
+
+    # One row.
+
+    def length(self, wildcards: Any) -> str:
+        """Return the option that sets the iterations of a short preset, where the site does."""
+        own = self.config["presets"].get(self.preset(wildcards).name, {})
+        return f"--iterations {own['iterations']}" if "iterations" in own else ""
+
+    def entry_config(self, wildcards: Any) -> list[str]:
+        """Return the entry's config files. That they exist counts; `settings` reads them."""
+        return [str(path) for path in config_files(self.entry(wildcards))]
+
+    def settings(self, wildcards: Any) -> str:
+        """Return a hash of what the entry's config says: another one trains again."""
+        return config_identity(self.entry(wildcards))
+
+    def iou_options(self, wildcards: Any) -> str:
+        """Return which evaluations an entry has: boxes, and masks if it trains them."""
+        return " ".join(f"--iou-type {kind}" for kind in self.entry(wildcards).iou_types)
+
+    # Rows of a preset and of a table.
+
+    def runnable(self, entries: Iterable[Entry]) -> list[str]:
+        """Return the ids of those entries that have a config here."""
+        return [entry.entry_id for entry in entries if entry.config_path.exists()]
+
+    def entries_of(self, wildcards: Any) -> list[str]:
+        """Return the entries that a preset runs: those it lists, else all that have a config."""
+        return list(self.preset(wildcards).entries) or self.runnable(self.catalogue)
+
+    def all_rows_of(self, wildcards: Any) -> list[str]:
+        """Return the entries of a preset's long target: its own and those listed as more."""
+        return [*self.entries_of(wildcards), *self.preset(wildcards).more_entries]
+
+    def table_entries(self, wildcards: Any) -> list[str]:
+        """Return a table's entries that the preset runs; all runnable ones if it lists none."""
+        own = self.runnable(self.catalogue.table(wildcards.table).entries)
+        listed = [entry for entry in own if entry in self.entries_of(wildcards)]
+        return listed or own
+
+    def _rows(self, wildcards: Any) -> list[str]:
+        return (self.table_entries if hasattr(wildcards, "table") else self.entries_of)(wildcards)
+
+    def tables_of(self, wildcards: Any) -> list[str]:
+        """Return the slugs of the tables that have at least one entry of the preset."""
+        chosen = set(self.entries_of(wildcards))
+        return [
+            table.slug
+            for table in self.catalogue.tables
+            if chosen & {entry.entry_id for entry in table.entries}
+        ]
+
+    def content(self, wildcards: Any) -> str:
+        """Return a hash of what the catalogue says of a table's rows; without a table, of all."""
+        table = getattr(wildcards, "table", None)
+        rows = self.catalogue.table(table).entries if table else None
+        return table_identity(self.catalogue, rows)
+
+    # What tables, figures and pages are made of.
+
+    def results(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
+        """Return the file ``name`` of each entry, by default of the table's or of the preset's.
+
+        For published weights that are missing it is the file that says why.
+        """
+        entries = self._rows(wildcards) if entries is None else list(entries)
+        there: Iterable[str] = entries
+        if wildcards.preset == "published":
+            there = self.published_models(getattr(wildcards, "table", "all"))
+        return [
+            f"results/{wildcards.preset}/{entry}/{name if entry in there else 'weights.json'}"
+            for entry in entries
+        ]
+
+    def records(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
+        """Return run.json or training.jsonl, by ``name``, of each entry that has it or can get it.
+
+        A missing one is taken from the training's work directory. Where that is gone, the row stays
+        without it: results do not need it, so that nothing is trained again for it.
+        """
+        if wildcards.preset == "published":
+            return []
+        entries = self._rows(wildcards) if entries is None else entries
+        return [path for entry in entries for path in _record(wildcards.preset, entry, name)]
+
+    def measured(self, wildcards: Any, entries: Iterable[str]) -> list[str]:
+        """Return all that figures and pages are made of."""
+        entries = list(entries)
+        return [
+            *(path for name in MEASURED for path in self.results(wildcards, name, entries)),
+            *(path for name in BESIDE for path in self.records(wildcards, name, entries)),
+        ]
+
+    def table_files(self, preset: str, tables: Iterable[str], folder: str = "tables") -> list[str]:
+        """Return the paths of tables in every format."""
+        return [
+            f"results/{preset}/{folder}/{table}.{suffix}"
+            for table in tables
+            for suffix in TABLE_FORMATS
+        ]
+
+    def every_table(self, preset: str) -> list[str]:
+        """Return the paths of every table of the catalogue, beside a preset's page of all rows."""
+        return self.table_files(preset, [t.slug for t in self.catalogue.tables], "all/tables")
+
+    # Targets.
+
+    def tables_and_metrics(self, wildcards: Any) -> list[str]:
+        """Return every table of trained or of published weights, as the config has it."""
+        preset = "published" if self.config["weights"] == "published" else "paper"
+        own = SimpleNamespace(preset=preset)
+        read = self.results(own, "metrics.json") + self.records(own, "run.json")
+        return read + self.table_files(preset, self.tables_of(own))
+
+    def everything(self, preset: str) -> list[str]:
+        """Return a preset's report and all that it is made from and people read.
+
+        All of it stands here, because Snakemake does not look for a missing intermediate file
+        behind a report that exists. Checkpoints and detections do not: who deletes these wants the
+        disk space back, and not days of training again.
+        """
+        own = SimpleNamespace(preset=preset)
+        figures = [
+            f"results/{preset}/figures/{figure}.{kind}"
+            for figure in FIGURES
+            for kind in FIGURE_FORMATS
+        ]
+        return [
+            f"results/{preset}/report.html",
+            *self.measured(own, self.entries_of(own)),
+            *self.table_files(preset, self.tables_of(own)),
+            *figures,
+        ]
+
+
+@cache
+def _record(preset: str, entry: str, name: str) -> list[str]:
+    """Return the path of one record in a list; an empty list, said once, if it is lost."""
+    folder = Path("results", preset, entry)
+    is_measured = (folder / "metrics.json").exists()
+    again = (folder / "checkpoint.pth").exists() and is_finished(Path("work", preset, entry))
+    if (folder / name).exists() or again or not is_measured:
+        return [str(folder / name)]
+    print(
+        f"rankdet: {folder}/{name} is missing, and work/{preset}/{entry} or the checkpoint too: "
+        "the report does without it",
+        file=sys.stderr,
+    )
+    return []

@@ -1,0 +1,181 @@
+"""Paths and parameters of jobs, by their wildcards; no Snakemake is needed."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from rankdet.catalogue import load_catalogue
+from rankdet.catalogue.presets import PRESETS
+from rankdet.errors import InputError
+from rankdet.search.plan import load_plans
+from rankdet.workflow.inputs import Inputs
+from rankdet.workflow.searches import Searches
+
+CONFIG = {
+    "coco": "data/coco",
+    "lvis": "/mine/lvis",
+    "mini": "/mine/mini",
+    "cityscapes": "data/cityscapes",
+    "weights": "trained",
+    "presets": {},
+}
+ROW = "rs_atss_r50"
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return load_catalogue()
+
+
+@pytest.fixture
+def inputs(catalogue, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Inputs(CONFIG, catalogue, lambda group: f"models/{group}.json")
+
+
+def of(**wildcards):
+    return SimpleNamespace(**wildcards)
+
+
+@pytest.mark.parametrize(
+    ("preset", "entry", "name"),
+    [
+        ("paper", ROW, "coco"),
+        ("paper", "rs_mask_r50_lvis", "lvis"),
+        ("rehearsal", "ext_br_brs_mask_r50_city", "drawn-cityscapes"),
+        ("demo", "rs_mask_r50_lvis", "digits-lvis"),
+        ("smoke", "rs_mask_r50_lvis", "digits-tiny"),
+        ("mini", ROW, "mini"),
+        ("overfit", ROW, "mini-overfit"),
+    ],
+)
+def test_the_data_set_of_a_row(inputs, preset, entry, name):
+    found = inputs.dataset(of(preset=preset, entry=entry))
+    assert found == f"data/prepared/{name}/dataset.json"
+
+
+def test_a_site_changes_presets(catalogue):
+    changes = {
+        "mini": {"threads": 5, "gpu": 1, "iterations": 9, "entries": [ROW], "data": "digits"}
+    }
+    inputs = Inputs(CONFIG | {"presets": changes}, catalogue, str)
+    mini = inputs.preset(of(preset="mini"))
+    assert (mini.threads, mini.gpu, mini.iterations, mini.data) == (5, 1, 9, "digits")
+    assert inputs.entries_of(of(preset="mini")) == [ROW]
+    assert inputs.length(of(preset="mini")) == "--iterations 9"
+    assert inputs.length(of(preset="demo")) == ""
+    assert inputs.preset(of(preset="paper")) == PRESETS["paper"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mimi": {}}, "expected a preset: one of paper.*'mimi'.*mini"),
+        ({"paper": {"iterations": 5}}, "keeps the entry's epochs"),
+        ({"mini": {"entries": ["rs_atss_r5"]}}, "rs_atss_r50"),
+        ({"demo": {"more_entries": ["nothing"]}}, "'nothing'"),
+    ],
+)
+def test_a_wrong_change_is_refused_before_any_job(catalogue, changes, words):
+    with pytest.raises(InputError, match=words):
+        Inputs(CONFIG | {"presets": changes}, catalogue, str)
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda i: i.dataset(of(preset="papr", entry=ROW)), "'papr'; nearest: paper"),
+        (lambda i: i.dataset(of(preset="paper", entry="rs_atss_r5")), "'rs_atss_r5'"),
+        (lambda i: i.table_entries(of(preset="paper", table="controls")), "'controls'"),
+        (lambda i: i.known_backbone(of(file="resnet5")), "'resnet5.pth'"),
+    ],
+)
+def test_an_unknown_wildcard_is_answered_with_the_known_names(inputs, ask, words):
+    with pytest.raises(InputError, match=words):
+        ask(inputs)
+
+
+def test_only_a_folder_of_the_users_own_is_an_input(inputs, tmp_path):
+    inputs.config = CONFIG | {"mini": str(tmp_path / "mine")}
+    assert inputs.fetched(of(name="coco")) == ["data/downloads/coco.sha256"]
+    assert inputs.own_annotations(of(name="coco")) == []
+    assert inputs.fetched(of(name="mini-overfit")) == inputs.fetched_lvis(of()) == []
+    assert inputs.own_annotations(of(name="mini-overfit")) == []  # `prepare` says what it lacks
+    files = [
+        tmp_path / f"mine/annotations/instances_{split}2017.json" for split in ("train", "val")
+    ]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"images": []}')
+        (tmp_path / "mine" / path.stem.removeprefix("instances_")).mkdir()
+    assert inputs.own_annotations(of(name="mini-overfit")) == [str(path) for path in files]
+
+
+def test_only_the_official_run_starts_from_fetched_weights(inputs):
+    assert inputs.start_weights(of(preset="demo", entry=ROW)) == []
+    (found,) = inputs.start_weights(of(preset="paper", entry=ROW))
+    assert found.startswith("data/backbones/resnet50") and found.endswith(".pth")
+
+
+def test_the_rows_of_a_table_are_those_that_the_preset_runs(inputs):
+    control = inputs.table_entries(of(preset="demo", table="control"))
+    assert control == ["control_atss_r50"]
+    assert len(inputs.table_entries(of(preset="smoke", table="control"))) > 1
+    assert "control" in inputs.tables_of(of(preset="demo"))
+    assert inputs.all_rows_of(of(preset="demo")) == [
+        *PRESETS["demo"].entries,
+        *PRESETS["demo"].more_entries,
+    ]
+
+
+def test_missing_published_models_are_replaced_by_their_reason(inputs, tmp_path):
+    models, status = tmp_path / "models", tmp_path / f"results/published/{ROW}/weights.json"
+    models.mkdir()
+    status.parent.mkdir(parents=True)
+    there = {"available": [{"entry": "rs_paa_r50", "file": "data/inbox/rs_paa_r50.pth"}]}
+    for group in ("all", ROW, "rs_paa_r50"):
+        (models / f"{group}.json").write_text(json.dumps(there))
+    status.write_text(json.dumps({"reason": "no address"}))
+    own = of(preset="published")
+    assert inputs.results(own, "metrics.json", [ROW, "rs_paa_r50"]) == [
+        f"results/published/{ROW}/weights.json",
+        "results/published/rs_paa_r50/metrics.json",
+    ]
+    assert inputs.records(own, "run.json", [ROW]) == []
+    assert inputs.official_model(of(entry="rs_paa_r50")) == "data/inbox/rs_paa_r50.pth"
+    with pytest.raises(InputError, match="no address"):
+        inputs.official_model(of(entry=ROW))
+    assert inputs.from_inbox(of(entry=ROW)) == []
+    (tmp_path / "data/inbox").mkdir(parents=True)
+    (tmp_path / f"data/inbox/{ROW}.pth").touch()
+    assert inputs.from_inbox(of(entry=ROW)) == [f"data/inbox/{ROW}.pth"]
+
+
+def test_a_preset_is_everything_that_people_read(inputs):
+    found = inputs.everything("demo")
+    assert len(found) == len(set(found))
+    assert {path.split("/")[2] for path in found} == {
+        *("report.html", "tables", "figures"),
+        *PRESETS["demo"].entries,
+    }
+    assert not [path for path in found if path.endswith(("checkpoint.pth", "detections.json"))]
+
+
+def test_tables_are_of_trained_or_of_published_weights(inputs):
+    found = inputs.tables_and_metrics(of())
+    assert found and all(path.startswith("results/paper/") for path in found)
+
+
+def test_the_rounds_of_a_search():
+    plans = load_plans()
+    searches, name = Searches(plans), "demo"
+    plan = plans[name]
+    assert searches.plan(of(search=name)) is plan
+    found = searches.rounds(of(search=name))
+    assert len(found) == plan.rounds * plan.samples + plan.rounds + 1
+    later = of(search=name, round="002")
+    assert searches.previous_state(later) == f"results/search/{name}/round-001/state.json"
+    assert searches.previous_samples(later)[0] == f"results/search/{name}/round-001/sample-0.json"
+    with pytest.raises(InputError, match="'demos'; nearest: demo"):
+        searches.plan(of(search="demos"))
