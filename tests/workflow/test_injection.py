@@ -32,7 +32,10 @@ MADE_OF_WORDS = {
 
 def commands():
     """Return every shell command of the rules, as the rule's author wrote it."""
-    for path in [ROOT / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]:
+    for path in [
+        ROOT / "workflow" / "Snakefile",
+        *sorted((ROOT / "workflow" / "rules").glob("*.smk")),
+    ]:
         for block in re.findall(r"\n    shell:\n((?: {8}.*\n)+)", path.read_text()):
             yield "".join(re.findall(r'"(.*?)"', block))
 
@@ -119,6 +122,9 @@ FREE = {("coco",), ("mini",), ("lvis",), ("cityscapes",)}  # folders: any text, 
 def test_every_setting_but_a_folder_refuses_a_command():
     settings = pipeline()
     settings["mirrors"] = ["https://example.org/files"]
+    own = {"lvis": "lvis", "cityscapes": "cityscapes"}
+    numbers = {"threads": 2, "gpu": 1, "iterations": 5}
+    settings["presets"] = {"mini": {"data": "mini", "own_data": own, **numbers}}
     settings["cluster"]["rules"] = {"train": {"partition": "a", "account": "b", "gpu_model": "c"}}
     settings["cluster"]["rows"] = {"paper/rs_atss_r50": {"train": {"partition": "long"}}}
     check(settings)

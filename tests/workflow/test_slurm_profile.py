@@ -87,7 +87,7 @@ def test_a_wrong_setting_stops_before_anything_starts(clone, tmp_path, cluster, 
 
 def test_no_rule_has_retries_of_its_own():
     """They would be tried again inside of each job, and multiply."""
-    for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+    for path in [ROOT / "workflow" / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
         assert not re.search(r"^\s*retries:", path.read_text(), re.M), path.name
     profile = yaml.safe_load((ROOT / "slurm" / "config.v9+.yaml").read_text())
     assert profile["retries"] >= 1 and profile["executor"] == "slurm"
@@ -103,7 +103,7 @@ def test_every_rule_that_is_submitted_takes_settings():
     schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "cluster.schema.yaml").read_text())
     assert sorted(schema["properties"]["rules"]["propertyNames"]["enum"]) == submitted
     for name in submitted:
-        assert re.search(rf'\*\*asks\(\s*"{name}"', rules[name])
+        assert re.search(rf'\*\*RESOURCES\.of\(\s*"{name}"', rules[name])
 
 
 def test_the_executor_is_installed():

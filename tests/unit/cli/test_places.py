@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from rankdet.catalogue.presets import PRESETS
 from rankdet.cli import places
 from rankdet.errors import InputError
 
@@ -53,48 +54,48 @@ def test_what_is_given_wins(mounts, tmp_path):
 
 def test_a_folder_in_coco_layout_is_prepared_once(mounts):
     coco_folder(mounts / "data")
-    manifest = places.data_set(None, ROW, "paper", "coco")
+    manifest = places.data_set(None, ROW, PRESETS["paper"])
     assert (manifest.name, manifest.train.image_count) == ("coco", 1)
     path = mounts / "results/data/coco/dataset.json"
     before = path.stat().st_mtime_ns
-    assert places.data_set(None, ROW, "paper", "coco") == manifest
+    assert places.data_set(None, ROW, PRESETS["paper"]) == manifest
     assert path.stat().st_mtime_ns == before
     assert not list((mounts / "data").glob("*.json"))  # it is read only
 
 
 def test_changed_annotations_are_prepared_again(mounts):
     coco_folder(mounts / "data")
-    first = places.data_set(None, ROW, "mini", "coco")
+    first = places.data_set(None, ROW, PRESETS["mini"])
     annotations = mounts / "data/annotations/instances_val.json"
     content = json.loads(annotations.read_text())
     content["annotations"][0]["bbox"] = [0, 0, 5, 5]
     annotations.write_text(json.dumps(content))
-    second = places.data_set(None, ROW, "mini", "coco")
+    second = places.data_set(None, ROW, PRESETS["mini"])
     assert second.val.sha256 != first.val.sha256 and second.name == "mini"
 
 
 def test_an_overfit_check_trains_on_the_val_images(mounts):
     coco_folder(mounts / "data")
-    manifest = places.data_set(None, LVIS_ROW, "overfit", "coco")
+    manifest = places.data_set(None, LVIS_ROW, PRESETS["overfit"])
     assert manifest.train == manifest.val and manifest.format == "coco"
 
 
 def test_another_mount_is_prepared_again(mounts, monkeypatch):
     coco_folder(mounts / "data")
-    places.data_set(None, ROW, "mini", "coco")
+    places.data_set(None, ROW, PRESETS["mini"])
     coco_folder(mounts / "other")
     monkeypatch.setenv("RANKDET_DATA", str(mounts / "other"))
-    manifest = places.data_set(None, ROW, "mini", "coco")
+    manifest = places.data_set(None, ROW, PRESETS["mini"])
     assert manifest.images("val") == mounts / "other" / "val"
 
 
 def test_a_prepared_folder_is_taken_as_it_is(mounts):
-    manifest = places.data_set(None, ROW, "smoke", "digits")
+    manifest = places.data_set(None, ROW, PRESETS["smoke"])
     assert (manifest.train.image_count, manifest.val.image_count) == (8, 4)
     assert manifest.folder == mounts / "results/data/digits-tiny"
     (mounts / "data").rmdir()
     manifest.folder.rename(mounts / "data")
-    assert places.data_set(None, ROW, "paper", "coco").folder == mounts / "data"
+    assert places.data_set(None, ROW, PRESETS["paper"]).folder == mounts / "data"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_folder_that_is_no_data_set_is_explained(mounts, row, spoil, message):
     if spoil:
         (mounts / "data" / "photos").mkdir()
     with pytest.raises(InputError, match=message):
-        places.data_set(None, row, "paper", "coco")
+        places.data_set(None, row, PRESETS["paper"])
     assert not (mounts / "results" / "data").exists()
 
 
@@ -117,6 +118,6 @@ def test_without_the_variables_the_options_are_asked_for(monkeypatch):
     for name in (places.DATA, places.RESULTS):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match=r"--data.*RANKDET_DATA"):
-        places.data_set(None, ROW, "paper", "coco")
+        places.data_set(None, ROW, PRESETS["paper"])
     with pytest.raises(InputError, match="--out"):
         places.checkpoint(None, ROW, "paper")

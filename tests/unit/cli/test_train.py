@@ -16,9 +16,9 @@ def asked(tmp_path, monkeypatch):
     data = prepare_digits(tmp_path / "digits", 0, 2, 1)
     seen = {}
 
-    def run(*arguments, **named):
-        names = ("entry", "preset", "data", "work_dir", "out")
-        seen.update(dict(zip(names, arguments, strict=True)), **named)
+    def run(entry, preset, data, work_dir, out, settings):
+        seen.update(vars(settings), entry=entry, preset=preset, data=data)
+        seen.update(work_dir=work_dir, out=out)
         return {"iterations": 1, "seconds": 0.0}
 
     monkeypatch.setattr(run_module, "train", run)
