@@ -13,7 +13,7 @@ from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.rehearsal import recorded_rehearsals
 from rankdet.catalogue.settings_files import check_settings
 from rankdet.cluster.settings import check_rows, resources
-from rankdet.data.fetch.table import load_downloads, published_model
+from rankdet.downloads.table import load_downloads, published_model
 from rankdet.paths import configs_dir
 from rankdet.search.plan import load_plans
 from tests.fuzz.bounded import counts, fuzz

@@ -6,7 +6,7 @@ import csv
 import pytest
 import torch
 
-from rankdet.data.fetch.weights import named_tensors
+from rankdet.data.checkpoint_files import named_tensors
 from rankdet.errors import InputError
 from rankdet.training.build import build_model
 from rankdet.training.convert import convert, read_official

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from rankdet.cli.app import app
 from rankdet.cli.fetch import fetch
-from rankdet.data.sums import check_sums, read_sums
 from rankdet.errors import InputError
+from rankdet.hashing import check_sums, read_sums
 from rankdet.paths import configs_dir
 from tests.reliability.server import Behaviour, FileServer
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankdet.data.fetch.weights import check_backbone, load_tensors
+from rankdet.data.checkpoint_files import check_backbone, load_tensors
 from rankdet.errors import InputError
 
 

@@ -1,7 +1,7 @@
 # Which files from elsewhere the rules need.
 import json
 
-from rankdet.data.fetch.table import backbone_of, find_backbone
+from rankdet.downloads.table import backbone_of, find_backbone
 from rankdet.data.layouts import annotation_files
 
 FETCHED = "data/coco"  # a COCO folder with this path is fetched; any other is the user's own

@@ -7,7 +7,6 @@ kernel's lock decides; between machines a file with signs of life does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from rankdet.cluster.queue import is_queued
 from rankdet.errors import InputError
+from rankdet.hashing import content_sha256
 from rankdet.outputs import try_lock, write_json
 
 NAME = "running.json"
@@ -160,7 +160,7 @@ def _take(path: Path, own: dict, silence: float, is_guarded: bool | None) -> Non
             if _created(path, own):
                 return
             continue  # another one was quicker: look who
-        claim = path.with_name(f".{path.name}.{hashlib.sha256(content).hexdigest()[:12]}.part")
+        claim = path.with_name(f".{path.name}.{content_sha256(content)[:12]}.part")
         _take(claim, own, silence, None)
         try:
             if _content(path) == content:

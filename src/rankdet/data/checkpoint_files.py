@@ -25,6 +25,10 @@ MOST_MEMBERS = 1 << 18
 # Tied weights are several tensors on the same numbers.
 MOST_SHARED = 4
 LEGACY_PICKLES = 5  # magic number, version, machine, content, order of the storages
+# Where the weights stand in files of mmdetection, of timm and Swin, of plain scripts.
+HOLDERS = ("state_dict", "model")
+# Of ResNet, of Swin, of a detector with a ResNet.
+FIRST_LAYERS = {"conv1.weight", "patch_embed.proj.weight", "backbone.conv1.weight"}
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _END = struct.Struct("<4s4H2LH")  # of a zip archive: its last 22 bytes, if it has no comment
 # mmcv's training state has NumPy numbers among its metadata; these builders make such a number
@@ -169,3 +173,47 @@ def _start(stream: BinaryIO, member: zipfile.ZipInfo) -> int:
     if len(header) < 30 or not header.startswith(_ZIP):
         raise Refused("a damaged archive (a record without its header)")
     return member.header_offset + 30 + sum(struct.unpack("<2H", header[26:30]))
+
+
+def load_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """Return {name: tensor} of a checkpoint, read with weights-only loading.
+
+    Raises:
+        InputError: as `read_checkpoint`, or if the file holds no tensors by name, or NaN or inf.
+    """
+    return named_tensors(read_checkpoint(path), path)
+
+
+def named_tensors(content: Any, path: str | Path) -> dict[str, torch.Tensor]:
+    """Return {name: tensor} of a checkpoint's content, as `load_tensors` does."""
+    for holder in HOLDERS:
+        if isinstance(content, Mapping) and isinstance(content.get(holder), Mapping):
+            content = content[holder]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise InputError("a checkpoint of named tensors", f"{path} without any", "get another file")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise InputError(
+                "a checkpoint of named tensors",
+                f"{path} with {shown(name)}: {type(value).__name__}",
+                "get a file that holds a state dict",
+            )
+    if broken := not_finite(content):
+        raise InputError("finite weights", f"NaN or inf in {broken[0]} of {path}", "get it again")
+    return dict(content)
+
+
+def check_backbone(path: Path) -> None:
+    """Check that a file holds the weights of a backbone or of a detector, all finite.
+
+    Raises:
+        InputError: if it does not.
+    """
+    tensors = load_tensors(path)
+    if not FIRST_LAYERS & tensors.keys():
+        raise InputError(
+            f"a backbone or detector, with one of {', '.join(sorted(FIRST_LAYERS))}",
+            f"{path} with {', '.join(list(tensors)[:3])}, ...",
+            "get the file that configs/downloads.csv names",
+        )

@@ -14,10 +14,10 @@ from rankdet.data.completed import write_split
 from rankdet.data.layouts import SPLITS, UNDIVIDED, find_split, find_undivided
 from rankdet.data.manifest import Manifest
 from rankdet.data.prepared import Prepared, check_instances, open_split
-from rankdet.data.sums import check_sums, read_sums
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import Checked
 from rankdet.files import read_json, write_json
+from rankdet.hashing import check_sums, read_sums
 
 SUMS = "SHA256SUMS"  # a list of hashes that a data set may bring along
 

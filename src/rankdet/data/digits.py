@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from rankdet.data.manifest import Manifest, Split, load_manifest
 from rankdet.data.scenes import SIDE, compose
 from rankdet.errors import InputError
 from rankdet.files import read_json
+from rankdet.hashing import file_sha256
 from rankdet.outputs import part_beside, part_of, real_path, shown_path, write_json
 
 # Long tail: share of the objects of each class, and LVIS's frequency group in the train split.
@@ -154,5 +154,5 @@ def _write_split(root: Path, split: str, seed: int, count: int, long_tail: bool)
         images=split,
         image_count=len(images),
         annotation_count=len(content["annotations"]),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=file_sha256(path),
     )

@@ -7,7 +7,6 @@ share.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rankdet.data.fetch.verify import hashes
 from rankdet.errors import InputError
 from rankdet.files import read_json
+from rankdet.hashing import content_sha256, file_sha256
 
 AGAIN = "prepare it again: `rankdet prepare`"
 
@@ -114,7 +113,7 @@ class Manifest:
 def categories_sha256(pairs: Sequence[Sequence[Any]]) -> str:
     """Return what identifies classes: the hash of their (id, name) pairs, ascending by id."""
     text = json.dumps([list(pair) for pair in pairs], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_sha256(text)
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -178,4 +177,4 @@ def hash_of(path: Path) -> str:
 
 @cache
 def _hash_of(path: Path, *status: int) -> str:
-    return hashes(path)[0]
+    return file_sha256(path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from rankdet.errors import InputError
 from rankdet.files import read_json
+from rankdet.hashing import file_sha256
 from rankdet.outputs import write_json
 
 MARK = "rankdet-files.json"  # lists what this package wrote into the folder
@@ -16,7 +16,7 @@ MARK = "rankdet-files.json"  # lists what this package wrote into the folder
 
 def write_mark(folder: Path) -> None:
     """List every file of ``folder``, with its hash."""
-    files = {name: _sha256(folder / name) for name in _names(folder)}
+    files = {name: file_sha256(folder / name) for name in _names(folder)}
     write_json(folder / MARK, {"version": 1, "files": files})
 
 
@@ -46,7 +46,7 @@ def foreign(folder: Path, written: Mapping[str, str | None]) -> str | None:
         path, sha256 = folder / name, written[name]
         if path.is_symlink() or not path.is_file():
             return f"{name}, which was not written here"
-        if sha256 is not None and _sha256(path) != sha256:
+        if sha256 is not None and file_sha256(path) != sha256:
             return f"{name}, which was changed since"
     return None
 
@@ -69,7 +69,3 @@ def _names(folder: Path) -> list[str]:
         empty = [] if folders or files or place == str(folder) else [""]
         found += [os.path.relpath(os.path.join(place, n), folder) for n in files + links + empty]
     return sorted(found)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

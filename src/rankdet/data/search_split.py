@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from pathlib import Path
 
 from rankdet.data.manifest import Manifest, Split
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
+from rankdet.hashing import file_sha256
 
 SEARCH_FILES = ("search_train.json", "search_val.json")  # beside the manifest
 
@@ -58,7 +58,7 @@ def prepare_search_split(data: Manifest, out: str | Path, val_images: int, seed:
             mask_problem=data.train.mask_problem,
             image_count=len(chosen),
             annotation_count=len(rows),
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            sha256=file_sha256(path),
         )
     manifest = Manifest(
         name=f"{data.name}-search",

@@ -12,8 +12,7 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from torch import Tensor
 
-from rankdet.data.checkpoint_files import not_finite, read_checkpoint
-from rankdet.data.fetch.weights import named_tensors
+from rankdet.data.checkpoint_files import named_tensors, not_finite, read_checkpoint
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, sync, write_text
 from rankdet.training.finite import check_state

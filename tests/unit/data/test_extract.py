@@ -7,12 +7,12 @@ import zipfile
 
 import pytest
 
-from rankdet.data.fetch import extract as module
-from rankdet.data.fetch.data_sets import Folders, fetch_data_set, present
-from rankdet.data.fetch.extract import extract, require_room
-from rankdet.data.fetch.obtain import Place
-from rankdet.data.fetch.progress import Progress
-from rankdet.data.fetch.table import Download
+from rankdet.downloads import extract as module
+from rankdet.downloads.data_sets import Folders, fetch_data_set, present
+from rankdet.downloads.extract import extract, require_room
+from rankdet.downloads.obtain import FetchOptions
+from rankdet.downloads.progress import Progress
+from rankdet.downloads.table import Download
 from rankdet.errors import InputError
 
 
@@ -90,20 +90,20 @@ def test_too_little_disk(tmp_path):
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path / "inbox", progress=Progress(None))
+def options(tmp_path):
+    return FetchOptions(tmp_path / "inbox", progress=Progress(None))
 
 
-def in_inbox(place, members):
+def in_inbox(options, members):
     stream = io.BytesIO()
     archive(stream, members)
-    place.inbox.mkdir(exist_ok=True)
-    (place.inbox / "val2017.zip").write_bytes(stream.getvalue())
+    options.inbox.mkdir(exist_ok=True)
+    (options.inbox / "val2017.zip").write_bytes(stream.getvalue())
     return row(stream.getvalue())
 
 
-def test_nothing_stands_under_its_name_after_a_failed_extraction(tmp_path, place, monkeypatch):
-    wanted = in_inbox(place, GOOD)
+def test_nothing_stands_under_its_name_after_a_failed_extraction(tmp_path, options, monkeypatch):
+    wanted = in_inbox(options, GOOD)
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -111,29 +111,29 @@ def test_nothing_stands_under_its_name_after_a_failed_extraction(tmp_path, place
     monkeypatch.setattr(module.shutil, "copyfileobj", full)
     folders = Folders(tmp_path / "coco", tmp_path / "archives")
     with pytest.raises(InputError, match="No space left"):
-        fetch_data_set([wanted], folders, place, tmp_path / "sums")
+        fetch_data_set([wanted], folders, options, tmp_path / "sums")
     assert list((tmp_path / "coco").iterdir()) == [] and not (tmp_path / "sums").exists()
     monkeypatch.undo()
-    fetch_data_set([wanted], folders, place, tmp_path / "sums")
+    fetch_data_set([wanted], folders, options, tmp_path / "sums")
     assert present(wanted, tmp_path / "coco")
     assert [p.name for p in (tmp_path / "archives").iterdir()] == [".val2017.zip.part.lock"]
 
 
-def test_a_folder_that_is_there_already_is_counted_and_kept(tmp_path, place):
+def test_a_folder_that_is_there_already_is_counted_and_kept(tmp_path, options):
     wanted = row()
     folder = tmp_path / "coco" / "val2017"
     folder.mkdir(parents=True)
     (folder / "1.jpg").write_bytes(b"mine")
     folders = Folders(tmp_path / "coco", tmp_path / "archives")
     with pytest.raises(InputError, match=r"2 files val2017/\*\.jpg in .*; got 1; complete it"):
-        fetch_data_set([wanted], folders, place, tmp_path / "sums")
+        fetch_data_set([wanted], folders, options, tmp_path / "sums")
     (folder / "2.jpg").write_bytes(b"mine")
-    fetch_data_set([wanted], folders, place, tmp_path / "sums")
+    fetch_data_set([wanted], folders, options, tmp_path / "sums")
     assert (folder / "1.jpg").read_bytes() == b"mine"
 
 
-def test_the_disk_is_checked_before_the_first_byte(tmp_path, place):
+def test_the_disk_is_checked_before_the_first_byte(tmp_path, options):
     huge = row(size_bytes=1 << 60, urls="http://127.0.0.1:9/val2017.zip")
     folders = Folders(tmp_path / "coco", tmp_path / "archives")
     with pytest.raises(InputError, match="to fetch and unpack the data set"):
-        fetch_data_set([huge], folders, place, tmp_path / "sums")
+        fetch_data_set([huge], folders, options, tmp_path / "sums")

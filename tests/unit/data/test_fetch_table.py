@@ -3,8 +3,7 @@
 import pytest
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.fetch.hosts import direct
-from rankdet.data.fetch.table import (
+from rankdet.downloads.table import (
     Download,
     backbone_of,
     data_set,
@@ -12,6 +11,7 @@ from rankdet.data.fetch.table import (
     load_downloads,
     published_model,
 )
+from rankdet.downloads.transfer import direct_address
 from rankdet.errors import InputError
 
 CATALOGUE = load_catalogue()
@@ -68,15 +68,15 @@ def test_published_models():
     assert models["pap_pap_retinanet_r50"] == "no trained model was published for it"
     assert "without a link" in models["ext_br_brs_frcnn_r101_3x"]
     for name in found:
-        assert direct(models[name].addresses[0]).startswith("https://")
+        assert direct_address(models[name].addresses[0]).startswith("https://")
 
 
 def test_addresses_of_file_hosts():
-    assert direct("https://drive.google.com/file/d/1Ab-c_9/view") == (
+    assert direct_address("https://drive.google.com/file/d/1Ab-c_9/view") == (
         "https://drive.usercontent.google.com/download?id=1Ab-c_9&export=download&confirm=t"
     )
-    assert direct("https://1drv.ms/u/s!abc?e=x") is None
-    assert direct("https://example.org/a.pth") == "https://example.org/a.pth"
+    assert direct_address("https://1drv.ms/u/s!abc?e=x") is None
+    assert direct_address("https://example.org/a.pth") == "https://example.org/a.pth"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 
 from rankdet.catalogue import load_catalogue
 from rankdet.data.digits import prepare_digits
-from rankdet.data.fetch.table import backbone_of
+from rankdet.downloads.table import backbone_of
 from rankdet.errors import InputError
 from rankdet.training import start
 from rankdet.training.presets import get_preset

@@ -1,17 +1,16 @@
-"""Is a file what it should be? Each way of being wrong has a message of its own."""
+"""Check that a file is the one that was asked for; every kind of damage has its own message."""
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from pathlib import Path
 
-from rankdet.data.fetch.table import Download
+from rankdet.downloads.table import Download
 from rankdet.errors import InputError
+from rankdet.hashing import file_hashes
 
 HEAD = 4096
-CHUNK = 1 << 20
 # How files begin: archives, and PyTorch's three formats (zip, pickle protocol 2, and the same
 # with the magic number in front, which is a pickle too).
 MAGIC = {
@@ -21,11 +20,11 @@ MAGIC = {
 
 
 class Damaged(InputError):
-    """The bytes are not those that were wanted; getting them anew may help."""
+    """The bytes are not those that were wanted; fetching them again may help."""
 
 
 class WebPage(InputError):
-    """A page for people came in place of the file; somebody has to read it."""
+    """A web page came in place of the file: a person has to read it."""
 
 
 def check_head(row: Download, head: bytes, origin: str) -> None:
@@ -39,8 +38,8 @@ def check_head(row: Download, head: bytes, origin: str) -> None:
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
         raise WebPage(
             f"{row.file} from {origin}",
-            f"an HTML page{_title(head)}: the host wants a person (quota, login, confirmation)",
-            by_hand(row),
+            f"an HTML page{_title(head)}: the host asks for a person (quota, login, confirmation)",
+            manual_steps(row),
         )
     begins, what = MAGIC.get(Path(row.file).suffix, ((), ""))
     if begins and head and not head.startswith(begins):
@@ -66,10 +65,10 @@ def verify(row: Download, path: Path, origin: str | None = None, sha256: str = "
         head = stream.read(HEAD)
     check_head(row, head, origin)
     check_size(row, path.stat().st_size, origin)
-    found, md5 = hashes(path, with_md5=bool(row.md5))
+    found, *md5 = file_hashes(path, "sha256", *(["md5"] if row.md5 else []))
     for kind, wanted, got in (
         ("sha256", row.sha256, found[: len(row.sha256)]),
-        ("md5", row.md5, md5),
+        ("md5", row.md5, "".join(md5)),
         ("sha256 (noted at the first fetch)", sha256, found[: len(sha256)]),
     ):
         if wanted != got:
@@ -92,18 +91,7 @@ def check_size(row: Download, size: int, origin: str) -> None:
         raise Damaged(f"{row.file}: {wanted}", f"{origin} with {size}", "get the file again")
 
 
-def hashes(path: Path, with_md5: bool = False) -> tuple[str, str]:
-    """Return sha256 and, if asked for, md5 of a file, in one pass."""
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            sha256.update(chunk)
-            if with_md5:
-                md5.update(chunk)
-    return sha256.hexdigest(), md5.hexdigest() if with_md5 else ""
-
-
-def by_hand(row: Download, inbox: str | Path = "data/inbox") -> str:
+def manual_steps(row: Download, inbox: str | Path = "data/inbox") -> str:
     """Say how a person gets the file and where to put it."""
     if not row.addresses:
         return f"no address is known; if you have it, put it at {Path(inbox) / row.file} and repeat"

@@ -91,8 +91,8 @@ def load_downloads(folder: Path | None = None) -> list[Download]:
         for column in ("name", "file"):
             value = getattr(row, column)
             if value in taken:
-                wish = f"{path}, line {line}, column {column}: a value that no other line has"
-                raise InputError(wish, repr(value), "correct that cell")
+                expected = f"{path}, line {line}, column {column}: a value that no other line has"
+                raise InputError(expected, repr(value), "correct that cell")
             taken.add(value)
         rows.append(row)
     return rows

@@ -1,16 +1,51 @@
-"""Lists of hashes as `sha256sum` writes them: what a data set must be."""
+"""Hashes of files and texts, and lists of hashes as `sha256sum` writes them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from rankdet.data.fetch.verify import hashes
 from rankdet.errors import InputError
 from rankdet.outputs import write_text
 
-LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$")
+_CHUNK = 1 << 20
+_LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$")
+
+
+def file_hashes(path: str | Path, *algorithms: str) -> list[str]:
+    """Return hashes of a file, which is read once and in pieces.
+
+    Args:
+        path: the file.
+        algorithms: names that `hashlib` knows, such as "sha256".
+
+    Returns:
+        The hexadecimal digests in the order of ``algorithms``.
+    """
+    digests = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            for digest in digests:
+                digest.update(chunk)
+    return [digest.hexdigest() for digest in digests]
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the sha256 of a file, in hexadecimal digits."""
+    return file_hashes(path, "sha256")[0]
+
+
+def content_sha256(content: bytes | str) -> str:
+    """Return the sha256 of bytes, or of a text in UTF-8, in hexadecimal digits."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def json_sha256(content: object) -> str:
+    """Return the sha256 of plain values, written as JSON with sorted keys."""
+    return content_sha256(json.dumps(content, sort_keys=True))
 
 
 def write_sums(target: Path, root: Path, sums: Mapping[Path, str]) -> None:
@@ -33,7 +68,7 @@ def read_sums(path: Path) -> dict[str, str]:
         ) from None
     found = {}
     for number, line in enumerate(lines, start=1):
-        match = LINE.match(line)
+        match = _LINE.match(line)
         if line.strip() and match is None:
             raise InputError(
                 f"{path}, line {number}: a sha256 and a path", repr(line), "use `sha256sum`"
@@ -53,7 +88,7 @@ def check_sums(root: Path, sums: Mapping[str, str], origin: str) -> None:
         path = root / name
         if not path.is_file():
             raise InputError(f"the files of {origin}", f"no {path}", "complete the data set")
-        found = hashes(path)[0]
+        found = file_sha256(path)
         if found != wanted:
             raise InputError(
                 f"{path} with sha256 {wanted}, as in {origin}",

@@ -1,4 +1,4 @@
-"""Take the wanted files out of a zip archive; nothing escapes, nothing half-done gets its name."""
+"""Extract the wanted files of a zip archive into a folder, and never outside of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from rankdet.data.fetch.table import Download
+from rankdet.downloads.table import Download
 from rankdet.errors import InputError
 
 CHUNK = 1 << 20

@@ -1,4 +1,4 @@
-"""`rankdet fetch coco|lvis`: archives to a folder in COCO layout."""
+"""`rankdet fetch coco|lvis|cityscapes-help`: from archives to the folder of a data set."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankdet.data.fetch.extract import extract, is_wanted, require_room
-from rankdet.data.fetch.journal import discard
-from rankdet.data.fetch.obtain import Place, obtain, part_of
-from rankdet.data.fetch.table import Download
-from rankdet.data.fetch.verify import hashes
-from rankdet.data.sums import write_sums
+from rankdet.downloads.extract import extract, is_wanted, require_room
+from rankdet.downloads.obtain import FetchOptions, ManualDownload, obtain, part_of
+from rankdet.downloads.table import Download, data_set
+from rankdet.downloads.transfer import discard
 from rankdet.errors import InputError
+from rankdet.hashing import file_sha256, write_sums
+
+CITYSCAPES_STEPS = """Cityscapes gives its files to registered persons; no program can fetch them.
+1. Register at https://www.cityscapes-dataset.com/register/ and log in.
+2. Download {files} from https://www.cityscapes-dataset.com/downloads/
+3. Put them into {inbox}/ (do not unpack them).
+4. Repeat: rankdet fetch cityscapes-help. It verifies both archives and unpacks them into {into}.
+State: {state}"""
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,10 @@ class Folders:
     keep_archives: bool = False
 
 
-def fetch_data_set(rows: list[Download], folders: Folders, place: Place, sums: Path) -> list[Path]:
-    """Have all parts of a data set in ``folders.root``; write the annotations' hashes to ``sums``.
+def fetch_data_set(
+    rows: list[Download], folders: Folders, options: FetchOptions, sums: Path
+) -> list[Path]:
+    """Get all parts of a data set into ``folders.root``; write the annotations' hashes to ``sums``.
 
     A part that lies there already, fetched or put there by the user, is counted and kept.
 
@@ -47,14 +55,31 @@ def fetch_data_set(rows: list[Download], folders: Folders, place: Place, sums: P
     for row in rows:
         archive = folders.archives / row.file
         if row in missing:
-            obtain(row, archive, place)
+            obtain(row, archive, options)
             _unpack(row, archive, folders.root)
-            place.progress.say(f"{row.name}: {row.count} files in {folders.root}")
+            options.progress.say(f"{row.name}: {row.count} files in {folders.root}")
         if not folders.keep_archives:
             _remove(archive)
     annotations = sorted({path for row in rows for path in annotation_files(row, folders.root)})
-    write_sums(sums, folders.root, {path: hashes(path)[0] for path in annotations})
+    write_sums(sums, folders.root, {path: file_sha256(path) for path in annotations})
     return annotations
+
+
+def take_cityscapes(into: Path, options: FetchOptions) -> str:
+    """Verify and unpack the Cityscapes archives in the inbox; return what is still to do.
+
+    Raises:
+        InputError: if an archive is damaged or is not what its name says.
+    """
+    rows = data_set("cityscapes")
+    try:
+        fetch_data_set(rows, Folders(into, into / ".archives"), options, into / "cityscapes.sha256")
+    except ManualDownload as missing:
+        files = " and ".join(row.file for row in rows)
+        state = f"{missing.expected} is not in {options.inbox} yet"
+        return CITYSCAPES_STEPS.format(files=files, inbox=options.inbox, into=into, state=state)
+    counts = ", ".join(f"{row.count} files {row.name}" for row in rows)
+    return f"{into} is complete: {counts}"
 
 
 def present(row: Download, root: Path) -> bool:
@@ -66,8 +91,8 @@ def present(row: Download, root: Path) -> bool:
     if _is_json(row):
         return all(path.is_file() for path in annotation_files(row, root))
     names = (
-        (Path(place).relative_to(root) / file).as_posix()
-        for place, _, files in os.walk(root / _folder(row))
+        (Path(folder).relative_to(root) / file).as_posix()
+        for folder, _, files in os.walk(root / _folder(row))
         for file in files
     )
     found = sum(is_wanted(row, name) for name in names)
@@ -126,7 +151,7 @@ def _unpack(row: Download, archive: Path, root: Path) -> None:
             os.rename(temporary / _folder(row), root / _folder(row))
     except OSError as error:
         raise InputError(
-            f"room and permission to write in {root}", str(error), "mend it and repeat"
+            f"room and permission to write in {root}", str(error), "correct it and repeat"
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
