@@ -10,9 +10,8 @@ import numpy as np
 
 from rankdet.data import own_files
 from rankdet.data.annotations import NAMES, annotation, coco_file, lvis_file
-from rankdet.data.glyphs import material
 from rankdet.data.manifest import Manifest, Split, load_manifest
-from rankdet.data.scenes import SIDE, compose
+from rankdet.data.scenes import SIDE, compose, material
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.hashing import file_sha256

@@ -10,10 +10,9 @@ from pycocotools.coco import COCO
 from rankdet.data import own_files
 from rankdet.data.annotations import polygons, run_lengths
 from rankdet.data.digits import prepare_digits
-from rankdet.data.glyphs import material
 from rankdet.data.manifest import load_manifest
 from rankdet.data.prepared import check_instances
-from rankdet.data.scenes import SIDE
+from rankdet.data.scenes import SIDE, material
 from rankdet.errors import InputError
 
 
