@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,39 @@ def test_busy_then_good(server, options, tmp_path, status):
     assert target.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("after", ["soon", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_busy_with_a_date_or_nonsense_in_retry_after(server, options, tmp_path, after):
+    server.files["archive.zip"] = Behaviour(
+        CONTENT, statuses=[503, 503], headers={"Retry-After": after}
+    )
+    obtain(row(server), tmp_path / "archive.zip", options)
+
+
+def test_the_pause_that_the_server_asks_for_is_kept(server, options, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT, statuses=[429], headers={"Retry-After": "1"})
+    start = time.monotonic()
+    obtain(row(server), tmp_path / "archive.zip", options)
+    assert time.monotonic() - start >= 1
+
+
+def test_a_silent_host_is_given_up(options, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
+        start = time.monotonic()
+        with pytest.raises(Unreachable, match="timed out"):
+            obtain(
+                Download(kind="data", name="a", file="a.zip", urls=url), tmp_path / "a.zip", options
+            )
+    assert 3 <= time.monotonic() - start < 20  # three attempts of a second
+
+
+def test_a_wrong_content_range_is_refused(server, options, tmp_path):
+    server.files["archive.zip"] = Behaviour(CONTENT, shift=1)
+    with pytest.raises(Damaged, match="content that changes during the transfer"):
+        obtain(row(server), tmp_path / "archive.zip", options)
+    assert leftovers(tmp_path / "archive.zip") == []
+
+
 def test_busy_for_ever_keeps_what_came(server, options, tmp_path):
     behaviour = server.files["archive.zip"] = Behaviour(CONTENT)
     target = tmp_path / "archive.zip"
@@ -136,7 +171,7 @@ def test_nobody_answers(options, tmp_path):
     assert not (tmp_path / "a.zip").exists()
 
 
-@pytest.mark.parametrize("status", [403, 404, 410])
+@pytest.mark.parametrize("status", [403, 404, 410, 416])
 def test_no_such_file(server, options, tmp_path, status):
     server.files["archive.zip"] = Behaviour(CONTENT, statuses=[status] * 9)
     with pytest.raises(NotAvailable, match=f"status {status}"):

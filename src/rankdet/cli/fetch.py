@@ -36,7 +36,7 @@ BACKBONES, CHECKPOINTS = Path("data/backbones"), Path("data/checkpoints")
 def coco(
     into: Annotated[Path, typer.Option(help="Folder in COCO layout.")] = Path("data/coco"),
     test: Annotated[bool, typer.Option(help="Also test2017, for the evaluation server.")] = False,
-    sums: Annotated[Path, typer.Option(help="Where the annotations' hashes are noted.")] = (
+    sums: Annotated[Path, typer.Option(help="File for the hashes of the annotations.")] = (
         ARCHIVES / "coco.sha256"
     ),
     archives: Archives = ARCHIVES,
@@ -61,7 +61,7 @@ def lvis(
     into: Annotated[Path, typer.Option(help="COCO folder, whose images LVIS uses.")] = Path(
         "data/coco"
     ),
-    sums: Annotated[Path, typer.Option(help="Where the annotations' hashes are noted.")] = (
+    sums: Annotated[Path, typer.Option(help="File for the hashes of the annotations.")] = (
         ARCHIVES / "lvis.sha256"
     ),
     archives: Archives = ARCHIVES,

@@ -55,7 +55,7 @@ def verify(row: Download, path: Path, origin: str | None = None, sha256: str = "
         row: what it should be.
         path: the file.
         origin: what the message calls it; default its path.
-        sha256: a hash noted at the first fetch, for files whose hash nobody published.
+        sha256: a hash recorded at the first fetch, for files whose hash nobody published.
 
     Raises:
         WebPage, Damaged: naming the file and what is wrong with it.
@@ -69,7 +69,7 @@ def verify(row: Download, path: Path, origin: str | None = None, sha256: str = "
     for kind, wanted, got in (
         ("sha256", row.sha256, found[: len(row.sha256)]),
         ("md5", row.md5, "".join(md5)),
-        ("sha256 (noted at the first fetch)", sha256, found[: len(sha256)]),
+        ("sha256 (recorded at the first fetch)", sha256, found[: len(sha256)]),
     ):
         if wanted != got:
             raise Damaged(
