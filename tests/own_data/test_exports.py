@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rankdet.data.coco import prepare_coco
+from rankdet.datasets.coco import prepare_coco
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
 from rankdet.training.presets import get_preset

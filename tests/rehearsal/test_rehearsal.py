@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.drawn import prepare_drawn
+from rankdet.datasets.drawn import prepare_drawn
 from rankdet.evaluation import evaluate, read_ground_truth
 from rankdet.training.predict import predict
 from rankdet.training.presets import PRESETS

@@ -17,7 +17,7 @@ import torch
 from mmengine.config import Config
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.drawn import prepare_drawn
+from rankdet.datasets.drawn import prepare_drawn
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
 from rankdet.training.presets import Preset

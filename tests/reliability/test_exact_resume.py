@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training.presets import Preset
 from tests.reliability.runs import (
     EPOCHS,

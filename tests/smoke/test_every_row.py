@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.evaluation import evaluate, read_ground_truth
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve

@@ -16,7 +16,7 @@ MMDET = {"mmdet", "mmcv", "mmengine"}
 FLOORS = {
     "errors": -2, "times": -2, "outputs": -1, "files": 0, "hashing": 0, "paths": 0, "quiet": 0,
     "losses": 1, "evaluation": 1, "catalogue": 1,
-    "models": 2, "data": 2, "downloads": 2, "report": 2, "cluster": 2,
+    "models": 2, "datasets": 2, "downloads": 2, "weights": 2, "report": 2, "cluster": 2,
     "training": 3, "search": 3, "planning": 3,
     "cli": 4,
 }  # fmt: skip

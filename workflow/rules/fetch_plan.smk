@@ -2,7 +2,7 @@
 import json
 
 from rankdet.downloads.table import backbone_of, find_backbone
-from rankdet.data.layouts import annotation_files
+from rankdet.datasets.layouts import annotation_files
 
 FETCHED = "data/coco"  # a COCO folder with this path is fetched; any other is the user's own
 

@@ -12,7 +12,7 @@ from rankdet.hashing import content_sha256
 
 PACKAGE = Path(__file__).parents[1]
 # What decides whether a row runs. Reports, commands and the cluster come after or around it.
-ROOMS = ("losses", "evaluation", "models", "data", "training")
+ROOMS = ("losses", "evaluation", "models", "datasets", "weights", "training")
 
 
 def code_identity(entry: Entry) -> str:

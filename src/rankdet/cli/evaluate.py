@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rankdet.cli.app import app
-from rankdet.data.manifest import check_unchanged
+from rankdet.datasets.manifest import check_unchanged
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
 from rankdet.outputs import check_outputs

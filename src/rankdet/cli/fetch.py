@@ -103,9 +103,9 @@ def backbone(
     connections: Connections = 4,
 ) -> None:
     """Fetch ImageNet weights, e.g. `resnet50`; an unknown name lists the known ones."""
-    from rankdet.data.checkpoint_files import check_backbone
     from rankdet.downloads.obtain import obtain
     from rankdet.downloads.table import find_backbone
+    from rankdet.weights.checkpoint_files import check_backbone
 
     check_outputs({}, {"--into": into})
     options = _options(inbox, mirror, connections)

@@ -15,7 +15,7 @@ from rankdet.errors import InputError
 
 if TYPE_CHECKING:
     from rankdet.catalogue import Entry
-    from rankdet.data.manifest import Manifest
+    from rankdet.datasets.manifest import Manifest
 
 DATA, RESULTS = "RANKDET_DATA", "RANKDET_RESULTS"
 SMALL = {"train_images": 8, "val_images": 4}  # of preset smoke, as in workflow/rules/data.smk
@@ -33,14 +33,14 @@ def data_set(given: Path | None, entry: Entry, preset: str, meant_for: str) -> M
     Raises:
         InputError: if nothing is given, or the folder is neither prepared nor in COCO layout.
     """
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.manifest import load_manifest
 
     if given is not None:
         return load_manifest(given)
     if meant_for == "digits":
         return _digits(entry, preset)
     if meant_for == "drawn":
-        from rankdet.data.drawn import prepare_drawn
+        from rankdet.datasets.drawn import prepare_drawn
 
         folder = _results("--data") / "data" / f"drawn-{entry.dataset}"
         return prepare_drawn(folder, entry.dataset)
@@ -92,8 +92,8 @@ def _results(option: str) -> Path:
 
 
 def _digits(entry: Entry, preset: str) -> Manifest:
-    from rankdet.data.digits import prepare_digits
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.digits import prepare_digits
+    from rankdet.datasets.manifest import load_manifest
 
     long_tail = entry.dataset == "lvis" and preset == "demo"
     name = "digits-tiny" if preset == "smoke" else "digits-lvis" if long_tail else "digits"
@@ -106,9 +106,9 @@ def _digits(entry: Entry, preset: str) -> Manifest:
 
 def _coco(root: Path, entry: Entry, preset: str) -> Manifest:
     """Prepare the folder once; the same annotation files are not checked again."""
-    from rankdet.data.coco import prepare_coco
-    from rankdet.data.layouts import annotation_files
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.coco import prepare_coco
+    from rankdet.datasets.layouts import annotation_files
+    from rankdet.datasets.manifest import load_manifest
 
     # As in the workflow: only official runs have LVIS or Cityscapes, mini is whatever is there.
     name = entry.dataset if preset in ("paper", "published") else preset

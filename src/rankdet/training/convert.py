@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from rankdet.data.checkpoint_files import load_tensors
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.files import write_json
 from rankdet.hashing import file_sha256
@@ -16,6 +15,7 @@ from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
 from rankdet.training import provenance
 from rankdet.training.build import build_model
 from rankdet.training.checkpoints import write_weights
+from rankdet.weights.checkpoint_files import load_tensors
 
 # Of torch.nn.DataParallel: the AP-Loss code base saved its models inside one.
 WRAPPER = "module."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.training.checkpoints import load_weights
 from rankdet.training.presets import Preset
 from rankdet.training.resolve import resolve

@@ -15,7 +15,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training.finite import tells_of_not_finite
 from rankdet.training.presets import apply_preset, get_preset

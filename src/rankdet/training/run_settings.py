@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.hashing import content_sha256, json_sha256
 from rankdet.outputs import shown_path
 

@@ -12,7 +12,6 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from rankdet.catalogue import Entry
-from rankdet.data.checkpoint_files import check_backbone
 from rankdet.downloads.obtain import recorded_sha256
 from rankdet.downloads.table import backbone_of
 from rankdet.downloads.verify import verify
@@ -20,6 +19,7 @@ from rankdet.errors import InputError
 from rankdet.hashing import file_sha256
 from rankdet.outputs import atomic_path
 from rankdet.training import processes, shrink
+from rankdet.weights.checkpoint_files import check_backbone
 
 BACKBONES = Path("data/backbones")
 

@@ -14,8 +14,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.coco import prepare_coco
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.manifest import Manifest
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 from rankdet.training.shrink import nodes

@@ -12,7 +12,7 @@ from pycocotools import mask as mask_tools
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.optimize import linear_sum_assignment
 
-from rankdet.data.manifest import Manifest, Split
+from rankdet.datasets.manifest import Manifest, Split
 from rankdet.training.predict import predict
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import load_config

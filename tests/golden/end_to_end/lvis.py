@@ -19,7 +19,7 @@ import numpy as np
 from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 
-from rankdet.data.manifest import Manifest, Split
+from rankdet.datasets.manifest import Manifest, Split
 from rankdet.models.lvis_dataset import LvisDataset
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve

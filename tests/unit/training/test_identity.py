@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training import run as run_module
 from rankdet.training import runner as runner_module
 from rankdet.training.presets import Preset, get_preset

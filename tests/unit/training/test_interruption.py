@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config, ConfigDict
 
 from rankdet.cluster.lock import held
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted

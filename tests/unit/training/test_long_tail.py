@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training import shrink
 from rankdet.training.predict import predict
 from rankdet.training.presets import Preset, get_preset

@@ -9,8 +9,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.coco import prepare_coco
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.digits import prepare_digits
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
 from rankdet.training.presets import Preset, get_preset

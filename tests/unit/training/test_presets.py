@@ -3,7 +3,7 @@
 import pytest
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import shrink
 from rankdet.training.presets import PRESETS, get_preset

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.checkpoints import load_weights, publish

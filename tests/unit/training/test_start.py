@@ -7,7 +7,7 @@ import torch
 from mmdet.registry import MODELS
 
 from rankdet.catalogue import load_catalogue
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.downloads.table import backbone_of
 from rankdet.errors import InputError
 from rankdet.training import start

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rankdet.data import own_files
-from rankdet.data.annotations import NAMES, annotation, coco_file, lvis_file
-from rankdet.data.manifest import Manifest, Split, load_manifest
-from rankdet.data.scenes import SIDE, compose, material
+from rankdet.datasets import own_files
+from rankdet.datasets.annotations import NAMES, annotation, coco_file, lvis_file
+from rankdet.datasets.manifest import Manifest, Split, load_manifest
+from rankdet.datasets.scenes import SIDE, compose, material
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.hashing import file_sha256

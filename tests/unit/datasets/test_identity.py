@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.manifest import load_manifest
-from rankdet.data.search_split import prepare_search_split
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.manifest import load_manifest
+from rankdet.datasets.search_split import prepare_search_split
 from rankdet.errors import InputError
-from tests.unit.data.own import both, write_set
+from tests.unit.datasets.own import both, write_set
 
 
 def edit(path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rankdet.data.drawn import CATEGORIES, prepare_drawn
+from rankdet.datasets.drawn import CATEGORIES, prepare_drawn
 from rankdet.errors import InputError
 
 

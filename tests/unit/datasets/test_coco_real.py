@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rankdet.data.coco import prepare_coco
+from rankdet.datasets.coco import prepare_coco
 from rankdet.errors import InputError
 
 DATA = Path(os.environ.get("RANKDET_DATA") or Path(__file__).parents[4] / "shared/data")

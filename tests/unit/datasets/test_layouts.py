@@ -2,11 +2,11 @@
 
 import pytest
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.layouts import annotation_files
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.layouts import annotation_files
 from rankdet.errors import InputError
 from tests.own_data.exports import EXPORTS, label_studio
-from tests.unit.data.own import write_set
+from tests.unit.datasets.own import write_set
 
 
 @pytest.mark.parametrize("tool", EXPORTS)

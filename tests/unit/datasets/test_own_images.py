@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.images import STORED
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.images import STORED
 from rankdet.errors import InputError
 from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve
-from tests.unit.data.own import both, turn, write_set
+from tests.unit.datasets.own import both, turn, write_set
 
 
 def renamed(name):
@@ -249,7 +249,7 @@ def test_a_turn_of_a_file_without_annotated_size(tmp_path):
 def test_an_official_set_is_read_as_the_official_runs_did(tmp_path, monkeypatch):
     """With every turn, whatever its annotations count: otherwise the row is another experiment."""
     from rankdet.catalogue.official_data import OFFICIAL, OfficialSet, OfficialSplit
-    from rankdet.data.manifest import categories_sha256
+    from rankdet.datasets.manifest import categories_sha256
 
     root = write_set(tmp_path / "data")
     exif = Image.Exif()

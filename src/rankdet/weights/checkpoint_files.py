@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from rankdet.data.checkpoint_pickles import Plan, Refused, follow
 from rankdet.errors import InputError, shown
+from rankdet.weights.checkpoint_pickles import Plan, Refused, follow
 
 MOST_DESCRIPTION = 1 << 26  # bytes; that of a training state of a large detector: a megabyte
 MOST_MEMBERS = 1 << 18

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from rankdet.data.manifest import Manifest, Split
+from rankdet.datasets.manifest import Manifest, Split
 from rankdet.errors import InputError
 from rankdet.files import read_json, write_json
 from rankdet.hashing import file_sha256

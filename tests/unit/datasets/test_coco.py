@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.digits import prepare_digits
-from rankdet.data.manifest import load_manifest
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.digits import prepare_digits
+from rankdet.datasets.manifest import load_manifest
 from rankdet.errors import InputError
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rankdet.catalogue.official_data import OFFICIAL
-from rankdet.data.images import (
+from rankdet.datasets.images import (
     STORED,
     Sizes,
     find_images,
@@ -24,7 +24,7 @@ from rankdet.data.images import (
     open_images,
     sizes_as_annotated,
 )
-from rankdet.data.manifest import categories_sha256
+from rankdet.datasets.manifest import categories_sha256
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import LISTS, Checked, check_document, mask_problems
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.manifest import Manifest, load_manifest
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.manifest import Manifest, load_manifest
 from rankdet.errors import InputError, nearest
 from rankdet.files import read_json, write_json
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.manifest import load_manifest
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.manifest import load_manifest
 from rankdet.errors import InputError
 from rankdet.evaluation import evaluate
-from tests.unit.data.own import both, document, mmdet_data, write_set
+from tests.unit.datasets.own import both, document, mmdet_data, write_set
 
 
 def each(key, **values):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from rankdet.data import own_files
-from rankdet.data.annotations import polygons, run_lengths
-from rankdet.data.digits import prepare_digits
-from rankdet.data.manifest import load_manifest
-from rankdet.data.prepared import check_instances
-from rankdet.data.scenes import SIDE, material
+from rankdet.datasets import own_files
+from rankdet.datasets.annotations import polygons, run_lengths
+from rankdet.datasets.digits import prepare_digits
+from rankdet.datasets.manifest import load_manifest
+from rankdet.datasets.prepared import check_instances
+from rankdet.datasets.scenes import SIDE, material
 from rankdet.errors import InputError
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rankdet.data.layouts import SPLITS, UNDIVIDED, find_split, find_undivided
-from rankdet.data.manifest import Manifest, Split, hash_of
-from rankdet.data.prepared import Prepared, check_instances, open_split
+from rankdet.datasets.layouts import SPLITS, UNDIVIDED, find_split, find_undivided
+from rankdet.datasets.manifest import Manifest, Split, hash_of
+from rankdet.datasets.prepared import Prepared, check_instances, open_split
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import Checked
 from rankdet.files import read_json, write_json
@@ -49,7 +49,7 @@ def prepare_coco(
     """Check a COCO folder and write the manifest that points to it.
 
     Args:
-        root: folder in one of the layouts of `rankdet.data.layouts`.
+        root: folder in one of the layouts of `rankdet.datasets.layouts`.
         out: the ``dataset.json`` to write.
         name: stands in every result made from it.
         format: "coco" or "lvis"; the evaluation follows it.
