@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 
 from rankdet.times import duration
 
-LINE_SECONDS = 15.0
+LINE_SECONDS = 15.0  # between two lines where the stream is no terminal
 
 
 class Progress:
@@ -27,11 +27,10 @@ class Progress:
 
     Args:
         stream: where it is shown; None shows nothing.
-        every: seconds between two lines if ``stream`` is no terminal.
     """
 
-    def __init__(self, stream: TextIO | None, every: float = LINE_SECONDS) -> None:
-        self._stream, self._every = stream, every
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
         self._lock = threading.Lock()
         self._bar: Bar | None = None
         self._name, self._total, self._done, self._present = "", None, 0, 0
@@ -57,7 +56,7 @@ class Progress:
             self._done += count
             if self._bar is not None:
                 self._bar.update(self._bar.task_ids[0], completed=self._done)
-            elif time.monotonic() - self._last >= self._every:
+            elif time.monotonic() - self._last >= LINE_SECONDS:
                 self._last = time.monotonic()
                 self._print(self._line())
 
