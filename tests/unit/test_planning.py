@@ -3,7 +3,7 @@
 import pytest
 
 from rankdet.cli.plan import images_of, time_of
-from rankdet.files import write_json
+from rankdet.outputs import write_json
 from rankdet.planning import DISK_MB, Job, Time, cost, jobs_of, table
 
 DRY_RUN = """Building DAG of jobs...

@@ -11,8 +11,8 @@ import typer
 from rankdet.cli.app import app
 from rankdet.datasets.manifest import check_unchanged
 from rankdet.errors import InputError
-from rankdet.files import read_json, write_json
-from rankdet.outputs import check_outputs
+from rankdet.files import read_json
+from rankdet.outputs import check_outputs, write_json
 
 IOU_TYPES = ("bbox", "segm")
 

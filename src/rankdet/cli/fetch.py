@@ -129,7 +129,7 @@ def checkpoint(
     """Fetch the official trained model of an entry and check that it fits the entry here."""
     from rankdet.catalogue import load_catalogue
     from rankdet.downloads.obtain import Unreachable
-    from rankdet.files import write_json
+    from rankdet.outputs import write_json
 
     row = load_catalogue()[entry]
     own = [into / f"{entry}.pth", into / f"{entry}.pth.sha256"]
@@ -153,7 +153,8 @@ def status_command(
     out: Annotated[Path, typer.Option(help="JSON to write: available and missing models.")],
 ) -> None:
     """Gather which published models are available."""
-    from rankdet.files import read_json, write_json
+    from rankdet.files import read_json
+    from rankdet.outputs import write_json
 
     check_outputs({"--out": out}, inputs=statuses)
     found: dict[str, list] = {"available": [], "missing": []}

@@ -75,7 +75,7 @@ def sample_command(
 ) -> None:
     """Draw a sample, train a proxy with it and write its reward; a finished one is kept."""
     from rankdet.datasets.manifest import load_manifest
-    from rankdet.files import write_json
+    from rankdet.outputs import write_json
     from rankdet.search.rounds import finished, heads_of, read_state, write_sample
 
     check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=[state, data])
@@ -139,7 +139,7 @@ def finish_command(
 ) -> None:
     """Say what the search found and write a config with it."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.files import write_json, write_text
+    from rankdet.outputs import write_json, write_text
     from rankdet.search.choice import conclude, config_text
     from rankdet.search.rounds import read_samples, read_state
     from rankdet.training.proxy import head_settings
@@ -181,7 +181,7 @@ def train_command(
     """Train a found config as a proxy, on whole splits: it runs, and what it reaches."""
     from rankdet.datasets.manifest import load_manifest
     from rankdet.errors import InputError
-    from rankdet.files import write_json
+    from rankdet.outputs import write_json
 
     if not config.is_file():
         raise InputError("a found.py", f"no file {config}", "run `rankdet search finish`")

@@ -17,8 +17,9 @@ from rankdet.datasets.manifest import Manifest, Split, hash_of
 from rankdet.datasets.prepared import Prepared, check_instances, open_split
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import Checked
-from rankdet.files import read_json, write_json
+from rankdet.files import read_json
 from rankdet.hashing import check_sums, read_sums
+from rankdet.outputs import write_json
 
 SUMS = "SHA256SUMS"  # a list of hashes that a data set may bring along
 DESCRIPTION = "Completed copy of an annotation file, written by rankdet prepare"

@@ -15,7 +15,8 @@ import numpy as np
 from rankdet.datasets.coco import prepare_coco
 from rankdet.datasets.manifest import Manifest, load_manifest
 from rankdet.errors import InputError, nearest
-from rankdet.files import read_json, write_json
+from rankdet.files import read_json
+from rankdet.outputs import write_json
 
 # Ids of COCO's 80 categories: 1 to 90 without these.
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rankdet.datasets.manifest import Manifest, Split
 from rankdet.errors import InputError
-from rankdet.files import read_json, write_json
+from rankdet.files import read_json
 from rankdet.hashing import file_sha256
+from rankdet.outputs import write_json
 
 SEARCH_FILES = ("search_train.json", "search_val.json")  # beside the manifest
 

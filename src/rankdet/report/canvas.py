@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rankdet.catalogue import Entry
-from rankdet.files import atomic_path, write_text
+from rankdet.outputs import atomic_path, write_text
 from rankdet.report.groups import loss_family
 
 INK = "#1c2024"  # an inlined figure takes the page's ink instead

@@ -7,7 +7,7 @@ import io
 from html import escape
 from pathlib import Path
 
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 from rankdet.report.formats import markdown
 from rankdet.report.plain import spreadsheet
 

@@ -9,9 +9,9 @@ import torch
 
 from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
-from rankdet.files import write_json
 from rankdet.hashing import file_sha256
 from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
+from rankdet.outputs import write_json
 from rankdet.training import provenance
 from rankdet.training.build import build_model
 from rankdet.training.checkpoints import write_weights
