@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.image_build import ROOT, Image, cached_wheel, unfit
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 
 TARGET = ROOT / "results" / "reference" / "image" / "README.md"
 SMOKE = ("rs_atss_r50", "--preset", "smoke", "--threads", "1")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from rankdet.files import atomic_path, write_text
+from rankdet.outputs import atomic_path, write_text
 
 # Loop / exact at these N, and bucketed / exact from the first of them on.
 LOOP_FLOORS = {

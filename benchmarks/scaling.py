@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.entry import Entry
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 
 TARGET = Path("results/reference/scaling")
 IMAGES = {"coco": 117_266, "lvis": 100_170, "cityscapes": 2_975}

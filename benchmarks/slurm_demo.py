@@ -21,7 +21,7 @@ from tests.slurm.conftest import HERE, start
 from tests.workflow.project import Project
 
 from benchmarks import kept
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 
 ROWS = ["alrp_mmdet_ap_retinanet_r50_500", "rs_atss_r50"]
 SHORT_OF_TIME = "rs_atss_r50"

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 
 NOT_MEASURED = "not measured"
 

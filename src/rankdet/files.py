@@ -16,14 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.errors import InputError, shown
-from rankdet.outputs import atomic_path, write_json, write_text
 
 _PART = 1 << 24  # bytes
 # JSON shrinks to a tenth, long runs of equal rows to a hundredth. What unpacks to more is no JSON
 # that a program wrote, and would fill the memory.
 _UNPACKED_AT_LEAST, _UNPACKED_TIMES = 1 << 28, 250
-
-__all__ = ["atomic_path", "read_json", "write_json", "write_text"]
 
 
 class _Unreadable(Exception):

@@ -7,11 +7,11 @@ import json
 import pytest
 from hypothesis import strategies as st
 
-from rankdet.data.coco import prepare_coco
-from rankdet.data.manifest import load_manifest
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.manifest import load_manifest
 from rankdet.evaluation import read_ground_truth
 from tests.fuzz.bounded import counts, fuzz
-from tests.unit.data.own import document, mmdet_data, write_set
+from tests.unit.datasets.own import document, mmdet_data, write_set
 
 ODD = st.one_of(
     st.none(),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.rehearsal import recorded_rehearsals
 from rankdet.catalogue.settings_files import check_settings
-from rankdet.data.fetch.table import load_downloads, published_model
+from rankdet.downloads.table import load_downloads, published_model
 from rankdet.paths import configs_dir
 from rankdet.search.plan import load_plans
 from rankdet.workflow.resources import check_rows, resources

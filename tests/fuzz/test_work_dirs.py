@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from rankdet.cluster import lock
-from rankdet.data import own_files
-from rankdet.data.digits import _older_files, prepare_digits
+from rankdet.datasets import own_files
+from rankdet.datasets.digits import _older_files, prepare_digits
 from rankdet.outputs import check_outputs, write_text
 from rankdet.training import work_dir
 from rankdet.training.run_settings import run_settings

@@ -8,7 +8,7 @@ import json
 
 from PIL import Image
 
-from tests.unit.data.own import document, pixels
+from tests.unit.datasets.own import document, pixels
 
 NAMES = ("cat", "dog")
 

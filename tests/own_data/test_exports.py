@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rankdet.catalogue.presets import get_preset
-from rankdet.data.coco import prepare_coco
+from rankdet.datasets.coco import prepare_coco
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
 from rankdet.training.run import Settings, train

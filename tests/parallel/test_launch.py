@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import csv
 import pytest
 import torch
 
-from rankdet.data.fetch.weights import named_tensors
 from rankdet.errors import InputError
 from rankdet.training.build import build_model
 from rankdet.training.convert import convert, read_official
+from rankdet.weights.checkpoint_files import named_tensors
 from tests.parity.rows import WITH_CONFIG
 from tests.parity.test_state_dicts import folder, recorded, shapes
 

@@ -12,7 +12,7 @@ import torch
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import PRESETS
-from rankdet.data.drawn import prepare_drawn
+from rankdet.datasets.drawn import prepare_drawn
 from rankdet.evaluation import evaluate, read_ground_truth
 from rankdet.training.predict import predict
 from rankdet.training.run import Settings, train

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["rankdet.data.fetch.weights"])  # torch is imported once
+_SERVER.set_forkserver_preload(["rankdet.weights.checkpoint_files"])  # torch is imported once
 
 
 def call(function, *arguments, megabytes: int = 256, seconds: float = 20) -> tuple[str, str]:

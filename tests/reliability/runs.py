@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import Preset
-from rankdet.data.drawn import prepare_drawn
+from rankdet.datasets.drawn import prepare_drawn
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
 from rankdet.training.record import TrainingRecord

@@ -27,6 +27,7 @@ class Behaviour:
         length: whether the size is announced.
         page: an HTML page that is sent instead, with status 200.
         etag: the name of this version of the content.
+        shift: bytes by which the announced range is wrong, after the probe of the beginning.
     """
 
     content: bytes
@@ -39,6 +40,7 @@ class Behaviour:
     length: bool = True
     page: str = ""
     etag: str = '"one"'
+    shift: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -130,8 +132,9 @@ class FileServer:
         if behaviour.ranges and asked:
             start, end = int(asked[1]), min(int(asked[2]) + 1, end)
             handler.send_response(206)
+            first = start + (behaviour.shift if end - start > 4096 else 0)
             handler.send_header(
-                "Content-Range", f"bytes {start}-{end - 1}/{len(behaviour.content)}"
+                "Content-Range", f"bytes {first}-{end - 1}/{len(behaviour.content)}"
             )
         else:
             handler.send_response(200)

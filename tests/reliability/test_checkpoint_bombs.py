@@ -13,8 +13,7 @@ import zipfile
 import pytest
 import torch
 
-from rankdet.data.checkpoint_files import read_checkpoint
-from rankdet.data.fetch.weights import load_tensors
+from rankdet.weights.checkpoint_files import load_tensors, read_checkpoint
 from tests.reliability import bounded
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # of the format before the zip archives

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from rankdet.catalogue.presets import Preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from tests.reliability.runs import (
     EPOCHS,
     ROWS,

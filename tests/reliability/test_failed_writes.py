@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rankdet import outputs
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.outputs import append_line, write_failure, write_text
 from tests.reliability.children import fail_writes, run
 from tests.reliability.test_kills import ENTRY, command, result_of

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from rankdet.cli.app import app
 from rankdet.cli.fetch import fetch
-from rankdet.data.sums import check_sums, read_sums
 from rankdet.errors import InputError
+from rankdet.hashing import check_sums, read_sums
 from rankdet.paths import configs_dir
 from tests.reliability.server import Behaviour, FileServer
 
@@ -146,7 +146,7 @@ def test_a_backbone_by_hand(server, tables, tmp_path):
     assert target.read_bytes() == dropped.read_bytes()
     # Nobody published its hash: the noted one guards it from now on.
     target.write_bytes(backbone(more=torch.zeros(1)))
-    with pytest.raises(InputError, match="noted at the first fetch"):
+    with pytest.raises(InputError, match="recorded at the first fetch"):
         run("backbone", "resnet50_caffe")
 
 

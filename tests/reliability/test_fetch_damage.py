@@ -13,17 +13,17 @@ import zipfile
 
 import pytest
 
-from rankdet.data.fetch import data_sets, journal
-from rankdet.data.fetch.obtain import Place, obtain
-from rankdet.data.fetch.progress import Progress
-from rankdet.data.fetch.table import Download
-from rankdet.data.fetch.transfer import Settings
-from rankdet.data.fetch.verify import Damaged
+from rankdet.downloads import data_sets
+from rankdet.downloads.obtain import FetchOptions, obtain
+from rankdet.downloads.progress import Progress
+from rankdet.downloads.table import Download
+from rankdet.downloads.transfer import TransferSettings
+from rankdet.downloads.verify import Damaged
 from rankdet.errors import InputError
 from tests.reliability.server import Behaviour, FileServer
 
 CONTENT = b"PK\x03\x04" + random.Random(0).randbytes(60_000)
-SETTINGS = Settings(connections=2, block=16384, timeout=2.0, attempts=3, pause=0.001)
+SETTINGS = TransferSettings(connections=2, block=16384, timeout=2.0, attempts=3, pause=0.001)
 POINTS = [1, 4, *sorted(random.Random(1).sample(range(5, len(CONTENT)), 48))]
 PLACES = random.Random(2).sample(range(8 * len(CONTENT)), 100)
 
@@ -36,8 +36,8 @@ def server():
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path / "inbox", settings=SETTINGS, progress=Progress(None))
+def options(tmp_path):
+    return FetchOptions(tmp_path / "inbox", settings=SETTINGS, progress=Progress(None))
 
 
 def row(server, digits=64):
@@ -56,78 +56,80 @@ def test_the_points_are_as_many_as_promised():
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_transfer_truncated_at_50_points_is_resumed(server, place, tmp_path, ranges):
+def test_a_transfer_truncated_at_50_points_is_resumed(server, options, tmp_path, ranges):
     for point in POINTS:
         server.files["a.zip"] = Behaviour(CONTENT, ranges=ranges, cut_at=max(point, 1))
         target = tmp_path / f"{point}" / "a.zip"
-        obtain(row(server), target, place)
+        obtain(row(server), target, options)
         assert target.read_bytes() == CONTENT
 
 
-def test_a_part_file_truncated_at_50_points_is_not_trusted(server, place, tmp_path):
+def test_a_part_file_truncated_at_50_points_is_not_trusted(server, options, tmp_path):
     for point in POINTS:
         target = tmp_path / f"{point}" / "a.zip"
         part = target.with_name(".a.zip.part")
-        stop_half_way(server, place, target)
-        part.write_bytes(part.read_bytes()[:point])
+        stop_half_way(server, options, target)
+        content = part.read_bytes()
+        part.write_bytes(content[: point * len(content) // len(CONTENT)])
         server.files["a.zip"] = Behaviour(CONTENT)
-        obtain(row(server), target, place)
+        obtain(row(server), target, options)
         assert target.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("digits", [64, 8])
-def test_a_file_put_there_truncated_at_50_points_is_refused(server, place, tmp_path, digits):
-    place.inbox.mkdir()
-    dropped, target = place.inbox / "a.zip", tmp_path / "a.zip"
+def test_a_file_put_there_truncated_at_50_points_is_refused(server, options, tmp_path, digits):
+    options.inbox.mkdir()
+    dropped, target = options.inbox / "a.zip", tmp_path / "a.zip"
     for point in POINTS:
         dropped.write_bytes(CONTENT[:point])
         with pytest.raises(Damaged, match=str(dropped)):
-            obtain(row(server, digits), target, place)
+            obtain(row(server, digits), target, options)
         assert not target.exists()
     dropped.write_bytes(CONTENT)
-    obtain(row(server, digits), target, place)
+    obtain(row(server, digits), target, options)
     assert target.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("digits", [64, 8])
-def test_a_transfer_flipped_at_100_places_is_refused(server, place, tmp_path, digits):
+def test_a_transfer_flipped_at_100_places_is_refused(server, options, tmp_path, digits):
     target = tmp_path / "a.zip"
     for bit in PLACES:
         server.files["a.zip"] = Behaviour(flipped(CONTENT, bit))
         with pytest.raises(Damaged, match=r"a damaged or another file|begin b"):
-            obtain(row(server, digits), target, place)
+            obtain(row(server, digits), target, options)
         assert not target.exists() and not target.with_name(".a.zip.part").exists()
 
 
-def test_a_part_file_flipped_at_100_places_is_detected_and_fetched_anew(server, place, tmp_path):
+def test_a_part_file_flipped_at_100_places_is_detected_and_fetched_anew(server, options, tmp_path):
     for bit in PLACES:
         target = tmp_path / f"{bit}" / "a.zip"
         part = target.with_name(".a.zip.part")
-        stop_half_way(server, place, target)
-        part.write_bytes(flipped(part.read_bytes(), bit))
+        stop_half_way(server, options, target)
+        content = part.read_bytes()
+        part.write_bytes(flipped(content, bit % (8 * len(content))))
         server.files["a.zip"] = Behaviour(CONTENT)
-        obtain(row(server), target, place)
+        obtain(row(server), target, options)
         assert target.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("known", [64, 0])
-def test_a_file_in_place_flipped_at_100_places_is_named(server, place, tmp_path, known):
+def test_a_file_in_place_flipped_at_100_places_is_named(server, options, tmp_path, known):
     """Also where nobody published a hash: the one of the first fetch was noted."""
     server.files["a.zip"] = Behaviour(CONTENT)
     target = tmp_path / "a.zip"
-    obtain(row(server, known), target, place)
+    obtain(row(server, known), target, options)
     for bit in PLACES:
         target.write_bytes(flipped(CONTENT, bit))
         with pytest.raises(InputError, match=f"{target}.*move .* away"):
-            obtain(row(server, known), target, place)
+            obtain(row(server, known), target, options)
 
 
-def stop_half_way(server, place, target):
-    """Leave a part file with about half the blocks."""
+def stop_half_way(server, options, target):
+    """Leave a part file with about half the bytes."""
     server.files["a.zip"] = Behaviour(CONTENT, cut_after=[16384] * 2 + [0] * 99)
     with pytest.raises(InputError):
-        obtain(row(server), target, place)
-    assert target.with_name(".a.zip.part.json").exists() and not target.exists()
+        obtain(row(server), target, options)
+    assert target.with_name(".a.zip.part").stat().st_size > 0 and not target.exists()
 
 
 def archive(members):
@@ -178,10 +180,9 @@ def small_coco(server):
 
 def fetch_small(rows, folder):
     """What is killed; in a process of its own."""
-    journal.SAVE_SECONDS = 0.0
-    place = Place(folder / "inbox", settings=SETTINGS, progress=Progress(None))
+    options = FetchOptions(folder / "inbox", settings=SETTINGS, progress=Progress(None))
     folders = data_sets.Folders(folder / "coco", folder / "archives")
-    data_sets.fetch_data_set(rows, folders, place, folder / "coco.sha256")
+    data_sets.fetch_data_set(rows, folders, options, folder / "coco.sha256")
 
 
 def tree(folder):
@@ -213,7 +214,7 @@ def test_a_fetch_killed_20_times_resumes_and_ends_identical(server, tmp_path):
         process.start()
         # Each second kill waits for a transfer under way: on a busy machine the reader lags.
         while process.is_alive() and (
-            server.sent < until or (kills % 2 and not any(killed.rglob("*part.json")))
+            server.sent < until or (kills % 2 and not any(killed.rglob("*.zip.part")))
         ):
             time.sleep(0.001)
         if not process.is_alive():  # it came to its end: begin anew, with the next of the 20
@@ -224,7 +225,7 @@ def test_a_fetch_killed_20_times_resumes_and_ends_identical(server, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         kills += 1
-        phases.add(tuple(sorted(name for name in tree(killed) if name.endswith("part.json"))))
+        phases.add(tuple(sorted(name for name in tree(killed) if name.endswith(".zip.part"))))
         for row in rows:
             # Whatever stands under its final name is whole.
             done = killed / "archives" / row.file

@@ -8,19 +8,22 @@ import subprocess
 
 import pytest
 
-from rankdet.data.fetch.hosts import Unproven, require_proof
-from rankdet.data.fetch.obtain import Place, obtain
-from rankdet.data.fetch.patience import Untrusted
-from rankdet.data.fetch.progress import Progress
-from rankdet.data.fetch.table import Download, load_downloads
-from rankdet.data.fetch.transfer import Settings
+from rankdet.downloads.obtain import FetchOptions, obtain
+from rankdet.downloads.progress import Progress
+from rankdet.downloads.table import Download, load_downloads
+from rankdet.downloads.transfer import (
+    CertificateRefused,
+    InsecureAddress,
+    TransferSettings,
+    require_secure,
+)
 from tests.reliability.server import Behaviour, FileServer
 
 CONTENT = b"PK\x03\x04" + random.Random(0).randbytes(100_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 ELSEWHERE = "http://files.example.org/archive.zip"
 # So patient that a test which is tried again does not end.
-SETTINGS = Settings(connections=2, block=32 << 10, timeout=2.0, attempts=1000, pause=30.0)
+SETTINGS = TransferSettings(connections=2, block=32 << 10, timeout=2.0, attempts=1000, pause=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +58,36 @@ def plain():
 
 
 @pytest.fixture
-def place(tmp_path):
-    return Place(tmp_path / "inbox", settings=SETTINGS, progress=Progress(io.StringIO()))
+def options(tmp_path):
+    return FetchOptions(tmp_path / "inbox", settings=SETTINGS, progress=Progress(io.StringIO()))
 
 
 def row(*urls, sha256=SHA256):
     return Download(kind="data", name="a", file="archive.zip", urls=" ".join(urls), sha256=sha256)
 
 
-def test_a_trusted_certificate(secure, certificate, place, tmp_path, monkeypatch):
+def test_a_trusted_certificate(secure, certificate, options, tmp_path, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     secure.files["archive.zip"].cut_at = 50_000
     target = tmp_path / "archive.zip"
-    patient = Place(place.inbox, settings=Settings(block=32 << 10, pause=0.001))
+    patient = FetchOptions(options.inbox, settings=TransferSettings(block=32 << 10, pause=0.001))
     assert obtain(row(secure.url("archive.zip"), sha256=""), target, patient) == SHA256
 
 
 @pytest.mark.parametrize("sha256", [SHA256, SHA256[:8], ""])
-def test_another_certificate_is_not_tried_again(secure, place, tmp_path, sha256):
-    with pytest.raises(Untrusted, match=r"a valid certificate of the host.*CERTIFICATE_VERIFY"):
-        obtain(row(secure.url("archive.zip"), sha256=sha256), tmp_path / "archive.zip", place)
+def test_another_certificate_is_not_tried_again(secure, options, tmp_path, sha256):
+    with pytest.raises(
+        CertificateRefused, match=r"a valid certificate of the host.*CERTIFICATE_VERIFY"
+    ):
+        obtain(row(secure.url("archive.zip"), sha256=sha256), tmp_path / "archive.zip", options)
     assert secure.sent == 0 and not (tmp_path / "archive.zip").exists()
 
 
-def test_http_follows_where_the_hash_is_known(secure, plain, place, tmp_path):
+def test_http_follows_where_the_hash_is_known(secure, plain, options, tmp_path):
     urls = (secure.url("archive.zip"), plain.url("archive.zip"))
     stream = io.StringIO()
-    place = Place(place.inbox, settings=SETTINGS, progress=Progress(stream))
-    assert obtain(row(*urls), tmp_path / "archive.zip", place) == SHA256
+    options = FetchOptions(options.inbox, settings=SETTINGS, progress=Progress(stream))
+    assert obtain(row(*urls), tmp_path / "archive.zip", options) == SHA256
     assert secure.sent == 0 and plain.sent >= len(CONTENT)
     said = stream.getvalue()
     assert secure.address in said and "CERTIFICATE_VERIFY_FAILED" in said
@@ -90,47 +95,49 @@ def test_http_follows_where_the_hash_is_known(secure, plain, place, tmp_path):
 
 @pytest.mark.parametrize("sha256", ["", SHA256[:8]])
 def test_http_is_refused_where_nothing_proves_the_content(
-    secure, place, tmp_path, monkeypatch, sha256
+    secure, options, tmp_path, monkeypatch, sha256
 ):
     monkeypatch.setattr("requests.Session.get", lambda *_, **__: pytest.fail("a connection"))
-    with pytest.raises(Unproven, match=r"https address of archive\.zip, whose whole sha256"):
-        obtain(row(ELSEWHERE, sha256=sha256), tmp_path / "archive.zip", place)
-    mirror = Place(place.inbox, ("http://mirror.example.org/",), SETTINGS, place.progress)
-    with pytest.raises(Unproven, match=r"got http://mirror\.example\.org/archive\.zip"):
+    with pytest.raises(InsecureAddress, match=r"https address of archive\.zip, whose whole sha256"):
+        obtain(row(ELSEWHERE, sha256=sha256), tmp_path / "archive.zip", options)
+    mirror = FetchOptions(
+        options.inbox, ("http://mirror.example.org/",), SETTINGS, options.progress
+    )
+    with pytest.raises(InsecureAddress, match=r"got http://mirror\.example\.org/archive\.zip"):
         obtain(row(sha256=sha256), tmp_path / "archive.zip", mirror)
 
 
 @pytest.mark.parametrize("sha256", ["", SHA256[:8]])
 def test_a_redirect_away_from_https_is_not_followed(
-    secure, certificate, place, tmp_path, monkeypatch, sha256
+    secure, certificate, options, tmp_path, monkeypatch, sha256
 ):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     secure.files["archive.zip"].statuses = [302]
     secure.files["archive.zip"].headers = {"Location": ELSEWHERE}
-    with pytest.raises(Unproven, match=r"got http://files\.example\.org/archive\.zip"):
-        obtain(row(secure.url("archive.zip"), sha256=sha256), tmp_path / "archive.zip", place)
+    with pytest.raises(InsecureAddress, match=r"got http://files\.example\.org/archive\.zip"):
+        obtain(row(secure.url("archive.zip"), sha256=sha256), tmp_path / "archive.zip", options)
 
 
-def test_a_redirect_is_followed_where_the_hash_is_known(plain, place, tmp_path):
+def test_a_redirect_is_followed_where_the_hash_is_known(plain, options, tmp_path):
     plain.files["moved.zip"] = Behaviour(b"", statuses=[302] * 9)
     plain.files["moved.zip"].headers = {"Location": "/archive.zip"}
-    assert obtain(row(plain.url("moved.zip")), tmp_path / "archive.zip", place) == SHA256
+    assert obtain(row(plain.url("moved.zip")), tmp_path / "archive.zip", options) == SHA256
 
 
 @pytest.mark.parametrize(
     "url", ["https://a.org/x", "http://localhost:80/x", "http://127.8.0.1/x", "http://[::1]/x"]
 )
 def test_https_and_this_machine_need_no_hash(url):
-    require_proof(row(sha256=""), url)
+    require_secure(row(sha256=""), url)
 
 
 @pytest.mark.parametrize(
     "url", ["http://localhost.org/x", "http://10.0.0.1/x", "http://127.0.0.1.org/x", "ftp://a/x"]
 )
 def test_anything_else_does(url):
-    require_proof(row(), url)
-    with pytest.raises(Unproven):
-        require_proof(row(sha256=""), url)
+    require_secure(row(), url)
+    with pytest.raises(InsecureAddress):
+        require_secure(row(sha256=""), url)
 
 
 def test_the_table_has_https_first():
@@ -139,4 +146,4 @@ def test_the_table_has_https_first():
     for each in rows:
         assert each.addresses[0].startswith("https://")
         for url in each.addresses:
-            require_proof(each, url)
+            require_secure(each, url)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from rankdet.data.fetch.weights import check_backbone, load_tensors
 from rankdet.errors import InputError
+from rankdet.weights.checkpoint_files import check_backbone, load_tensors
 
 
 class Runs:

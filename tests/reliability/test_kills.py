@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from tests.reliability.children import count_changes, kill_at_change, run, start, wait
 from tests.reliability.runs import leaves, record_of
 

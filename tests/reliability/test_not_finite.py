@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training.interruption import Interrupted
 from rankdet.training.record import TrainingRecord

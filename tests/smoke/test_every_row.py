@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import PRESETS
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.evaluation import evaluate, read_ground_truth
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads

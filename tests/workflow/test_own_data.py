@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.data.own import write_set
+from tests.unit.datasets.own import write_set
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ config, and nothing imports torch.
 from __future__ import annotations
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 from rankdet.catalogue.catalogue import Catalogue
 from rankdet.catalogue.config_files import config_files
 from rankdet.catalogue.entry import Entry
+from rankdet.hashing import json_sha256
 
 
 def config_identity(entry: Entry) -> str:
@@ -25,7 +24,7 @@ def config_identity(entry: Entry) -> str:
         InputError: if a file is missing or is not Python.
     """
     files = config_files(entry)
-    return _sha256([[path.name, _code(path, path.stat().st_mtime_ns)] for path in files])
+    return json_sha256([[path.name, _code(path, path.stat().st_mtime_ns)] for path in files])
 
 
 def table_identity(catalogue: Catalogue, entries: Iterable[Entry] | None = None) -> str:
@@ -35,7 +34,7 @@ def table_identity(catalogue: Catalogue, entries: Iterable[Entry] | None = None)
         catalogue: where the figures are.
         entries: in the order of their table; by default all.
     """
-    return _sha256(
+    return json_sha256(
         [
             [
                 entry.model_dump(mode="json"),
@@ -56,7 +55,3 @@ def _code(path: Path, changed: int) -> str:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
     ]
     return ast.unparse(tree)
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -18,7 +18,8 @@ from typing import Any
 
 from rankdet.catalogue.entry import Entry
 from rankdet.errors import InputError
-from rankdet.files import read_json, write_text
+from rankdet.files import read_json
+from rankdet.outputs import write_text
 from rankdet.paths import configs_dir
 
 PRESET = "rehearsal"

@@ -11,7 +11,7 @@ from typing import Any
 
 from rankdet.catalogue.entry import Entry
 from rankdet.catalogue.published import PublishedValue
-from rankdet.files import write_json
+from rankdet.outputs import write_json
 
 MODELS = {"experiments": Entry, "published": PublishedValue}
 

@@ -26,7 +26,7 @@ def convert(
 ) -> None:
     """Convert an official model: old names to ours, tensors only, strictly checked."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.manifest import load_manifest
 
     load_catalogue()[entry]
     manifest = load_manifest(data) if data else None

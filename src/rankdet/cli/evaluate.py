@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from rankdet.cli.app import app
-from rankdet.data.manifest import check_unchanged
+from rankdet.datasets.manifest import check_unchanged
 from rankdet.errors import InputError
-from rankdet.files import read_json, write_json
-from rankdet.outputs import check_outputs
+from rankdet.files import read_json
+from rankdet.outputs import check_outputs, write_json
 
 IOU_TYPES = ("bbox", "segm")
 

@@ -12,7 +12,7 @@ from rankdet.errors import InputError
 from rankdet.outputs import check_outputs
 
 if TYPE_CHECKING:
-    from rankdet.data.fetch.obtain import Place
+    from rankdet.downloads.obtain import FetchOptions
 
 fetch = typer.Typer(
     help="Fetch data, backbones and published checkpoints: verified, resumed after a break.",
@@ -36,7 +36,7 @@ BACKBONES, CHECKPOINTS = Path("data/backbones"), Path("data/checkpoints")
 def coco(
     into: Annotated[Path, typer.Option(help="Folder in COCO layout.")] = Path("data/coco"),
     test: Annotated[bool, typer.Option(help="Also test2017, for the evaluation server.")] = False,
-    sums: Annotated[Path, typer.Option(help="Where the annotations' hashes are noted.")] = (
+    sums: Annotated[Path, typer.Option(help="File for the hashes of the annotations.")] = (
         ARCHIVES / "coco.sha256"
     ),
     archives: Archives = ARCHIVES,
@@ -46,13 +46,13 @@ def coco(
     connections: Connections = 4,
 ) -> None:
     """Fetch COCO 2017: 118 287 + 5 000 images and their instances (19 GiB, unpacked 20)."""
-    from rankdet.data.fetch.data_sets import Folders, fetch_data_set
-    from rankdet.data.fetch.table import data_set
+    from rankdet.downloads.data_sets import Folders, fetch_data_set
+    from rankdet.downloads.table import data_set
 
     check_outputs({"--sums": sums}, {"--into": into, "--archives": archives})
     rows = [row for row in data_set("coco") if test or "test" not in row.name]
     folders = Folders(into, archives, keep_archives)
-    fetch_data_set(rows, folders, _place(inbox, mirror, connections), sums)
+    fetch_data_set(rows, folders, _options(inbox, mirror, connections), sums)
     typer.echo(f"{into} is complete: rankdet prepare coco --root {into} --sums {sums} --out ...")
 
 
@@ -61,7 +61,7 @@ def lvis(
     into: Annotated[Path, typer.Option(help="COCO folder, whose images LVIS uses.")] = Path(
         "data/coco"
     ),
-    sums: Annotated[Path, typer.Option(help="Where the annotations' hashes are noted.")] = (
+    sums: Annotated[Path, typer.Option(help="File for the hashes of the annotations.")] = (
         ARCHIVES / "lvis.sha256"
     ),
     archives: Archives = ARCHIVES,
@@ -71,12 +71,12 @@ def lvis(
     connections: Connections = 4,
 ) -> None:
     """Fetch the LVIS v1 annotations; their images are those of COCO (`rankdet fetch coco`)."""
-    from rankdet.data.fetch.data_sets import Folders, fetch_data_set
-    from rankdet.data.fetch.table import data_set
+    from rankdet.downloads.data_sets import Folders, fetch_data_set
+    from rankdet.downloads.table import data_set
 
     check_outputs({"--sums": sums}, {"--into": into, "--archives": archives})
     folders = Folders(into, archives, keep_archives)
-    fetch_data_set(data_set("lvis"), folders, _place(inbox, mirror, connections), sums)
+    fetch_data_set(data_set("lvis"), folders, _options(inbox, mirror, connections), sums)
     typer.echo(f"{into} is complete; its images are train2017 and val2017 of COCO")
 
 
@@ -85,11 +85,11 @@ def cityscapes_help(
     into: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data/cityscapes"),
     inbox: Inbox = INBOX,
 ) -> None:
-    """Say how to get Cityscapes, which needs a login; verify and unpack what you got."""
-    from rankdet.data.fetch.cityscapes import take_over
+    """Say how to get Cityscapes, which needs a login; verify and unpack what you downloaded."""
+    from rankdet.downloads.data_sets import take_cityscapes
 
     check_outputs({}, {"--into": into})
-    typer.echo(take_over(into, _place(inbox, None, 1)))
+    typer.echo(take_cityscapes(into, _options(inbox)))
 
 
 @fetch.command("backbone")
@@ -103,14 +103,14 @@ def backbone(
     connections: Connections = 4,
 ) -> None:
     """Fetch ImageNet weights, e.g. `resnet50`; an unknown name lists the known ones."""
-    from rankdet.data.fetch.obtain import obtain
-    from rankdet.data.fetch.table import find_backbone
-    from rankdet.data.fetch.weights import check_backbone
+    from rankdet.downloads.obtain import obtain
+    from rankdet.downloads.table import find_backbone
+    from rankdet.weights.checkpoint_files import check_backbone
 
     check_outputs({}, {"--into": into})
-    place = _place(inbox, mirror, connections)
+    options = _options(inbox, mirror, connections)
     for row in [find_backbone(name) for name in names]:
-        sha256 = obtain(row, into / row.file, place, check_backbone)
+        sha256 = obtain(row, into / row.file, options, check_backbone)
         typer.echo(f"{into / row.file}: sha256 {sha256}")
 
 
@@ -128,14 +128,14 @@ def checkpoint(
 ) -> None:
     """Fetch the official trained model of an entry and check that it fits the entry here."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.data.fetch.obtain import Unreachable
-    from rankdet.files import write_json
+    from rankdet.downloads.obtain import Unreachable
+    from rankdet.outputs import write_json
 
     row = load_catalogue()[entry]
     own = [into / f"{entry}.pth", into / f"{entry}.pth.sha256"]
     check_outputs({"--status": status}, {"--into": into}, own=own)
     try:
-        found = _checkpoint(row, into / f"{entry}.pth", _place(inbox, mirror, connections))
+        found = _checkpoint(row, into / f"{entry}.pth", _options(inbox, mirror, connections))
     except Unreachable:
         raise  # another run may get it: no answer yet
     except InputError as error:
@@ -153,7 +153,8 @@ def status_command(
     out: Annotated[Path, typer.Option(help="JSON to write: available and missing models.")],
 ) -> None:
     """Gather which published models are available."""
-    from rankdet.files import read_json, write_json
+    from rankdet.files import read_json
+    from rankdet.outputs import write_json
 
     check_outputs({"--out": out}, inputs=statuses)
     found: dict[str, list] = {"available": [], "missing": []}
@@ -170,9 +171,9 @@ def everything(
     mirror: Mirror = None,
     connections: Connections = 4,
 ) -> None:
-    """Fetch COCO, LVIS, every backbone and every published checkpoint; say what did not come."""
+    """Fetch COCO, LVIS, every backbone and every published checkpoint; list what is missing."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.data.fetch.table import backbone_of, published_model
+    from rankdet.downloads.table import backbone_of, published_model
 
     common = {"inbox": inbox, "mirror": mirror, "connections": connections}
     entries = list(load_catalogue())
@@ -193,16 +194,16 @@ def everything(
         raise InputError(f"all {len(steps)} parts", first, "repeat: what is here stays")
 
 
-def _place(inbox: Path, mirrors: list[str] | None, connections: int) -> Place:
-    from rankdet.data.fetch.obtain import Place
-    from rankdet.data.fetch.transfer import Settings
+def _options(inbox: Path, mirrors: list[str] | None = None, connections: int = 4) -> FetchOptions:
+    from rankdet.downloads.obtain import FetchOptions
+    from rankdet.downloads.transfer import TransferSettings
 
-    return Place(inbox, tuple(mirrors or ()), Settings(connections=connections))
+    return FetchOptions(inbox, tuple(mirrors or ()), TransferSettings(connections=connections))
 
 
-def _checkpoint(entry, target: Path, place: Place) -> dict:
-    from rankdet.data.fetch.obtain import obtain
-    from rankdet.data.fetch.table import published_model
+def _checkpoint(entry, target: Path, options: FetchOptions) -> dict:
+    from rankdet.downloads.obtain import obtain
+    from rankdet.downloads.table import published_model
 
     row = published_model(entry)
     if isinstance(row, str):
@@ -213,6 +214,6 @@ def _checkpoint(entry, target: Path, place: Place) -> dict:
 
         read_official(entry.entry_id, path)
 
-    sha256 = obtain(row, target, place, fits)
+    sha256 = obtain(row, target, options, fits)
     found = {"entry": entry.entry_id, "state": "available", "file": str(target), "sha256": sha256}
     return {**found, "url": row.addresses[0], "repository": row.source}

@@ -16,7 +16,7 @@ from rankdet.errors import InputError
 if TYPE_CHECKING:
     from rankdet.catalogue import Entry
     from rankdet.catalogue.presets import Preset
-    from rankdet.data.manifest import Manifest
+    from rankdet.datasets.manifest import Manifest
 
 DATA, RESULTS = "RANKDET_DATA", "RANKDET_RESULTS"
 
@@ -32,14 +32,14 @@ def data_set(given: Path | None, entry: Entry, preset: Preset) -> Manifest:
     Raises:
         InputError: if nothing is given, or the folder is neither prepared nor in COCO layout.
     """
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.manifest import load_manifest
 
     if given is not None:
         return load_manifest(given)
     if preset.dataset == "digits":
         return _digits(entry, preset)
     if preset.dataset == "drawn":
-        from rankdet.data.drawn import prepare_drawn
+        from rankdet.datasets.drawn import prepare_drawn
 
         folder = _results("--data") / "data" / f"drawn-{entry.dataset}"
         return prepare_drawn(folder, entry.dataset)
@@ -92,8 +92,8 @@ def _results(option: str) -> Path:
 
 def _digits(entry: Entry, preset: Preset) -> Manifest:
     from rankdet.catalogue.presets import TINY_DIGITS
-    from rankdet.data.digits import prepare_digits
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.digits import prepare_digits
+    from rankdet.datasets.manifest import load_manifest
 
     name = preset.data_of(entry.dataset)
     folder = _results("--data") / "data" / name
@@ -105,9 +105,9 @@ def _digits(entry: Entry, preset: Preset) -> Manifest:
 
 def _coco(root: Path, entry: Entry, preset: Preset) -> Manifest:
     """Prepare the folder once; the same annotation files are not checked again."""
-    from rankdet.data.coco import prepare_coco
-    from rankdet.data.layouts import annotation_files
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.coco import prepare_coco
+    from rankdet.datasets.layouts import annotation_files
+    from rankdet.datasets.manifest import load_manifest
 
     name = preset.data_of(entry.dataset)
     overfit = name == "mini-overfit"

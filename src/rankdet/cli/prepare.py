@@ -35,7 +35,7 @@ def prepare_digits(
     ] = False,
 ) -> None:
     """Compose the built-in digits set: real handwriting on real photographs."""
-    from rankdet.data.digits import prepare_digits as compose
+    from rankdet.datasets.digits import prepare_digits as compose
 
     check_outputs({}, {"--out": out})
     manifest = compose(out, seed, train_images, val_images, long_tail)
@@ -49,7 +49,7 @@ def prepare_drawn(
     seed: Annotated[int, typer.Option(help="Same seed, same images.")] = 0,
 ) -> None:
     """Draw a few small images in the layout of a paper's data set, for preset rehearsal."""
-    from rankdet.data.drawn import prepare_drawn as draw
+    from rankdet.datasets.drawn import prepare_drawn as draw
 
     check_outputs({}, {"--out": out})
     _tell(draw(out, like, seed), out / "dataset.json")
@@ -81,7 +81,7 @@ def prepare_coco(
     ROOT is laid out as COCO, CVAT, Datumaro, Label Studio or Roboflow write it (docs/data.md);
     for any other layout name the files, relative to ROOT.
     """
-    from rankdet.data.coco import prepare_coco as take_over
+    from rankdet.datasets.coco import prepare_coco as take_over
 
     _check_manifest_place(out, sums)
     files = {
@@ -114,7 +114,7 @@ def prepare_lvis(
     sums: Sums = None,
 ) -> None:
     """Check LVIS v1 annotations beside COCO's images and point to them; nothing is copied."""
-    from rankdet.data.coco import prepare_coco as take_over
+    from rankdet.datasets.coco import prepare_coco as take_over
 
     _check_manifest_place(out, sums)
     _tell(take_over(root, out, name, format="lvis", sums=sums), out)

@@ -84,7 +84,7 @@ def html_command(
     entries: Entries = None,
 ) -> None:
     """Write one self-contained page with summary, figures, tables and provenance."""
-    from rankdet.files import write_text
+    from rankdet.outputs import write_text
     from rankdet.report.figures import draw_figures
     from rankdet.report.page import render_page
     from rankdet.report.tables import table_view

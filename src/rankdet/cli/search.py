@@ -35,8 +35,8 @@ def search_split(
     seed: Annotated[int, typer.Option(help="Same seed, same split.")] = 42,
 ) -> None:
     """Hold out a part of the train images for a search; the val images stay unseen."""
-    from rankdet.data.manifest import load_manifest
-    from rankdet.data.search_split import SEARCH_FILES, prepare_search_split
+    from rankdet.datasets.manifest import load_manifest
+    from rankdet.datasets.search_split import SEARCH_FILES, prepare_search_split
 
     source = load_manifest(data)
     written = {f"{name} beside --out": out.parent / name for name in SEARCH_FILES}
@@ -74,8 +74,8 @@ def sample_command(
     log: LogFile = None,
 ) -> None:
     """Draw a sample, train a proxy with it and write its reward; a finished one is kept."""
-    from rankdet.data.manifest import load_manifest
-    from rankdet.files import write_json
+    from rankdet.datasets.manifest import load_manifest
+    from rankdet.outputs import write_json
     from rankdet.search.rounds import finished, heads_of, read_state, write_sample
 
     check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=[state, data])
@@ -140,7 +140,7 @@ def finish_command(
 ) -> None:
     """Say what the search found and write a config with it."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.files import write_json, write_text
+    from rankdet.outputs import write_json, write_text
     from rankdet.search.choice import conclude, config_text
     from rankdet.search.rounds import read_samples, read_state
     from rankdet.training.proxy import head_settings
@@ -180,9 +180,9 @@ def train_command(
     log: LogFile = None,
 ) -> None:
     """Train a found config as a proxy, on whole splits: it runs, and what it reaches."""
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.manifest import load_manifest
     from rankdet.errors import InputError
-    from rankdet.files import write_json
+    from rankdet.outputs import write_json
 
     if not config.is_file():
         raise InputError("a found.py", f"no file {config}", "run `rankdet search finish`")

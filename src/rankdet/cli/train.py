@@ -110,7 +110,7 @@ def train(
 ) -> None:
     """Train one entry and publish its checkpoint, run.json and training.jsonl beside it."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.manifest import load_manifest
 
     # Cheap mistakes are found before torch is imported.
     row = load_catalogue()[entry]
@@ -197,7 +197,7 @@ def predict(
 ) -> None:
     """Run a checkpoint over the val images and write standard COCO results."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.data.manifest import load_manifest
+    from rankdet.datasets.manifest import load_manifest
 
     row = load_catalogue()[entry]
     manifest = load_manifest(data) if data is not None else None

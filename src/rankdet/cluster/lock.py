@@ -7,7 +7,6 @@ kernel's lock decides; between machines a file with signs of life does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -22,6 +21,7 @@ from typing import Any
 
 from rankdet.cluster.queue import is_queued
 from rankdet.errors import InputError
+from rankdet.hashing import content_sha256
 from rankdet.outputs import try_lock, write_json
 
 NAME = "running.json"
@@ -163,7 +163,7 @@ def _take(path: Path, own: dict[str, Any], silence: float, is_guarded: bool | No
             if _created(path, own):
                 return
             continue  # another one was quicker: look who
-        claim = path.with_name(f".{path.name}.{hashlib.sha256(content).hexdigest()[:12]}.part")
+        claim = path.with_name(f".{path.name}.{content_sha256(content)[:12]}.part")
         _take(claim, own, silence, None)
         try:
             if _content(path) == content:

@@ -15,7 +15,7 @@ from rankdet.evaluation import fields
 from rankdet.evaluation.json_rows import read_document
 from rankdet.evaluation.masks import checked_masks
 from rankdet.evaluation.reading import read_detections
-from rankdet.files import atomic_path
+from rankdet.outputs import atomic_path
 
 PER_IMAGE = 100
 # The 80 category ids of COCO detection, 1-90 with gaps.

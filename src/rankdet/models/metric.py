@@ -18,7 +18,7 @@ from pycocotools import mask as mask_tools
 from rankdet.errors import InputError
 from rankdet.evaluation import Detections, evaluate, read_ground_truth
 from rankdet.evaluation.json_rows import read_document
-from rankdet.files import write_json
+from rankdet.outputs import write_json
 
 
 @METRICS.register_module()

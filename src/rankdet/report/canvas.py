@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from rankdet.catalogue import Entry
-from rankdet.files import atomic_path, write_text
+from rankdet.outputs import atomic_path, write_text
 from rankdet.report.groups import loss_family
 
 INK = "#1c2024"  # an inlined figure takes the page's ink instead

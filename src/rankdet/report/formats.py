@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 from rankdet.report.plain import printable, spreadsheet
 from rankdet.report.tables import MISSING, TableView
 

@@ -10,6 +10,7 @@ from rankdet.report.compare import why_not_comparable
 from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
 from rankdet.report.results import Result
 from rankdet.report.tables import figure
+from rankdet.times import duration
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
 
@@ -114,14 +115,3 @@ def shared(results: Mapping[str, Result], key: str) -> list[dict[str, str]]:
             if shown and shown not in found:
                 found.append(shown)
     return found
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time as ``2 min 50 s`` or ``3 h 05 min``."""
-    if seconds is None:
-        return "—"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

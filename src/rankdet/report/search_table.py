@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from rankdet.files import write_text
+from rankdet.outputs import write_text
 from rankdet.report.formats import environment
 from rankdet.report.plain import spreadsheet
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankdet.errors import InputError
-from rankdet.files import read_json, write_json
+from rankdet.files import read_json
+from rankdet.outputs import write_json
 from rankdet.search.functions import PER_HEAD, START, meaning
 from rankdet.search.plan import Plan
 from rankdet.search.policy import Policy, next_sigma, update

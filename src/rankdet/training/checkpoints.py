@@ -12,14 +12,13 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from torch import Tensor
 
-from rankdet.data.checkpoint_files import not_finite, read_checkpoint
-from rankdet.data.fetch.weights import named_tensors
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, sync, write_text
 from rankdet.training.finite import check_state
 from rankdet.training.processes import is_first
 from rankdet.training.sessions import Sessions
 from rankdet.training.work_dir import POINTER, delete_older
+from rankdet.weights.checkpoint_files import named_tensors, not_finite, read_checkpoint
 
 
 class Checkpoints(Hook):

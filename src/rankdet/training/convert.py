@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from rankdet.data.fetch.verify import hashes
-from rankdet.data.fetch.weights import load_tensors
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
-from rankdet.files import write_json
+from rankdet.hashing import file_sha256
 from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
+from rankdet.outputs import write_json
 from rankdet.training import provenance
 from rankdet.training.build import build_model
 from rankdet.training.checkpoints import write_weights
+from rankdet.weights.checkpoint_files import load_tensors
 
 # Of torch.nn.DataParallel: the AP-Loss code base saved its models inside one.
 WRAPPER = "module."
@@ -38,7 +38,7 @@ def convert(entry_id: str, source: Path, out: Path, data: Manifest | None = None
         InputError: if the file is not readable without running code, or is of another model.
     """
     state = read_official(entry_id, source)
-    sha256 = hashes(source)[0]
+    sha256 = file_sha256(source)
     record = {
         "entry": entry_id,
         "preset": "published",

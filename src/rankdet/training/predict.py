@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rankdet.catalogue.presets import Preset
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.training.checkpoints import load_weights
 from rankdet.training.resolve import resolve
 from rankdet.training.runner import prepare_runner, use_threads

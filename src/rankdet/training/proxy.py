@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from rankdet.catalogue.presets import get_preset
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training.finite import tells_of_not_finite
 from rankdet.training.presets import apply_preset

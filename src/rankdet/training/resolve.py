@@ -11,8 +11,8 @@ from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import Preset
-from rankdet.data.images import STORED
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.images import STORED
+from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.training import shrink
 from rankdet.training.presets import apply_preset

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from rankdet.catalogue import code_identity, load_catalogue
 from rankdet.catalogue.official_data import official_set
 from rankdet.catalogue.presets import Preset
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.paths import BACKBONES
 from rankdet.training import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
+from rankdet.hashing import content_sha256, json_sha256
 from rankdet.outputs import shown_path
 
 # Parts of a config without influence on the trained weights, or counted in another way.
@@ -65,13 +65,13 @@ def run_settings(
 
 def settings_hash(settings: dict[str, Any]) -> str:
     """Return the SHA-256 of ``settings``."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return json_sha256(settings)
 
 
 def first_edition_mark(config: Config, data: Manifest, seed: int) -> str:
     """Return the mark that earlier versions left of the same run: it depends on paths."""
     text = "\0".join((config.pretty_text, data.train.sha256, data.val.sha256, str(seed)))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return content_sha256(text)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:

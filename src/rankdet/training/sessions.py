@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rankdet.times import utc_now
+
 
 class Sessions:
     """What each session of a run did, and took.
@@ -27,7 +29,7 @@ class Sessions:
             self._before[-1]["ended"] = "without notice"
         self._start = time.monotonic()
         self._own = {
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "started": utc_now(),
             "from": first,
             "to": first,
             "seconds": 0.0,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmengine.config import Config
 
 from rankdet.catalogue import Entry
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.manifest import Manifest
 from rankdet.training import shrink
 from rankdet.training.facts import differences, resolved_facts
 from rankdet.training.facts.compare import explanations

@@ -12,13 +12,14 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from rankdet.catalogue import Entry
-from rankdet.data.fetch.obtain import noted
-from rankdet.data.fetch.table import backbone_of
-from rankdet.data.fetch.verify import hashes, verify
-from rankdet.data.fetch.weights import check_backbone
+from rankdet.downloads.obtain import recorded_sha256
+from rankdet.downloads.table import backbone_of
+from rankdet.downloads.verify import verify
 from rankdet.errors import InputError
+from rankdet.hashing import file_sha256
 from rankdet.outputs import atomic_path
 from rankdet.training import processes, shrink
+from rankdet.weights.checkpoint_files import check_backbone
 
 
 def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None:
@@ -53,7 +54,7 @@ def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None
             f"no such file in {folder}",
             f"run `rankdet fetch backbone {row.name}` first",
         )
-    sha256 = verify(row, path, sha256=noted(path))
+    sha256 = verify(row, path, sha256=recorded_sha256(path))
     check_backbone(path)  # it may have been put there by hand
     if row.kind == "model":
         config.load_from = str(path)
@@ -90,7 +91,7 @@ def use_drawn_weights(config: Config, entry: Entry, folder: Path) -> dict | None
         config.load_from = str(path)
     for node in places:
         node.checkpoint = str(path)
-    return {"file": path.name, "sha256": hashes(path)[0]}
+    return {"file": path.name, "sha256": file_sha256(path)}
 
 
 def write_drawn_weights(model: nn.Module, path: Path) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rankdet.data.checkpoint_files import read_checkpoint
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.outputs import shown_path, write_json
 from rankdet.training.finite import NotFiniteError, check_state
 from rankdet.training.run_settings import differences, settings_hash
+from rankdet.weights.checkpoint_files import read_checkpoint
 
 SETTINGS = "run_settings.json"
 FIRST_EDITION = "run_fingerprint"  # of earlier versions: one hash of everything, paths included

@@ -16,8 +16,8 @@ from typing import Any
 
 from rankdet.catalogue import Catalogue, Entry, config_files, config_identity, table_identity
 from rankdet.catalogue.presets import Preset, presets_of_site
-from rankdet.data.fetch.table import backbone_of, find_backbone
-from rankdet.data.layouts import annotation_files
+from rankdet.datasets.layouts import annotation_files
+from rankdet.downloads.table import backbone_of, find_backbone
 from rankdet.errors import InputError, nearest
 from rankdet.paths import BACKBONES
 from rankdet.training.records import BESIDE, is_finished

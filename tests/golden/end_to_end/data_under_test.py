@@ -15,8 +15,8 @@ from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import PRESETS
-from rankdet.data.coco import prepare_coco
-from rankdet.data.manifest import Manifest
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.manifest import Manifest
 from rankdet.training.resolve import resolve
 from rankdet.training.shrink import nodes
 

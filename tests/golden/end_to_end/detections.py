@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.optimize import linear_sum_assignment
 
 from rankdet.catalogue.presets import PRESETS
-from rankdet.data.manifest import Manifest, Split
+from rankdet.datasets.manifest import Manifest, Split
 from rankdet.training.predict import predict
 from rankdet.training.resolve import load_config
 from rankdet.training.shrink import nodes

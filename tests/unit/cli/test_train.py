@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from rankdet.cli import train as train_module  # noqa: F401 - registers the verb
 from rankdet.cli.app import app
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 

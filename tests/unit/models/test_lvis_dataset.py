@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.dataset import ClassBalancedDataset
 
 import rankdet.models  # noqa: F401
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 
 THRESHOLD = 0.1
 

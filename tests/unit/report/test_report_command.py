@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from rankdet.cli import report as report_module  # noqa: F401 - registers the verbs
 from rankdet.cli.app import app
 from rankdet.errors import InputError
-from rankdet.report.overview import duration
+from rankdet.times import duration
 from tests.unit.report.synthetic import DEMO_ENTRIES, write_preset, write_result
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rankdet.errors import InputError
-from rankdet.files import write_json
+from rankdet.outputs import write_json
 from rankdet.report.canvas import write_figure
 from rankdet.report.search_figure import search_figure
 from rankdet.report.search_table import note, table_rows, write_table

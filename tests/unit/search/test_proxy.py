@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rankdet.data.digits import prepare_digits
-from rankdet.data.search_split import prepare_search_split
+from rankdet.datasets.digits import prepare_digits
+from rankdet.datasets.search_split import prepare_search_split
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.search.functions import START, meaning

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rankdet.catalogue.presets import Preset, get_preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training import run as run_module
 from rankdet.training import runner as runner_module
 from rankdet.training.processes import share_batch

@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue.presets import Preset
 from rankdet.cluster.lock import held
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rankdet.catalogue.presets import Preset, get_preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training import shrink
 from rankdet.training.predict import predict
 from rankdet.training.resolve import resolve

@@ -10,8 +10,8 @@ from mmengine.registry import DefaultScope
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import Preset, get_preset
-from rankdet.data.coco import prepare_coco
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.digits import prepare_digits
 from rankdet.evaluation import evaluate
 from rankdet.training.predict import predict
 from rankdet.training.resolve import load_config, resolve

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from rankdet.catalogue.presets import get_preset
-from rankdet.data.coco import prepare_coco
+from rankdet.datasets.coco import prepare_coco
 from rankdet.errors import InputError
 from rankdet.training.positives import WatchPositives
 from rankdet.training.run import Settings, train
-from tests.unit.data.own import write_set
+from tests.unit.datasets.own import write_set
 
 
 def run(objects, losses, **options):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from rankdet.catalogue.presets import PRESETS, get_preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training import run as run_module
 from rankdet.training.resolve import load_config, resolve
 from rankdet.training.shrink import nodes

@@ -4,7 +4,7 @@ import pytest
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import PRESETS, get_preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import shrink
 from rankdet.training.resolve import load_config, resolve

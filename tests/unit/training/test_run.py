@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rankdet.catalogue.presets import Preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.checkpoints import load_weights, publish

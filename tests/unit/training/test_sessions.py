@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from rankdet.catalogue.presets import Preset
-from rankdet.data.digits import prepare_digits
+from rankdet.datasets.digits import prepare_digits
 from rankdet.training import sessions as module
 from rankdet.training.interruption import Interrupted
 from rankdet.training.record import read_record, validated

@@ -4,11 +4,11 @@ import pytest
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import get_preset
-from rankdet.data.coco import prepare_coco
+from rankdet.datasets.coco import prepare_coco
 from rankdet.training.processes import official_passes
 from rankdet.training.resolve import resolve
 from rankdet.training.setup import as_text, compare_setup, differing
-from tests.unit.data.own import write_set
+from tests.unit.datasets.own import write_set
 
 CATALOGUE = load_catalogue()
 ROWS = [entry.entry_id for entry in CATALOGUE if entry.config_path.is_file()]

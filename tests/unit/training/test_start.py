@@ -8,8 +8,8 @@ from mmdet.registry import MODELS
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import get_preset
-from rankdet.data.digits import prepare_digits
-from rankdet.data.fetch.table import backbone_of
+from rankdet.datasets.digits import prepare_digits
+from rankdet.downloads.table import backbone_of
 from rankdet.errors import InputError
 from rankdet.training import start
 from rankdet.training.resolve import load_config, resolve

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rankdet.files import write_json
+from rankdet.outputs import write_json
 from rankdet.workflow.plan import DISK_MB, Job, Time, cost, images_of, table, time_of
 
 

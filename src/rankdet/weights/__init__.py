@@ -1,0 +1,1 @@
+"""Weights from files: read without running code, in bounded memory."""
