@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
-from tests.drawn_images import sample
 
+from benchmarks.drawn_images import sample
 from benchmarks.gpu.machine import take_turns
 from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve

@@ -92,17 +92,18 @@ def read_values(
         is_positive.count_nonzero(),
         *_extremes(logits),
         *_extremes(targets),
-        _count_fractional(targets),
+        _lowest_fraction(targets),
         *_extremes(torch.where(is_positive, logits, 0)),
     ]
     for values, _ in bounded.values():
         asked += _extremes(values)
-    count, low, high, lowest, highest, fractional, *rest = read_on_host(asked)
+    count, low, high, lowest, highest, fraction, *rest = read_on_host(asked)
     _check_logits(low, high, max(-rest[0], rest[1]), delta)
-    if not (lowest >= -1 and highest <= 1 + _ROUNDING and fractional == 0):
+    if not (lowest >= -1 and highest <= 1 + _ROUNDING and fraction >= 0):
+        fractional = int(((targets < 0) & (targets > -1)).count_nonzero())
         raise InputError(
             "targets -1 (ignored), 0 (negative) or in (0, 1] (positive)",
-            f"values from {lowest:g} to {highest:g}, {int(fractional)} of them between -1 and 0",
+            f"values from {lowest:g} to {highest:g}, {fractional} of them between -1 and 0",
             "give 1 or the IoU for the entry's own class and 0 elsewhere, not class indices",
         )
     for index, (name, (_, bound)) in enumerate(bounded.items(), start=1):
@@ -130,11 +131,11 @@ def _check_logits(low: float, high: float, largest: float, delta: float) -> None
         )
 
 
-def _count_fractional(targets: Tensor) -> Tensor:
-    """How many targets lie between -1 and 0; they mean nothing."""
+def _lowest_fraction(targets: Tensor) -> Tensor:
+    """Below 0 if a target lies between -1 and 0, which means nothing."""
     if not targets.is_floating_point() or targets.numel() == 0:
         return targets.new_zeros(())
-    return ((targets < 0) & (targets > -1)).count_nonzero()
+    return targets.detach().frac().amin()
 
 
 def check_setting(name: str, value: Any, *, zero_allowed: bool, todo: str) -> float:

@@ -11,10 +11,10 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.model import MMDistributedDataParallel
 
+from benchmarks.drawn_images import sample
 from rankdet.training import shrink
 from rankdet.training.presets import get_preset
 from rankdet.training.resolve import resolve
-from tests.drawn_images import sample
 
 SIDE = 128
 POOL = 4  # images of one official process
