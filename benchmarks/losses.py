@@ -63,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the report")
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="only the first sizes")
-    parser.add_argument("--keep", type=Path, help="file of rows; a stopped run goes on from it")
+    parser.add_argument("--keep", type=Path, help="file of rows; a stopped run resumes from it")
     parser.add_argument("--no-long-loop", action="store_true", help="no loop at the last size")
     options = parser.parse_args()
     torch.set_num_threads(1)

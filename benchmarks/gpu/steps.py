@@ -36,7 +36,7 @@ SPEEDS = {
 
 
 class Step:
-    """A model, its optimiser and one batch; calling it trains a step.
+    """A model, its optimizer and one batch; calling it trains a step.
 
     Args:
         entry: of the catalogue.

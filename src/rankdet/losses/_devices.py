@@ -4,7 +4,8 @@ On an accelerator kernels are queued, and reading a number on the host waits for
 host read per call (:func:`read_on_host`). Floating-point atomics, as well as torch.cumsum of
 floats, add in an order that changes from run to run: there sums are made of integers (whose order
 does not matter) and running sums are products with a triangle of ones. On the CPU the plain
-operations are ordered and several times faster, so these two exist twice.
+operations are ordered; there integers would make the losses 1.4 to 2 times, triangles up to 1.2
+times as slow.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def positions_of(mask: Tensor, count: int) -> Tensor:
 
 
 def block_size(tensor: Tensor, on_cpu: int) -> int:
-    """Elements to work on at once: on a CPU those whose temporaries stay in the cache."""
+    """Elements to work on at once: on a CPU those whose temporaries stay in the cache.
+
+    Without blocks Parameterized AP is up to 1.3 times as slow there.
+    """
     return _LARGEST_BLOCK if is_accelerator(tensor) else on_cpu
 
 

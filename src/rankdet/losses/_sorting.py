@@ -75,7 +75,8 @@ class _Node(_Group):
 
 def _walk(group: _Group) -> Iterator[_Leaf | _Node]:
     """All groups in which pairs of the positives meet: each pair meets in exactly one."""
-    # Sizes of parts are read on the host: on an accelerator all positives are one leaf.
+    # Sizes of parts are read on the host: on an accelerator all positives are one leaf. On a CPU
+    # that is 5 times as slow for 2000 positives.
     if group.logits.numel() <= LEAF or is_accelerator(group.logits):
         yield _Leaf(group.logits, group.qualities, group.place)
         return

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from rankdet.losses._checks import check_count
+
 Losses = TypeVar("Losses", Tensor, "tuple[Tensor, ...]", "dict[str, Tensor]")
 
 
@@ -28,7 +30,7 @@ class RankingPools:
             whole batch as one pool.
 
     Raises:
-        ValueError: if ``pool_images`` is smaller than 1.
+        InputError: (a ValueError) if ``pool_images`` is no whole number >= 1.
 
     Example:
         >>> import torch
@@ -42,8 +44,9 @@ class RankingPools:
     """
 
     def __init__(self, pool_images: int | None) -> None:
-        if pool_images is not None and pool_images < 1:
-            raise ValueError(f"pool_images: expected at least 1 or None, got {pool_images}")
+        if pool_images is not None:
+            todo = "use the number of images per GPU of the recipe"
+            pool_images = check_count("pool_images >= 1 or None", pool_images, todo)
         self.pool_images = pool_images
 
     def slices(self, images: int) -> list[slice]:

@@ -1,7 +1,9 @@
 """The example in the docstring of every public name runs and gives the output it shows."""
 
+import ast
 import doctest
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,15 @@ def test_the_docstring_is_complete(name):
     assert [each for each in needed if each not in text] == []
     parameters = inspect.signature(value).parameters
     assert [each for each in parameters if each not in text.split("Args:")[1]] == []
+
+
+def test_a_loss_is_read_in_at_most_six_files():
+    folder = Path(losses.__file__).parent
+    found, waiting = set(), {"rank_sort"}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("rankdet.losses."):
+                waiting |= {node.module.rpartition(".")[2]} - found
+    assert len(found) <= 6
