@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from tests import reference_losses as plain
 from torch import Tensor
 
+from benchmarks import reference_losses as plain
 from rankdet import losses
 
 SIZES = ((100, 10_000), (500, 100_000), (2_000, 200_000), (5_000, 1_000_000), (1_000, 20_000_000))

@@ -72,7 +72,7 @@ NOTE = """
 Forward + backward in milliseconds of CPU time, one thread, float32 logits, medians of rounds in
 which the contestants take turns (the loop: one round from 5 000 positives or 20 million negatives
 on). *loop*: a plain loop over the positives, every step vectorised over the relevant negatives
-(tests/reference_losses.py). *bucketed*: the published approximation (ECCV 2024), our
+(benchmarks/reference_losses.py). *bucketed*: the published approximation (ECCV 2024), our
 implementation of its algorithm: joint sort, then all buckets x positives, in blocks of rows.
 *exact*: this package. Memory: peak beyond the inputs in arrays of N float64, the gradient included.
 """

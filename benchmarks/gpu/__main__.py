@@ -95,5 +95,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)  # mmengine tells how each weight was initialised
+    logging.disable(logging.INFO)  # mmengine tells how each weight was initialized
     sys.exit(main())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from tests.parallel.steps import POOL, gradients, model_of, step
+
+from benchmarks.training_step import POOL, gradients, model_of, step
 
 ENTRIES = ("rs_atss_r50", "alrp_mmdet_alrp_retinanet_r50_500", "rs_mask_r50")
 PARTS = 4

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
-from tests.drawn_images import sample
 
+from benchmarks.drawn_images import sample
 from benchmarks.gpu.machine import take_turns
 from rankdet.catalogue.presets import get_preset
 from rankdet.training.resolve import resolve
@@ -36,7 +36,7 @@ SPEEDS = {
 
 
 class Step:
-    """A model, its optimiser and one batch; calling it trains a step.
+    """A model, its optimizer and one batch; calling it trains a step.
 
     Args:
         entry: of the catalogue.

@@ -2,7 +2,8 @@ _base_ = [
     '../_base_/faster_rcnn.py', '../_base_/coco500.py',
     '../_base_/schedule_100e_75_95.py', '../_base_/runtime.py'
 ]
-# Rows H2, I2, I3, I1, H1; each x0, y0, x1, y1, ... As published, one set for each head.
+from rankdet import losses  # noqa: E402 -- below _base_: else mmengine reads it as a lazy config
+
 model = dict(
     rpn_head=dict(
         type='ParameterizedApRPNHead',
@@ -14,13 +15,7 @@ model = dict(
             type='ParameterizedApLoss',
             use_sigmoid=True,
             top_k=100000,
-            control_points=[
-                [0, 0, 0.9058, 0.0484, 0.9068, 0.5120, 0.9232, 0.7286, 0.9766, 0.9677, 1, 1],
-                [0, 0, 0.3200, 0.1084, 0.3493, 0.2482, 0.4924, 0.3869, 0.7231, 0.6510, 1, 1],
-                [0, 0, 0.0935, 0.0419, 0.2177, 0.1168, 0.5857, 0.3748, 0.7962, 0.6683, 1, 1],
-                [0, 0, 0.0045, 0.3599, 0.1295, 0.4603, 0.7662, 0.5140, 0.8483, 0.5259, 1, 1],
-                [0, 0, 0.1764, 0.1081, 0.5245, 0.4907, 0.6956, 0.5668, 0.7642, 0.8645, 1, 1]
-            ]),
+            control_points=[list(row) for row in losses.SEARCHED_CONTROL_POINTS['rpn']]),
         loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none')),
     roi_head=dict(
         bbox_head=dict(
@@ -33,13 +28,7 @@ model = dict(
                 type='ParameterizedApLoss',
                 use_sigmoid=True,
                 top_k=100000,
-                control_points=[
-                    [0, 0, 0.3344, 0.0268, 0.5460, 0.2461, 0.8196, 0.6466, 0.9467, 0.8617, 1, 1],
-                    [0, 0, 0.0978, 0.2019, 0.4073, 0.3367, 0.6337, 0.4689, 0.7708, 0.6633, 1, 1],
-                    [0, 0, 0.2406, 0.0515, 0.3358, 0.5259, 0.6047, 0.6647, 0.8575, 0.7792, 1, 1],
-                    [0, 0, 0.2574, 0.2363, 0.5442, 0.5999, 0.7165, 0.6548, 0.8728, 0.8331, 1, 1],
-                    [0, 0, 0.1551, 0.2675, 0.4902, 0.3957, 0.7245, 0.5095, 0.8068, 0.8720, 1, 1]
-                ]),
+                control_points=[list(row) for row in losses.SEARCHED_CONTROL_POINTS['roi']]),
             loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none'))),
     # The RPN keeps the random sampler of the base (256 anchors, half of them positive), as the
     # released file does: merging does not delete it.

@@ -2,6 +2,8 @@ _base_ = [
     '../_base_/retinanet.py', '../_base_/coco500.py',
     '../_base_/schedule_100e.py', '../_base_/runtime.py'
 ]
+from rankdet import losses  # noqa: E402 -- below _base_: else mmengine reads it as a lazy config
+
 model = dict(
     bbox_head=dict(
         type='ParameterizedApRetinaHead',
@@ -14,14 +16,7 @@ model = dict(
             type='ParameterizedApLoss',
             use_sigmoid=True,
             top_k=100000,
-            # Rows H2, I2, I3, I1, H1; each x0, y0, x1, y1, ... As published.
-            control_points=[
-                [0, 0, 0.4182, 0.0277, 0.4948, 0.2187, 0.6882, 0.2624, 0.8020, 0.6688, 1, 1],
-                [0, 0, 0.1279, 0.3696, 0.3056, 0.4708, 0.5198, 0.5290, 0.6983, 0.6709, 1, 1],
-                [0, 0, 0.0931, 0.0289, 0.3607, 0.5585, 0.4823, 0.7131, 0.6291, 0.8162, 1, 1],
-                [0, 0, 0.4914, 0.1499, 0.5492, 0.1664, 0.6259, 0.3051, 0.7945, 0.6195, 1, 1],
-                [0, 0, 0.4130, 0.0798, 0.4356, 0.3571, 0.5361, 0.7063, 0.8097, 0.9083, 1, 1]
-            ]),
+            control_points=[list(row) for row in losses.SEARCHED_CONTROL_POINTS['retina']]),
         loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none')),
     # The released file has score_thr 0.5, and a comment that published figures need 0.05.
     test_cfg=dict(score_thr=0.05, nms=dict(iou_threshold=0.6)))

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from rankdet import losses
-from rankdet.losses.pools import Pools
-from rankdet.losses.ranking import Ranking
+from rankdet.losses._ranking import Ranking
 from tests.golden.place import array_of, tensor_of
 
 
@@ -63,11 +62,10 @@ def _alrp(logits, labels, parameters, reg, variant, stored, **_) -> dict[str, Te
 def _ranks(logits: Tensor, labels: Tensor, delta: float) -> Tensor:
     """Rank of each positive in flat order [P], from the sums that the losses use."""
     positions = torch.nonzero(labels == 1).squeeze(1)
-    ranking = Ranking(logits, labels, positions, Pools.of(None, positions), delta)
-    (pool,) = ranking.pools
-    (above,) = pool.positives_above(torch.ones_like(pool.logits))
+    ranking = Ranking(logits, labels, positions, delta)
+    (above,) = ranking.positives_above(torch.ones_like(ranking.logits))
     ranks = torch.empty_like(above)
-    ranks[pool.order] = above + 0.5 + pool.false_positives
+    ranks[ranking.order] = above + 0.5 + ranking.false_positives
     return ranks
 
 

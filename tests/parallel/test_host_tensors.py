@@ -4,10 +4,10 @@ import sys
 
 import pytest
 import torch
+from benchmarks.training_step import batch, model_of
 
 import rankdet.losses  # noqa: F401 -- its modules are looked up below
 from tests.host_tensors import HostTensors
-from tests.parallel.steps import batch, model_of
 
 # A head, an assignment or a loss of each kind.
 ENTRIES = [

@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.distributed as dist
+from benchmarks.training_step import POOL, batch, model_of
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
 
 from rankdet.training.step import TrainingStep
-from tests.parallel.steps import POOL, batch, model_of
 
 IMAGES = 4 * POOL
 ENTRIES = ["rs_atss_r50", "alrp_mmdet_alrp_retinanet_r50_500", "rs_mask_r50"]

@@ -1,9 +1,8 @@
-"""16 images in 4 pools of 4 on one device train as 4 processes with 4 images each (DESIGN 3.5)."""
+"""16 images in 4 pools of 4 on one device train as 4 processes with 4 images each."""
 
 import pytest
 import torch
-
-from tests.parallel.steps import POOL, gradients, model_of, rank, step
+from benchmarks.training_step import POOL, gradients, model_of, rank, step
 
 WORLD = 4
 # Dense heads of each loss; an RPN, a box head and a mask head with theirs.

@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 
 from rankdet.errors import InputError
-from rankdet.losses.compilation import not_compiled
-from rankdet.losses.devices import running_sum
-from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss, value_dtype
-from rankdet.losses.settings import check_delta, check_eps
-from rankdet.losses.validation import FINITE, check_inputs, read_values
+from rankdet.losses._checks import FINITE, check_delta, check_eps, check_inputs, read_values
+from rankdet.losses._devices import not_compiled, running_sum
+from rankdet.losses._ranking import (
+    LossModule,
+    Ranking,
+    Rule,
+    Update,
+    error_driven_loss,
+    value_dtype,
+)
 
 
 def _rule(errors: Tensor, eps: float) -> Rule:
@@ -21,10 +26,11 @@ def _rule(errors: Tensor, eps: float) -> Rule:
     from the top gets Sum_{r >= q} 1 / rank_r, since its error counts for all from itself down.
     """
 
-    def rule(pool: Pool) -> Update:
-        false_positives = pool.false_positives
-        own_errors = errors[pool.order]
-        count_above, errors_above = pool.positives_above(torch.ones_like(own_errors), own_errors)
+    def rule(ranking: Ranking) -> Update:
+        false_positives = ranking.false_positives
+        own_errors = errors[ranking.order]
+        ones = torch.ones_like(own_errors)
+        count_above, errors_above = ranking.positives_above(ones, own_errors)
         rank = count_above + 0.5 + false_positives
         errors_above = errors_above - own_errors / 2  # without the own term
         is_wrong = false_positives > eps
@@ -44,7 +50,6 @@ def alrp_loss(
     *,
     delta: float = 1.0,
     eps: float = 1e-5,
-    pools: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """ALRP Loss: its classification and its localization part; exact, O((P + N) log P).
 
@@ -60,7 +65,6 @@ def alrp_loss(
             published heads use 1 - GIoU. The classification part sees it detached.
         delta: half width of the window function, in logits.
         eps: a positive with FP_i <= eps counts as perfectly ranked: no update.
-        pools: ranking pool of each logit, int64 [n]; see :func:`rankdet.losses.ap_loss`.
 
     Returns:
         (classification, localization), scalars. Among positives with equal logits the one that
@@ -70,8 +74,20 @@ def alrp_loss(
     Raises:
         InputError: as :func:`rankdet.losses.ap_loss`; also unless there is one finite error >= 0
             per positive.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import alrp_loss
+        >>> logits = torch.tensor([2.0, 1.5, 0.5], requires_grad=True)
+        >>> giou = torch.tensor([0.9, 0.6], requires_grad=True)  # of the two positives
+        >>> classification, localization = alrp_loss(logits, torch.tensor([1, 0, 1]), 1 - giou)
+        >>> round(classification.item(), 4), round(localization.item(), 4)
+        (0.2667, 0.1233)
+        >>> localization.backward()
+        >>> [round(each, 4) for each in giou.grad.tolist()]
+        [-0.5667, -0.1667]
     """
-    check_inputs(logits, targets, pools)
+    check_inputs(logits, targets)
     delta = check_delta(delta)
     eps = check_eps(eps)
     _check_errors(localization_errors, logits)
@@ -85,11 +101,39 @@ def alrp_loss(
             "select the positives in flat order: errors[targets > 0]",
         )
     rule = _rule(localization_errors.detach().to(torch.float64), eps)
-    classification, share = error_driven_loss(rule, logits, targets, positions, pools, delta, 1)
+    classification, share = error_driven_loss(rule, logits, targets, positions, delta, 1)
     localization = (share * localization_errors.to(torch.float64)).sum()
     if positions.numel() == 0:
         localization = localization + classification  # zero, but tied to the logits
     return classification, localization.to(value_dtype(logits))
+
+
+class AlrpLoss(LossModule):
+    """ALRP Loss with fixed settings; see :func:`rankdet.losses.alrp_loss`.
+
+    Args:
+        delta, eps: as in the function.
+
+    Raises:
+        InputError: for a delta that is no finite number > 0, or an eps that is none >= 0.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import AlrpLoss
+        >>> loss, logits = AlrpLoss(), torch.tensor([2.0, 1.5, 0.5], requires_grad=True)
+        >>> parts = loss(logits, torch.tensor([1, 0, 1]), torch.tensor([0.1, 0.4]))
+        >>> [round(each.item(), 4) for each in parts]
+        [0.2667, 0.1233]
+    """
+
+    def __init__(self, delta: float = 1.0, eps: float = 1e-5) -> None:
+        super().__init__(delta=check_delta(delta), eps=check_eps(eps))
+
+    def forward(
+        self, logits: Tensor, targets: Tensor, localization_errors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return (classification, localization) of logits [n], targets [n] and errors [P]."""
+        return alrp_loss(logits, targets, localization_errors, **self.settings)
 
 
 def _check_errors(errors: Tensor, logits: Tensor) -> None:

@@ -9,19 +9,23 @@ the memory differs: the matrix is made in blocks of rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rankdet.losses.compilation import not_compiled
-from rankdet.losses.devices import positions_of, read_on_host, running_sum_from_zero
-from rankdet.losses.pairs import window
-from rankdet.losses.pools import Pools
-from rankdet.losses.ranking import value_dtype
-from rankdet.losses.settings import check_delta, check_eps
-from rankdet.losses.sorted_points import sums_above
-from rankdet.losses.sorting import sorting_errors
-from rankdet.losses.validation import check_inputs, read_values
+from rankdet.losses._checks import check_delta, check_eps, check_inputs, read_values
+from rankdet.losses._devices import (
+    not_compiled,
+    positions_of,
+    read_on_host,
+    running_sum_from_zero,
+)
+from rankdet.losses._ranking import LossModule, value_dtype
+from rankdet.losses._sorting import sorting_errors
+from rankdet.losses._windows import sums_above, window
 
 _BLOCK = 1 << 20
 
@@ -29,10 +33,8 @@ _BLOCK = 1 << 20
 class _Buckets:
     """Sorted positives [P] and the buckets between them [P + 1], highest first; some are empty."""
 
-    def __init__(
-        self, logits: Tensor, targets: Tensor, positives: Tensor, own: Tensor | None, delta: float
-    ) -> None:
-        is_negative = targets == 0 if own is None else (targets == 0) & own
+    def __init__(self, logits: Tensor, targets: Tensor, positives: Tensor, delta: float) -> None:
+        is_negative = targets == 0
         lowest = logits[positives].amin() - delta
         relevant = is_negative & (logits >= lowest)
         counts = read_on_host([is_negative.count_nonzero(), relevant.count_nonzero()])
@@ -54,7 +56,7 @@ class _Buckets:
         sums = totals.diff(prepend=totals.new_zeros(1))
         self.means = torch.where(self.sizes > 0, sums / self.sizes, 0.0)
 
-    def pairs(self, delta: float):
+    def pairs(self, delta: float) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of rows: which positives, and H(mean - p_i) [rows, P + 1]."""
         rows = max(1, _BLOCK // self.means.numel())
         for start in range(0, self.positives.numel(), rows):
@@ -64,35 +66,42 @@ class _Buckets:
 
 class _BucketedLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, targets, positions, pools, delta, eps, with_sorting):
-        values = [logits.new_zeros((), dtype=torch.float64) for _ in range(2)]
-        gradients = [torch.zeros_like(logits, dtype=torch.float64) for _ in range(1 + with_sorting)]
-        for slot, size in enumerate(pools.positives):
-            if size == 0:
-                continue
-            share = 1 / (size * pools.count)
-            own, positives = None, positions
-            if pools.index is not None:
-                own = pools.index == slot
-                positives = positions[positions_of(own[positions], size)]
-            buckets = _Buckets(logits, targets, positives, own, delta)
-            values[0] = values[0] + _rank(buckets, delta, eps, share, gradients[0])
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        targets: Tensor,
+        positions: Tensor,
+        delta: float,
+        eps: float,
+        with_sorting: bool,
+    ) -> tuple[Tensor, ...]:
+        outputs, count = 1 + with_sorting, positions.numel()
+        values = [logits.new_zeros((), dtype=torch.float64) for _ in range(outputs)]
+        gradients = [torch.zeros_like(logits, dtype=torch.float64) for _ in range(outputs)]
+        if count > 0:
+            buckets = _Buckets(logits, targets, positions, delta)
+            values[0] = _rank(buckets, delta, eps, 1 / count, gradients[0])
             if with_sorting:
                 u = targets[buckets.flat].to(torch.float64)
-                values[1] = values[1] + _sort(buckets, u, delta, eps, share, gradients[1])
+                values[1] = _sort(buckets, u, delta, eps, 1 / count, gradients[1])
         ctx.dtype = logits.dtype
         ctx.save_for_backward(*(each.to(value_dtype(logits)) for each in gradients))
-        return tuple(each.to(value_dtype(logits)) for each in values[: 1 + with_sorting])
+        return tuple(each.to(value_dtype(logits)) for each in values)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *incoming):
-        gradient = sum(a * b for a, b in zip(incoming, ctx.saved_tensors, strict=True))
-        return gradient.to(ctx.dtype), *[None] * 6
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, *others = (a * b for a, b in zip(incoming, ctx.saved_tensors, strict=True))
+        for each in others:
+            gradient = gradient + each
+        return gradient.to(ctx.dtype), *[None] * 5
+
+
+_apply: Callable[..., tuple[Tensor, ...]] = _BucketedLoss.apply
 
 
 def _rank(buckets: _Buckets, delta: float, eps: float, share: float, gradient: Tensor) -> Tensor:
-    """The ranking part; adds to ``gradient`` [n] in place."""
+    """The ranking part; writes into ``gradient`` [n]."""
     false_positives = torch.empty_like(buckets.positives)
     for part, above in buckets.pairs(delta):
         false_positives[part] = (above * buckets.sizes).sum(1)
@@ -113,51 +122,133 @@ def _rank(buckets: _Buckets, delta: float, eps: float, share: float, gradient: T
 def _sort(
     buckets: _Buckets, u: Tensor, delta: float, eps: float, share: float, gradient: Tensor
 ) -> Tensor:
-    """The sorting part, that of Rank & Sort; adds to ``gradient`` [n] in place."""
+    """The sorting part, that of Rank & Sort; writes into ``gradient`` [n]."""
     _, errors, to_positives = sorting_errors(buckets.positives.flip(0), u.flip(0), delta, eps)
     gradient[buckets.flat] = to_positives.flip(0) * share
     return errors.sum() * share
 
 
 @not_compiled
-def _bucketed(logits, targets, delta, eps, pools, with_sorting):
-    check_inputs(logits, targets, pools)
+def _bucketed(
+    logits: Tensor, targets: Tensor, delta: float, eps: float, with_sorting: bool
+) -> tuple[Tensor, ...]:
+    check_inputs(logits, targets)
     delta = check_delta(delta)
     eps = check_eps(eps)
     positions = read_values(logits, targets, delta)
-    grouped = Pools.of(pools, positions)
-    return _BucketedLoss.apply(logits, targets, positions, grouped, delta, eps, with_sorting)
+    return _apply(logits, targets, positions, delta, eps, with_sorting)
 
 
 def bucketed_ap_loss(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    delta: float = 1.0,
-    eps: float = 1e-10,
-    pools: Tensor | None = None,
+    logits: Tensor, targets: Tensor, *, delta: float = 1.0, eps: float = 1e-10
 ) -> Tensor:
-    """Bucketed AP Loss: mean of FP_i / rank_i over buckets of negatives.
+    """Bucketed AP Loss: mean of FP_i / rank_i over buckets of negatives; section 4 of the paper.
 
     Not AP Loss even where bucketing is exact: precision is not interpolated, and rank_i holds the
-    own term as 1/2. Where the published code raises (no positive, no relevant negative) this
-    gives zeros with a graph. Arguments and errors as in :func:`rankdet.losses.ap_loss`. On which
-    side of a bucket's border an equal logit falls is the choice of torch.sort, as published.
+    own term as 1/2. On which side of a bucket's border an equal logit falls is the choice of
+    torch.sort, as published.
+
+    Args:
+        logits: raw scores before the sigmoid [n].
+        targets: > 0 positive, 0 negative, -1 ignored [n].
+        delta: half width of the window function, in logits, > 0.
+        eps: a positive with FP_i <= eps counts as perfectly ranked: no update.
+
+    Returns:
+        Scalar, with an error-driven update as its gradient. Zero with a graph where the published
+        code raises: without positives, or without relevant negatives.
+
+    Raises:
+        InputError: as :func:`rankdet.losses.ap_loss`.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import bucketed_ap_loss
+        >>> logits = torch.tensor([2.0, 1.5, 1.4, 0.5], requires_grad=True)
+        >>> loss = bucketed_ap_loss(logits, torch.tensor([1, 0, 0, 1]))
+        >>> loss.backward()
+        >>> round(loss.item(), 4), [round(each, 4) for each in logits.grad.tolist()]
+        (0.5195, [-0.2368, 0.2597, 0.2597, -0.2826])
     """
-    return _bucketed(logits, targets, delta, eps, pools, False)[0]
+    return _bucketed(logits, targets, delta, eps, False)[0]
 
 
 def bucketed_rank_sort_loss(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    delta: float = 0.5,
-    eps: float = 1e-10,
-    pools: Tensor | None = None,
+    logits: Tensor, targets: Tensor, *, delta: float = 0.5, eps: float = 1e-10
 ) -> tuple[Tensor, Tensor]:
-    """Bucketed Rank & Sort Loss: (ranking, sorting), each with its own gradient.
+    """Bucketed Rank & Sort Loss, section 4 of the paper; its sorting part is that of Rank & Sort.
 
-    Arguments and errors as in :func:`rankdet.losses.rank_sort_loss`, delta > 0; ties as in
-    :func:`bucketed_ap_loss`.
+    Args:
+        logits: raw scores before the sigmoid [n].
+        targets: quality of a positive in (0, 1], 0 negative, -1 ignored [n].
+        delta: half width of the window function, in logits, > 0.
+        eps: mass below which an error is not distributed.
+
+    Returns:
+        (ranking, sorting), scalars, each with its own gradient; ties and zeros as in
+        :func:`rankdet.losses.bucketed_ap_loss`.
+
+    Raises:
+        InputError: as :func:`rankdet.losses.ap_loss`.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import bucketed_rank_sort_loss
+        >>> logits = torch.tensor([2.0, 1.9, 1.7, 1.8], requires_grad=True)
+        >>> parts = bucketed_rank_sort_loss(logits, torch.tensor([0.5, 0.0, 0.0, 0.9]))
+        >>> [round(each.item(), 4) for each in parts]
+        [0.4416, 0.1167]
     """
-    return _bucketed(logits, targets, delta, eps, pools, True)
+    ranking, sorting = _bucketed(logits, targets, delta, eps, True)
+    return ranking, sorting
+
+
+class BucketedApLoss(LossModule):
+    """Bucketed AP Loss with fixed settings; see :func:`rankdet.losses.bucketed_ap_loss`.
+
+    Args:
+        delta, eps: as in the function.
+
+    Raises:
+        InputError: for a delta that is no finite number > 0, or an eps that is none >= 0.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import BucketedApLoss
+        >>> loss, logits = BucketedApLoss(), torch.tensor([2.0, 1.5, 0.5], requires_grad=True)
+        >>> round(loss(logits, torch.tensor([1, 0, 1])).item(), 4)
+        0.3667
+    """
+
+    def __init__(self, delta: float = 1.0, eps: float = 1e-10) -> None:
+        super().__init__(delta=check_delta(delta), eps=check_eps(eps))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss, a scalar, of logits [n] and targets [n]."""
+        return bucketed_ap_loss(logits, targets, **self.settings)
+
+
+class BucketedRankSortLoss(LossModule):
+    """Bucketed Rank & Sort Loss; see :func:`rankdet.losses.bucketed_rank_sort_loss`.
+
+    Args:
+        delta, eps: as in the function.
+
+    Raises:
+        InputError: for a delta that is no finite number > 0, or an eps that is none >= 0.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import BucketedRankSortLoss
+        >>> loss = BucketedRankSortLoss(delta=0.25)
+        >>> logits = torch.tensor([2.0, 1.9, 1.8], requires_grad=True)
+        >>> [round(each.item(), 4) for each in loss(logits, torch.tensor([0.5, 0.0, 0.9]))]
+        [0.3333, 0.1286]
+    """
+
+    def __init__(self, delta: float = 0.5, eps: float = 1e-10) -> None:
+        super().__init__(delta=check_delta(delta), eps=check_eps(eps))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (ranking, sorting) of logits [n] and targets [n], qualities of the positives."""
+        return bucketed_rank_sort_loss(logits, targets, **self.settings)

@@ -4,8 +4,10 @@ NeurIPS 2021)."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import numbers
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,53 +15,84 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rankdet.errors import InputError, shown
-from rankdet.losses import curves
-from rankdet.losses.compilation import not_compiled
-from rankdet.losses.control_points import check_control_points
-from rankdet.losses.devices import positions_of, read_on_host
-from rankdet.losses.kernels import Kernel, PiecewisePolynomial, Step
-from rankdet.losses.pools import Pools
-from rankdet.losses.ranking import value_dtype
-from rankdet.losses.settings import check_count
-from rankdet.losses.sigmoid_kernel import Sigmoid
-from rankdet.losses.validation import check_flat, check_inputs, read_values
+from rankdet.losses._checks import check_count, check_flat, check_inputs, read_values
+from rankdet.losses._devices import not_compiled, positions_of, read_on_host
+from rankdet.losses._kernels import (
+    Curve,
+    Kernel,
+    PiecewisePolynomial,
+    Sigmoid,
+    Step,
+    Summed,
+    linear_curve,
+    piecewise_linear,
+    sigmoid_curve,
+    square_curve,
+)
+from rankdet.losses._ranking import LossModule, value_dtype
+
+# Searched by the authors (configs/paploss of their repository). Rows: H2, I2, I3, I1, H1; a row is
+# x0, y0, x1, y1, ... from (0, 0) to (1, 1).
+SEARCHED_CONTROL_POINTS = {
+    "retina": (
+        (0, 0, 0.4182, 0.0277, 0.4948, 0.2187, 0.6882, 0.2624, 0.802, 0.6688, 1, 1),
+        (0, 0, 0.1279, 0.3696, 0.3056, 0.4708, 0.5198, 0.529, 0.6983, 0.6709, 1, 1),
+        (0, 0, 0.0931, 0.0289, 0.3607, 0.5585, 0.4823, 0.7131, 0.6291, 0.8162, 1, 1),
+        (0, 0, 0.4914, 0.1499, 0.5492, 0.1664, 0.6259, 0.3051, 0.7945, 0.6195, 1, 1),
+        (0, 0, 0.413, 0.0798, 0.4356, 0.3571, 0.5361, 0.7063, 0.8097, 0.9083, 1, 1),
+    ),
+    "rpn": (
+        (0, 0, 0.9058, 0.0484, 0.9068, 0.512, 0.9232, 0.7286, 0.9766, 0.9677, 1, 1),
+        (0, 0, 0.32, 0.1084, 0.3493, 0.2482, 0.4924, 0.3869, 0.7231, 0.651, 1, 1),
+        (0, 0, 0.0935, 0.0419, 0.2177, 0.1168, 0.5857, 0.3748, 0.7962, 0.6683, 1, 1),
+        (0, 0, 0.0045, 0.3599, 0.1295, 0.4603, 0.7662, 0.514, 0.8483, 0.5259, 1, 1),
+        (0, 0, 0.1764, 0.1081, 0.5245, 0.4907, 0.6956, 0.5668, 0.7642, 0.8645, 1, 1),
+    ),
+    "roi": (
+        (0, 0, 0.3344, 0.0268, 0.546, 0.2461, 0.8196, 0.6466, 0.9467, 0.8617, 1, 1),
+        (0, 0, 0.0978, 0.2019, 0.4073, 0.3367, 0.6337, 0.4689, 0.7708, 0.6633, 1, 1),
+        (0, 0, 0.2406, 0.0515, 0.3358, 0.5259, 0.6047, 0.6647, 0.8575, 0.7792, 1, 1),
+        (0, 0, 0.2574, 0.2363, 0.5442, 0.5999, 0.7165, 0.6548, 0.8728, 0.8331, 1, 1),
+        (0, 0, 0.1551, 0.2675, 0.4902, 0.3957, 0.7245, 0.5095, 0.8068, 0.872, 1, 1),
+    ),
+}
 
 
 @dataclass
 class Functions:
     """The five functions: H1, H2 of score differences; I1, I2, I3 of qualities."""
 
-    h1: Kernel
+    h1: Summed
     h2: Kernel
-    i1: curves.Curve
-    i2: curves.Curve
-    i3: curves.Curve
+    i1: Curve
+    i2: Curve
+    i3: Curve
 
     @classmethod
     @functools.lru_cache(maxsize=64)
     def searched(cls, rows: tuple[tuple[float, ...], ...]) -> Functions:
         """From control points; rows H2, I2, I3, I1 and maybe H1 (else the step at 0)."""
         h1 = PiecewisePolynomial.through(rows[4]) if len(rows) == 5 else Step()
-        i2, i3, i1 = (curves.piecewise_linear(row) for row in rows[1:4])
+        i2, i3, i1 = (piecewise_linear(row) for row in rows[1:4])
         return cls(h1, PiecewisePolynomial.through(rows[0]), i1, i2, i3)
 
     @classmethod
-    def handmade(cls, kernel: Kernel, curve: curves.Curve) -> Functions:
+    def handmade(cls, kernel: Kernel, curve: Curve) -> Functions:
         """One function for both H, one for all I."""
         return cls(kernel, kernel, curve, curve, curve)
 
 
 _HANDMADE = {
-    "sigmoid": Functions.handmade(Sigmoid(), curves.sigmoid),
-    "linear": Functions.handmade(PiecewisePolynomial([0, 1], [(0, 1, 0)]), curves.linear),
-    "square": Functions.handmade(PiecewisePolynomial([0, 1], [(0, 0, 1)]), curves.square),
+    "sigmoid": Functions.handmade(Sigmoid(), sigmoid_curve),
+    "linear": Functions.handmade(PiecewisePolynomial([0, 1], [(0, 1, 0)]), linear_curve),
+    "square": Functions.handmade(PiecewisePolynomial([0, 1], [(0, 0, 1)]), square_curve),
 }
 FORMS = ("searched", *_HANDMADE)
 
 
 @dataclass
 class _Gradients:
-    """Of one pool, in its positions of the flat list."""
+    """The value, and gradients at positions of the flat list."""
 
     value: Tensor
     candidates: Tensor
@@ -69,7 +102,7 @@ class _Gradients:
     to_qualities: Tensor
 
 
-def _pool_loss(
+def _loss(
     logits: Tensor,
     qualities: Tensor,
     is_positive: Tensor,
@@ -78,7 +111,7 @@ def _pool_loss(
     functions: Functions,
     count: float,
 ) -> _Gradients:
-    """Value and gradients over one pool.
+    """Value and gradients.
 
     L = 1/count Sum_i [1 - I1(u_i) + I3(u_i) N_i / D_i],  N_i = Sum_j v_j H2(s_j - p_i),
     D_i = Sum_j H1(s_j - p_i),  v_j = 1 - I2(u_j),  j over the candidates, i over the positives.
@@ -122,40 +155,40 @@ def _select(logits: Tensor, is_candidate: Tensor, top_k: int) -> Tensor:
 
 class _ParameterizedAP(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits, qualities, targets, positions, pools, functions, top_k):
-        is_positive, is_candidate = targets > 0, targets >= 0
-        value = logits.new_zeros((), dtype=torch.float64)
-        parts = []
-        for slot, size in enumerate(pools.positives):
-            if size == 0:
-                continue
-            own, positives = is_candidate, positions
-            if pools.index is not None:
-                own = own & (pools.index == slot)
-                positives = positions[positions_of(pools.index[positions] == slot, size)]
-            candidates = _select(logits, own, top_k)
-            count = (size + 1e-8) * pools.count
-            part = _pool_loss(
-                logits, qualities, is_positive, candidates, positives, functions, count
-            )
-            value = value + part.value
-            parts.append(part)
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        qualities: Tensor,
+        targets: Tensor,
+        positions: Tensor,
+        functions: Functions,
+        top_k: int,
+    ) -> Tensor:
         ctx.save_for_backward(logits, qualities)
-        ctx.parts = parts
-        return value.to(value_dtype(logits))
+        ctx.found = None
+        if positions.numel() == 0:
+            return logits.new_zeros((), dtype=value_dtype(logits))
+        candidates = _select(logits, targets >= 0, top_k)
+        count = positions.numel() + 1e-8
+        found = _loss(logits, qualities, targets > 0, candidates, positions, functions, count)
+        ctx.found = found
+        return found.value.to(value_dtype(logits))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, incoming):
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
         logits, qualities = ctx.saved_tensors
         to_logits = torch.zeros_like(logits, dtype=torch.float64)
         to_qualities = torch.zeros_like(qualities)
-        scale = incoming.to(torch.float64)
-        for part in ctx.parts:
-            to_logits[part.candidates] = part.to_candidates * scale
-            to_logits[part.positives] += part.to_positives * scale
-            to_qualities[part.positives] = (part.to_qualities * scale).to(qualities.dtype)
-        return to_logits.to(logits.dtype), to_qualities, *[None] * 5
+        if ctx.found is not None:
+            found, scale = ctx.found, incoming.to(torch.float64)
+            to_logits[found.candidates] = found.to_candidates * scale
+            to_logits[found.positives] += found.to_positives * scale
+            to_qualities[found.positives] = (found.to_qualities * scale).to(qualities.dtype)
+        return to_logits.to(logits.dtype), to_qualities, *[None] * 4
+
+
+_apply: Callable[..., Tensor] = _ParameterizedAP.apply
 
 
 @not_compiled
@@ -167,9 +200,8 @@ def parameterized_ap_loss(
     *,
     top_k: int = 100_000,
     form: str = "searched",
-    pools: Tensor | None = None,
 ) -> Tensor:
-    """Parameterized AP Loss: a searched generalisation of AP over IoU thresholds, eq. 8.
+    """Parameterized AP Loss: a searched generalization of AP over IoU thresholds, eq. 8.
 
     An ordinary differentiable function; H1 is held constant in the gradient, as published.
 
@@ -180,10 +212,9 @@ def parameterized_ap_loss(
         targets: > 0 positive, 0 negative, -1 ignored [n].
         control_points: for ``form="searched"``: 4 or 5 rows of 8, 12 or 16 numbers, in the order
             H2, I2, I3, I1, H1; see :data:`rankdet.losses.SEARCHED_CONTROL_POINTS`.
-        top_k: only the top_k largest logits of a pool enter the sums. Which
-            of equal ones do is the choice of torch.topk, as published.
+        top_k: only the top_k largest logits enter the sums. Which of equal ones do is the choice
+            of torch.topk, as published.
         form: "searched", or the hand-made "sigmoid", "linear", "square".
-        pools: ranking pool of each logit, int64 [n]; see :func:`rankdet.losses.ap_loss`.
 
     Returns:
         Scalar; zero with a graph if there is no positive.
@@ -191,8 +222,19 @@ def parameterized_ap_loss(
     Raises:
         InputError: as :func:`rankdet.losses.ap_loss`; also for control points that define no
             function, an unknown form, top_k < 1, or qualities outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import SEARCHED_CONTROL_POINTS, parameterized_ap_loss
+        >>> logits = torch.tensor([2.0, 1.5, 0.5], requires_grad=True)
+        >>> qualities = torch.tensor([0.9, 0.0, 0.6], requires_grad=True)
+        >>> points = SEARCHED_CONTROL_POINTS["retina"]
+        >>> loss = parameterized_ap_loss(logits, qualities, torch.tensor([1, 0, 1]), points)
+        >>> loss.backward()
+        >>> round(loss.item(), 4), [round(each, 4) for each in qualities.grad.tolist()]
+        (0.6789, [-1.2591, 0.0, -0.768])
     """
-    check_inputs(logits, targets, pools)
+    check_inputs(logits, targets)
     check_flat("qualities", qualities, logits)
     if not qualities.is_floating_point():
         raise InputError("floating-point qualities", str(qualities.dtype), "use .float()")
@@ -200,9 +242,40 @@ def parameterized_ap_loss(
     functions = chosen_functions(form, control_points)
     quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
     positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
-    return _ParameterizedAP.apply(
-        logits, qualities, targets, positions, Pools.of(pools, positions), functions, top_k
-    )
+    return _apply(logits, qualities, targets, positions, functions, top_k)
+
+
+class ParameterizedApLoss(LossModule):
+    """Parameterized AP Loss with fixed settings; see :func:`rankdet.losses.parameterized_ap_loss`.
+
+    Args:
+        control_points, top_k, form: as in the function.
+
+    Raises:
+        InputError: for control points that define no function, an unknown form, or top_k < 1.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import ParameterizedApLoss
+        >>> loss = ParameterizedApLoss(form="linear")
+        >>> logits = torch.tensor([2.0, 1.5, 0.5], requires_grad=True)
+        >>> round(loss(logits, torch.tensor([0.9, 0.0, 0.6]), torch.tensor([1, 0, 1])).item(), 4)
+        0.586
+    """
+
+    def __init__(
+        self,
+        control_points: Sequence[Sequence[float]] | None = None,
+        top_k: int = 100_000,
+        form: str = "searched",
+    ) -> None:
+        top_k = check_top_k(top_k)
+        chosen_functions(form, control_points)
+        super().__init__(control_points=control_points, top_k=top_k, form=form)
+
+    def forward(self, logits: Tensor, qualities: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss, a scalar, of logits [n], qualities [n] and targets [n]."""
+        return parameterized_ap_loss(logits, qualities, targets, **self.settings)
 
 
 def check_top_k(top_k: Any) -> int:
@@ -221,3 +294,53 @@ def chosen_functions(form: str, control_points: Sequence[Sequence[float]] | None
             "control_points for form='searched'", "None", "try SEARCHED_CONTROL_POINTS['retina']"
         )
     return Functions.searched(tuple(map(tuple, check_control_points(control_points))))
+
+
+def check_control_points(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Return the rows as lists of floats.
+
+    Raises:
+        InputError: unless there are 4 or 5 rows of 4, 6 or 8 points, from (0, 0) to (1, 1), with x
+            never falling.
+    """
+    rows = _as_lists(rows)
+    is_numbers = isinstance(rows, list) and all(isinstance(row, list) for row in rows)
+    if not is_numbers or not all(_is_number(each) for row in rows for each in row):
+        raise InputError(
+            "control_points as 4 or 5 rows of numbers", shown(rows), "see SEARCHED_CONTROL_POINTS"
+        )
+    if len(rows) not in (4, 5):
+        raise InputError(
+            "4 or 5 rows of control points: H2, I2, I3, I1 and maybe H1",
+            f"{len(rows)} rows",
+            "without a fifth row H1 is the step at 0",
+        )
+    for number, row in enumerate(rows):
+        if len(row) not in (8, 12, 16):
+            raise InputError(
+                "rows of 8, 12 or 16 numbers, x0, y0, x1, y1, ...",
+                f"{len(row)} in row {number}",
+                "give 4, 6 or 8 points",
+            )
+        rises = all(a <= b for a, b in pairwise(row[::2]))
+        in_range = all(0 <= each <= 1 for each in row)
+        if row[:2] != [0, 0] or row[-2:] != [1, 1] or not rises or not in_range:
+            raise InputError(
+                "control points from (0, 0) to (1, 1) in the unit square, x never falling",
+                f"row {number} = {shown(row, 100)}",
+                "sort the points by x",
+            )
+    return [[float(each) for each in row] for row in rows]
+
+
+def _as_lists(rows: Any) -> Any:
+    """Return rows of an array, of arrays or of any sequences as lists of lists."""
+    if hasattr(rows, "tolist"):
+        return rows.tolist()
+    if isinstance(rows, list | tuple):
+        return [_as_lists(row) for row in rows]
+    return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

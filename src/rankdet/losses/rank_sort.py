@@ -6,18 +6,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankdet.losses.compilation import not_compiled
-from rankdet.losses.ranking import Pool, Rule, Update, error_driven_loss
-from rankdet.losses.settings import check_delta, check_eps
-from rankdet.losses.sorting import sorting_errors
-from rankdet.losses.validation import check_inputs, read_values
+from rankdet.losses._checks import check_delta, check_eps, check_inputs, read_values
+from rankdet.losses._devices import not_compiled
+from rankdet.losses._ranking import LossModule, Ranking, Rule, Update, error_driven_loss
+from rankdet.losses._sorting import sorting_errors
 
 
 def _rule(targets: Tensor, eps: float) -> Rule:
-    def rule(pool: Pool) -> Update:
-        false_positives = pool.false_positives
-        qualities = targets[pool.flat].to(torch.float64)
-        count_above, errors, to_positives = sorting_errors(pool.logits, qualities, pool.delta, eps)
+    def rule(ranking: Ranking) -> Update:
+        false_positives = ranking.false_positives
+        qualities = targets[ranking.flat].to(torch.float64)
+        count_above, errors, to_positives = sorting_errors(
+            ranking.logits, qualities, ranking.delta, eps
+        )
         rank = count_above + false_positives
         ranking_errors = false_positives / rank
         is_wrong = false_positives > eps
@@ -32,12 +33,7 @@ def _rule(targets: Tensor, eps: float) -> Rule:
 
 @not_compiled
 def rank_sort_loss(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    delta: float = 0.5,
-    eps: float = 1e-10,
-    pools: Tensor | None = None,
+    logits: Tensor, targets: Tensor, *, delta: float = 0.5, eps: float = 1e-10
 ) -> tuple[Tensor, Tensor]:
     """Rank & Sort Loss: positives above negatives, and positives in order of their quality; exact.
 
@@ -51,7 +47,6 @@ def rank_sort_loss(
             0 negative, -1 ignored [n]. A positive of quality 0 is a negative.
         delta: half width of the window function, in logits; 0 for the hard step.
         eps: mass below which an error is not distributed.
-        pools: ranking pool of each logit, int64 [n]; see :func:`rankdet.losses.ap_loss`.
 
     Returns:
         (ranking, sorting), scalars, each with its own gradient: their sum is the published loss
@@ -60,11 +55,47 @@ def rank_sort_loss(
 
     Raises:
         InputError: as :func:`rankdet.losses.ap_loss`.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import rank_sort_loss
+        >>> logits = torch.tensor([2.0, 1.5, 1.8, -3.0], requires_grad=True)
+        >>> ranking, sorting = rank_sort_loss(logits, torch.tensor([0.5, 0.0, 0.9, -1.0]))
+        >>> round(ranking.item(), 4), round(sorting.item(), 4)
+        (0.0714, 0.1167)
+        >>> (ranking + sorting).backward()
+        >>> [round(each, 4) for each in logits.grad.tolist()]
+        [0.1167, 0.0714, -0.1881, 0.0]
     """
-    check_inputs(logits, targets, pools)
+    check_inputs(logits, targets)
     delta = check_delta(delta, zero_allowed=True)
     eps = check_eps(eps)
     positions = read_values(logits, targets, delta)
     rule = _rule(targets.detach(), eps)
-    values = error_driven_loss(rule, logits, targets, positions, pools, delta, 2)
+    values = error_driven_loss(rule, logits, targets, positions, delta, 2)
     return values[0], values[1]
+
+
+class RankSortLoss(LossModule):
+    """Rank & Sort Loss with fixed settings; see :func:`rankdet.losses.rank_sort_loss`.
+
+    Args:
+        delta, eps: as in the function.
+
+    Raises:
+        InputError: for settings that are no finite numbers >= 0.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import RankSortLoss
+        >>> loss, logits = RankSortLoss(), torch.tensor([2.0, 1.5, 1.8], requires_grad=True)
+        >>> [round(each.item(), 4) for each in loss(logits, torch.tensor([0.5, 0.0, 0.9]))]
+        [0.0714, 0.1167]
+    """
+
+    def __init__(self, delta: float = 0.5, eps: float = 1e-10) -> None:
+        super().__init__(delta=check_delta(delta, zero_allowed=True), eps=check_eps(eps))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (ranking, sorting) of logits [n] and targets [n], qualities of the positives."""
+        return rank_sort_loss(logits, targets, **self.settings)

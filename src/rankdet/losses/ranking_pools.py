@@ -9,10 +9,12 @@ of one pool each.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+from rankdet.losses._checks import check_count
 
 Losses = TypeVar("Losses", Tensor, "tuple[Tensor, ...]", "dict[str, Tensor]")
 
@@ -20,7 +22,7 @@ Losses = TypeVar("Losses", Tensor, "tuple[Tensor, ...]", "dict[str, Tensor]")
 class RankingPools:
     """Cut a batch into ranking pools and average their losses.
 
-    The **whole** loss of a pool belongs into `mean`, box terms included: a term that is scaled to
+    Give `mean` the **whole** loss of a pool, box terms included: a term that is scaled to
     the value of the ranking, as by `scale_to_value`, has another scale in every pool.
 
     Args:
@@ -28,7 +30,7 @@ class RankingPools:
             whole batch as one pool.
 
     Raises:
-        ValueError: if ``pool_images`` is smaller than 1.
+        InputError: (a ValueError) if ``pool_images`` is no whole number >= 1.
 
     Example:
         >>> import torch
@@ -42,8 +44,9 @@ class RankingPools:
     """
 
     def __init__(self, pool_images: int | None) -> None:
-        if pool_images is not None and pool_images < 1:
-            raise ValueError(f"pool_images: expected at least 1 or None, got {pool_images}")
+        if pool_images is not None:
+            todo = "use the number of images per GPU of the recipe"
+            pool_images = check_count("pool_images >= 1 or None", pool_images, todo)
         self.pool_images = pool_images
 
     def slices(self, images: int) -> list[slice]:
@@ -57,7 +60,7 @@ class RankingPools:
         return [slice(first, min(first + size, images)) for first in range(0, max(images, 1), size)]
 
     def mean(self, images: int, loss: Callable[[slice], Losses]) -> Losses:
-        """Return the mean losses over the pools of a batch.
+        """Return the mean of the losses over the pools of a batch.
 
         Args:
             images: size of the batch.
@@ -68,10 +71,14 @@ class RankingPools:
         Returns:
             The same form.
         """
-        pools = [loss(each) for each in self.slices(images)]
-        first = pools[0]
-        if isinstance(first, Tensor):
-            return torch.stack(pools).mean()
-        if isinstance(first, Mapping):
-            return {name: torch.stack([each[name] for each in pools]).mean() for name in first}
-        return tuple(torch.stack(each).mean() for each in zip(*pools, strict=True))
+        found: Losses = _mean([loss(each) for each in self.slices(images)])
+        return found
+
+
+def _mean(pools: list[Any]) -> Any:
+    first = pools[0]
+    if isinstance(first, Tensor):
+        return torch.stack(pools).mean()
+    if isinstance(first, Mapping):
+        return {name: torch.stack([each[name] for each in pools]).mean() for name in first}
+    return tuple(torch.stack(each).mean() for each in zip(*pools, strict=True))

@@ -1,23 +1,71 @@
-"""aLRP's self-balancing weight of the localization part (LOSSES: aLRP paper, section 4.3)."""
+"""Weights of localization losses: aLRP's self-balancing, Rank & Sort's scaling to a value.
+
+aLRP: Oksuz et al., A Ranking-based, Balanced Loss Function, NeurIPS 2020, section 4.3.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-from rankdet.losses.exact_buffers import ExactBuffers
-from rankdet.losses.settings import check_count, check_setting
+from rankdet.losses._checks import check_count, check_setting
 
 
 def scale_to_value(loss: Tensor, value: Tensor) -> Tensor:
-    """Scale ``loss`` by a number so that its value becomes ``value`` (Rank & Sort's box loss).
+    """Scale ``loss`` by a number so that its value becomes ``value``.
 
-    The official code divides by ``loss``; a loss of exactly 0 stays 0 here.
+    The weight of the box and mask losses of Rank & Sort (Oksuz et al., ICCV 2021, section 3.4). The
+    official code divides by ``loss``; a loss of exactly 0 stays 0 here.
+
+    Args:
+        loss: scalar, with its graph.
+        value: scalar; no gradient reaches it.
+
+    Returns:
+        Scalar of the value of ``value``, with the graph of ``loss``.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import scale_to_value
+        >>> box = torch.tensor(0.2, requires_grad=True)
+        >>> scaled = scale_to_value(box, torch.tensor(0.8))
+        >>> scaled.backward()
+        >>> round(scaled.item(), 4), round(box.grad.item(), 4)
+        (0.8, 4.0)
     """
     number = loss.detach()
     scale = torch.where(number == 0, 0.0, value.detach() / number)
     return loss * scale
+
+
+class ExactBuffers(nn.Module):
+    """Base of modules that count and sum over many steps.
+
+    ``model.half()`` casts every buffer of a model. A sum in float16 stops growing at 2048 times its
+    summands, in bfloat16 at 256 times. So the buffers of a subclass keep the data type and the
+    digits they have, and only follow the device.
+    """
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ExactBuffers:
+        before = dict(self.named_buffers(recurse=False))
+        cast: Callable[..., Any] = super()._apply
+        cast(fn, recurse)
+        for name, after in list(self.named_buffers(recurse=False)):
+            if after.dtype != before[name].dtype:
+                # The cast has lost digits: take them from before it.
+                self._buffers[name] = before[name].to(after.device)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        before = dict(self.named_buffers(recurse=False))
+        super()._load_from_state_dict(*args, **kwargs)
+        # With assign=True a buffer has the data type of the checkpoint.
+        for name, after in list(self.named_buffers(recurse=False)):
+            self._buffers[name] = after.to(before[name].dtype)
 
 
 class SelfBalance(ExactBuffers):
@@ -40,7 +88,27 @@ class SelfBalance(ExactBuffers):
     Attributes:
         weight, classification_sum, localization_sum, steps: buffers, in the state dict. They stay
             float64 (and int64) when the model is cast, as by ``model.half()``.
+
+    Raises:
+        InputError: for a period or passes that are no whole numbers >= 1, or an initial weight that
+            is no finite number >= 0.
+
+    Example:
+        >>> import torch
+        >>> from rankdet.losses import SelfBalance
+        >>> balance = SelfBalance(period=2)
+        >>> for classification, localization in ((0.9, 0.3), (0.6, 0.2)):
+        ...     parts = torch.tensor(classification), torch.tensor(localization)
+        ...     print(round(balance.update(*parts).item(), 4))
+        50.0
+        4.0
     """
+
+    weight: Tensor
+    classification_sum: Tensor
+    localization_sum: Tensor
+    steps: Tensor
+    _parts: Tensor
 
     def __init__(
         self, period: int, initial: float = 50.0, *, passes: int = 1, reduce: bool = False
@@ -52,13 +120,13 @@ class SelfBalance(ExactBuffers):
         )
         self.passes = check_count("passes >= 1", passes, "1 is a step in one call")
         self.reduce = reduce
-        double = {"dtype": torch.float64}
-        self.register_buffer("weight", torch.tensor(self.initial, **double))
-        self.register_buffer("classification_sum", torch.tensor(0.0, **double))
-        self.register_buffer("localization_sum", torch.tensor(0.0, **double))
+        double = torch.float64
+        self.register_buffer("weight", torch.tensor(self.initial, dtype=double))
+        self.register_buffer("classification_sum", torch.tensor(0.0, dtype=double))
+        self.register_buffer("localization_sum", torch.tensor(0.0, dtype=double))
         self.register_buffer("steps", torch.tensor(0, dtype=torch.int64))
-        # Of the step that is going on; zeros between two steps, where states are saved.
-        self.register_buffer("_parts", torch.zeros(3, **double), persistent=False)
+        # Of the current step; zeros between two steps, where states are saved.
+        self.register_buffer("_parts", torch.zeros(3, dtype=double), persistent=False)
         self._passed = 0
 
     def fresh(self) -> SelfBalance:

@@ -9,91 +9,86 @@ import torch
 
 from rankdet.losses import (
     SEARCHED_CONTROL_POINTS,
+    _sorting,
     alrp_loss,
     ap_loss,
     bucketed_rank_sort_loss,
-    devices,
-    pairs,
     parameterized_ap_loss,
     rank_sort_loss,
 )
+from rankdet.losses import _devices as devices
 from tests.unit.losses.conftest import HostReads
 from tests.unit.losses.problems import close, gradient_of, trained_like
 
 ROWS = SEARCHED_CONTROL_POINTS["roi"]
 
 
-def searched(logits, targets, errors, pools):
+def searched(logits, targets, errors):
     qualities = torch.zeros_like(logits)
     qualities.index_put_((targets.detach().nonzero().squeeze(1),), errors)
-    return (parameterized_ap_loss(logits, qualities, targets, ROWS, top_k=900, pools=pools),)
+    return (parameterized_ap_loss(logits, qualities, targets, ROWS, top_k=900),)
 
 
 LOSSES = {
-    "ap": lambda s, t, e, pools: (ap_loss(s, t, pools=pools),),
-    "alrp": lambda s, t, e, pools: alrp_loss(s, t, e, pools=pools),
-    "rank_sort": lambda s, t, e, pools: rank_sort_loss(s, t, pools=pools),
-    "rank_sort_step": lambda s, t, e, pools: rank_sort_loss(s, t, delta=0.0, pools=pools),
-    "bucketed": lambda s, t, e, pools: bucketed_rank_sort_loss(s, t, pools=pools),
+    "ap": lambda s, t, e: (ap_loss(s, t),),
+    "alrp": alrp_loss,
+    "rank_sort": lambda s, t, e: rank_sort_loss(s, t),
+    "rank_sort_step": lambda s, t, e: rank_sort_loss(s, t, delta=0.0),
+    "bucketed": lambda s, t, e: bucketed_rank_sort_loss(s, t),
     "searched": searched,
 }
-# Without pools, with pools. More than one where a number of candidates or members is a shape.
-READS = {"ap": (1, 3), "alrp": (1, 3), "rank_sort": (1, 3), "rank_sort_step": (1, 3)}
 
 
 def problem(tied):
     logits, targets, errors = trained_like(50, 3_000)
     if tied:
         logits = (logits * 4).round() / 4
-    return logits.requires_grad_(), targets, errors, torch.arange(3_050) % 3
+    return logits.requires_grad_(), targets, errors
 
 
-def run(loss, logits, targets, errors, pools):
-    values = loss(logits, targets, errors, pools)
+def run(loss, logits, targets, errors):
+    values = loss(logits, targets, errors)
     return [each for value in values for each in (value, gradient_of(value, logits)[0])]
 
 
-@pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("block", [1, 1 << 24])  # rows of the pairs of positives: one, all
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_same_numbers(name, tied, pooled, few, request, monkeypatch):
-    """Of few positives all pairs are made; of many there are running sums, as on the CPU."""
-    if not few:
-        monkeypatch.setattr(pairs, "MOST_POSITIVES", 0)
-    logits, targets, errors, pools = problem(tied)
-    pools = pools if pooled else None
-    expected = run(LOSSES[name], logits, targets, errors, pools)
+def test_the_same_numbers(name, tied, block, request, monkeypatch):
+    monkeypatch.setattr(_sorting, "_BLOCK", block)
+    inputs = problem(tied)
+    expected = run(LOSSES[name], *inputs)
     request.getfixturevalue("as_accelerator")
-    for ours, other in zip(
-        run(LOSSES[name], logits, targets, errors, pools), expected, strict=True
-    ):
+    for ours, other in zip(run(LOSSES[name], *inputs), expected, strict=True):
         close(ours, other)
 
 
-@pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("pooled", [False, True])
-@pytest.mark.parametrize("name", READS)
-def test_host_reads(name, pooled, few, as_accelerator, monkeypatch):
-    """One read for the number of positives and all checks; two more for pools: ids and sizes."""
-    if not few:
-        monkeypatch.setattr(pairs, "MOST_POSITIVES", 0)
-    logits, targets, errors, pools = problem(False)
+@pytest.mark.parametrize("name", ["ap", "alrp", "rank_sort", "rank_sort_step"])
+def test_one_host_read(name, as_accelerator):
+    """The number of positives, which is a shape, is read together with all checks."""
+    inputs = problem(False)
     with HostReads() as mode:
-        run(LOSSES[name], logits, targets, errors, pools if pooled else None)
+        run(LOSSES[name], *inputs)
     assert mode.refused == []
-    assert len(as_accelerator) == READS[name][pooled]
+    assert len(as_accelerator) == 1
+
+
+@pytest.mark.parametrize(("name", "reads"), [("searched", 2), ("bucketed", 2)])
+def test_two_host_reads(name, reads, as_accelerator):
+    """Then the number of candidates, or of negatives in the buckets."""
+    run(LOSSES[name], *problem(False))
+    assert len(as_accelerator) == reads
 
 
 # Forward and backward; at some microseconds each they are the time of a call on few logits.
-LAUNCHES = {"ap": 115, "alrp": 135, "rank_sort": 145, "searched": 670}
+LAUNCHES = {"ap": 232, "alrp": 249, "rank_sort": 275, "searched": 670}
 
 
 @pytest.mark.parametrize("name", LAUNCHES)
 def test_launches_do_not_creep_up(name, as_accelerator):
-    logits, targets, errors, _ = problem(False)
+    logits, targets, errors = problem(False)
     with HostReads() as mode:
-        sum(LOSSES[name](logits, targets, errors.requires_grad_(), None)).backward()
+        sum(LOSSES[name](logits, targets, errors.requires_grad_())).backward()
     assert mode.launches <= LAUNCHES[name]
 
 
@@ -129,17 +124,17 @@ def test_the_smallest_overlap_keeps_its_digits(as_accelerator):
 
 def test_the_watch_sees_what_the_cpu_path_does():
     """Without it the tests above would show nothing."""
-    logits, targets, errors, _ = problem(False)
+    inputs = problem(False)
     with HostReads() as mode:
-        run(LOSSES["rank_sort"], logits, targets, errors, None)
+        run(LOSSES["rank_sort"], *inputs)
     seen = " ".join(mode.refused)
-    assert "nonzero." in seen
     assert "bincount" in seen
+    assert "unique_consecutive" in seen
     assert "cumsum.default of floats" in seen
     assert "index_add_.default of floats" in seen
 
 
-def test_a_device_without_static_nonzero(as_accelerator, monkeypatch):
+def test_a_device_without_static_nonzero(monkeypatch):
     def missing(*args, **kwargs):
         raise NotImplementedError
 

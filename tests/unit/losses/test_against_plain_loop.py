@@ -1,7 +1,8 @@
-"""The losses equal the plain O(P N) loops of tests/reference_losses.py, for any input."""
+"""The losses equal the plain O(P N) loops of benchmarks/reference_losses.py, for any input."""
 
 import pytest
 import torch
+from benchmarks import reference_losses as plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +14,8 @@ from rankdet.losses import (
     bucketed_rank_sort_loss,
     parameterized_ap_loss,
     rank_sort_loss,
-    sorting,
 )
-from tests import reference_losses as plain
+from rankdet.losses import _sorting as sorting
 from tests.unit.losses.problems import close, gradient_of, problems, trained_like
 
 DELTAS = st.sampled_from([0.1, 0.5, 1.0, 3.0])

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from rankdet import losses
+from rankdet.losses import _sorting as sorting
 from rankdet.losses import (
     alrp_loss,
     ap_loss,
     bucketed_ap_loss,
     bucketed_rank_sort_loss,
     rank_sort_loss,
-    sorting,
 )
 from tests.unit.losses.problems import gradient_of
 
@@ -56,7 +56,7 @@ RANKED = {
 @pytest.mark.parametrize(("eps", "moves"), [(MASS, False), (BELOW, True), (2 * MASS, False)])
 @pytest.mark.parametrize("name", RANKED)
 def test_a_positive_moves_where_its_false_positives_exceed_eps(name, eps, moves):
-    """LOSSES.md 3, 4: "if FP_i > eps"; the value does not ask for eps."""
+    """The papers: an update "if FP_i > eps"; the value does not depend on eps."""
     loss, delta, self_term = RANKED[name]
     logits, targets = one_positive_one_negative(delta)
     value = loss(logits, targets, eps)
@@ -76,7 +76,7 @@ def test_with_eps_0_a_positive_without_false_positives_stays(name):
 
 
 def test_ap_has_no_eps():
-    """However small FP is, the positive moves; at 0 it does not (LOSSES.md 2)."""
+    """However small FP is, the positive moves; at 0 it does not."""
     for gap, false_positives in ((1 - 2.0**-40, 2.0**-41), (1.0, 0.0), (7.0, 0.0)):
         logits = torch.tensor([0.0, -gap], dtype=torch.float64, requires_grad=True)
         value = ap_loss(logits, torch.tensor([1, 0]))
@@ -104,17 +104,23 @@ def by_parts(logits, qualities, delta, eps):
         sorting.LEAF, sorting.SMALLEST = saved
 
 
-SORTED = {
-    "by_leaf": sorting.sorting_errors,
-    "by_parts": by_parts,
-    "by_rows": sorting._by_rows,  # on an accelerator
-}
+def by_rows(logits, qualities, delta, eps):
+    """The pairs of a leaf in blocks of one row, as many positives on an accelerator are."""
+    saved = sorting._BLOCK
+    sorting._BLOCK = 1
+    try:
+        return sorting.sorting_errors(logits, qualities, delta, eps)
+    finally:
+        sorting._BLOCK = saved
+
+
+SORTED = {"by_leaf": sorting.sorting_errors, "by_parts": by_parts, "by_rows": by_rows}
 
 
 @pytest.mark.parametrize(("eps", "moves"), [(MASS, False), (BELOW, True), (2 * MASS, False)])
 @pytest.mark.parametrize("name", SORTED)
 def test_a_sorting_error_is_given_back_where_its_mass_exceeds_eps(name, eps, moves):
-    """LOSSES.md 4, item 6: "If D_i > eps"."""
+    """The sorting error is distributed "if D_i > eps"."""
     count, errors, gradient = SORTED[name](*two_positives(), 0.5, eps)
     assert count.tolist() == [1.25, 0.75]
     # Of the higher: current (1/4 * 1/2) / (3/4), target 0.
@@ -130,7 +136,7 @@ def test_equal_qualities_are_not_missorted(name):
     assert errors.tolist() == gradient.tolist() == [0.0, 0.0]
 
 
-# LOSSES.md 2 to 6, DETECTORS.md 0: "delta=1.0 (AP, aLRP), 0.5 (RS)", "delta 1.0, eps 1e-5",
+# The official code: delta 1.0 (AP, aLRP) and 0.5 (Rank & Sort); eps 1e-5 (aLRP);
 # "delta 0.5, eps 1e-10"; bucketed as the losses they approximate; 100000 highest logits;
 # aLRP's balance starts at 50.
 DEFAULTS = {
@@ -147,16 +153,17 @@ DEFAULTS = {
     "BucketedRankSortLoss": dict(delta=0.5, eps=1e-10),
     "ParameterizedApLoss": dict(control_points=None, top_k=100_000, form="searched"),
     "SelfBalance": dict(initial=50.0, passes=1, reduce=False),
+    "RankingPools": {},
     "scale_to_value": {},
 }
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in losses.__all__ if name.islower() or name[1].islower()]
+    "name", [each for each in losses.__all__ if callable(getattr(losses, each))]
 )
 def test_defaults_are_the_papers(name):
     found = inspect.signature(getattr(losses, name)).parameters.values()
-    defaults = {p.name: p.default for p in found if p.default is not p.empty and p.name != "pools"}
+    defaults = {p.name: p.default for p in found if p.default is not p.empty}
     assert defaults == DEFAULTS[name]
 
 

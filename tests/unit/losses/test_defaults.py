@@ -18,30 +18,24 @@ from tests.unit.losses.problems import trained_like
 
 
 def parameterized(form):
-    def loss(logits, targets, errors, pools):
+    def loss(logits, targets, errors):
         qualities = torch.zeros_like(logits)
         qualities[targets > 0] = errors.to(logits.dtype)
         rows = SEARCHED_CONTROL_POINTS["roi"] if form == "searched" else None
-        return parameterized_ap_loss(logits, qualities, targets, rows, form=form, pools=pools)
+        return parameterized_ap_loss(logits, qualities, targets, rows, form=form)
 
     return loss
 
 
 LOSSES = {
-    "ap": lambda s, t, e, pools: ap_loss(s, t, pools=pools),
-    "alrp": lambda s, t, e, pools: alrp_loss(s, t, e, pools=pools),
-    "rank_sort": lambda s, t, e, pools: rank_sort_loss(s, t, pools=pools),
-    "rank_sort_step": lambda s, t, e, pools: rank_sort_loss(s, t, delta=0, pools=pools),
-    "bucketed_ap": lambda s, t, e, pools: bucketed_ap_loss(s, t, pools=pools),
-    "bucketed_rank_sort": lambda s, t, e, pools: bucketed_rank_sort_loss(s, t, pools=pools),
+    "ap": lambda s, t, e: ap_loss(s, t),
+    "alrp": alrp_loss,
+    "rank_sort": lambda s, t, e: rank_sort_loss(s, t),
+    "rank_sort_step": lambda s, t, e: rank_sort_loss(s, t, delta=0),
+    "bucketed_ap": lambda s, t, e: bucketed_ap_loss(s, t),
+    "bucketed_rank_sort": lambda s, t, e: bucketed_rank_sort_loss(s, t),
     **{form: parameterized(form) for form in ("searched", "sigmoid", "linear", "square")},
 }
-
-
-def inputs_of(positives, dtype, pooled):
-    """Made before the default changes, on the CPU."""
-    logits, targets, errors = trained_like(positives, 400, dtype=dtype)
-    return logits, targets, errors, torch.arange(logits.numel()) % 3 if pooled else None
 
 
 def run(loss, logits, *others):
@@ -70,16 +64,15 @@ def other_default(request):
 
 
 @pytest.fixture(params=[torch.float64, torch.float32, torch.float16], ids=str)
-def problem(request, name, positives, pooled):
+def problem(request, name, positives):
     """The inputs and the expected results; requested before the default changes."""
-    inputs = inputs_of(positives, request.param, pooled)
+    inputs = trained_like(positives, 400, dtype=request.param)
     return inputs, run(LOSSES[name], *inputs)
 
 
-@pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("positives", [0, 90])  # 90: the sorting part splits them into groups
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_same_bits(name, positives, pooled, problem, other_default):
+def test_the_same_bits(name, positives, problem, other_default):
     inputs, expected = problem
     for value, ours in zip(expected, run(LOSSES[name], *inputs), strict=True):
         assert ours.device.type == "cpu" and ours.dtype == value.dtype

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from benchmarks import reference_losses as plain
 
 from rankdet.errors import InputError
 from rankdet.losses import (
@@ -13,7 +14,6 @@ from rankdet.losses import (
     parameterized_ap_loss,
     rank_sort_loss,
 )
-from tests import reference_losses as plain
 from tests.unit.losses.problems import close, gradient_of, trained_like
 
 

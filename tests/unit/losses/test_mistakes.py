@@ -84,19 +84,6 @@ def test_eps():
 
 
 @pytest.mark.parametrize(
-    ("pools", "message"),
-    [
-        (torch.zeros(3, dtype=torch.int64), "pools of shape"),
-        (torch.zeros(4), "pools as int64"),
-        ([0, 0, 1, 1], "pools as a tensor"),
-    ],
-)
-def test_pools(loss, pools, message):
-    with pytest.raises(InputError, match=message):
-        loss(logits(), TARGETS, pools=pools)
-
-
-@pytest.mark.parametrize(
     ("errors", "message"),
     [
         (torch.ones(2), r"of shape \[1\], one per positive; got shape \[2\]; .*targets > 0"),

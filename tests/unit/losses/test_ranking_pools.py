@@ -33,7 +33,7 @@ def test_the_mean_has_the_form_of_the_losses(form):
     assert values.grad.tolist() == [0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("pool_images", [0, -1])
+@pytest.mark.parametrize("pool_images", [0, -1, 2.0, True, "4"])
 def test_a_pool_has_an_image(pool_images):
-    with pytest.raises(ValueError, match="pool_images: expected at least 1"):
+    with pytest.raises(ValueError, match="expected pool_images >= 1 or None; got"):
         RankingPools(pool_images)

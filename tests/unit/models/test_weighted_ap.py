@@ -7,10 +7,10 @@ balance between the two. Nothing of the package computes the expected numbers.
 
 import pytest
 import torch
+from benchmarks import reference_losses as plain
 from mmdet.models.dense_heads import ATSSHead
 
 from rankdet.losses import bucketed_ap_loss
-from tests import reference_losses as plain
 from tests.unit.models.test_dense_heads import GIOU, MAX_IOU, META, C, build, objects, predictions
 
 TRUTH = [objects((4, 4, 40, 40), (30, 2, 62, 30)), objects((10, 20, 60, 60))]

@@ -6,7 +6,7 @@ import torch
 
 from rankdet.errors import InputError
 from rankdet.losses import parameterized_ap_loss
-from rankdet.losses.control_points import SEARCHED_CONTROL_POINTS, check_control_points
+from rankdet.losses.parameterized_ap import SEARCHED_CONTROL_POINTS, check_control_points
 from rankdet.search.functions import PER_HEAD, START, control_points, gradient_scale, meaning
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from benchmarks.drawn_images import sample
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
 from rankdet.catalogue.presets import get_preset
 from rankdet.training.resolve import resolve
 from rankdet.training.speed import Speed, apply_speed
-from tests.drawn_images import sample
 
 # Smaller ones have a level of one place, and the gradient of a bf16 convolution over it was seen to
 # be uninitialised memory on a CPU (torch 2.13, oneDNN).

@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import Tensor
 
-from rankdet.losses.exact_buffers import ExactBuffers
-from rankdet.losses.settings import check_count, check_setting
+from rankdet.losses.self_balance import ExactBuffers
+from rankdet.losses._checks import check_count, check_setting
 
 
 class WindowedSelfBalance(ExactBuffers):

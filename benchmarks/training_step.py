@@ -14,7 +14,6 @@ from mmengine.model import MMDistributedDataParallel
 from rankdet.catalogue.presets import get_preset
 from rankdet.training import shrink
 from rankdet.training.resolve import resolve
-from tests.drawn_images import sample
 
 SIDE = 128
 POOL = 4  # images of one official process

@@ -1,25 +1,30 @@
 """Checks of what the user gave; every message says what was expected, what came, what to do.
 
 Shapes and dtypes cost nothing. Values (finite logits, targets in range) are read together with the
-number of positives, which must be known on the host anyway: one synchronisation for all.
+number of positives, which must be known on the host anyway: one synchronization for all. Of a
+numeric option any real number is accepted and becomes a Python number.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 import sys
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from rankdet.errors import InputError
-from rankdet.losses.devices import is_accelerator, positions_of, read_on_host
+from rankdet.errors import InputError, shown
+from rankdet.losses._devices import positions_of, read_on_host
 
 # Qualities and errors are computed from boxes: 1 - GIoU of a perfect box may come out as -1e-7.
 _ROUNDING = 1e-3
 FINITE = sys.float_info.max  # a bound that only NaN and infinity exceed
 # Windows narrower than the spacing of float64 numbers cannot be told apart.
 _LARGEST_PER_DELTA = 2.0**40
+# Outside of these, 2 delta or 1 / (2 delta) is no finite number.
+_NARROWEST, _WIDEST = 1e-300, 1e300
 
 
 def check_flat(name: str, value: Tensor, like: Tensor | None = None) -> None:
@@ -42,7 +47,7 @@ def check_flat(name: str, value: Tensor, like: Tensor | None = None) -> None:
         raise InputError(f"{name} on {like.device}, as the logits", f"{value.device}", "move it")
 
 
-def check_inputs(logits: Tensor, targets: Tensor, pools: Tensor | None) -> None:
+def check_inputs(logits: Tensor, targets: Tensor) -> None:
     """Raise InputError unless shapes, dtypes and grad of the flat inputs are right."""
     check_flat("logits", logits)
     check_flat("targets", targets, logits)
@@ -52,10 +57,6 @@ def check_inputs(logits: Tensor, targets: Tensor, pools: Tensor | None) -> None:
         raise InputError(
             "integer or float targets", str(targets.dtype), "use targets.long(), -1 for ignored"
         )
-    if pools is not None:
-        check_flat("pools", pools, logits)
-        if pools.dtype != torch.int64:
-            raise InputError("pools as int64", str(pools.dtype), "use pools.long()")
     if torch.is_grad_enabled() and not logits.requires_grad:
         raise InputError(
             "logits that require grad",
@@ -76,7 +77,7 @@ def read_values(
     delta: float,
     bounded: dict[str, tuple[Tensor, float]] | None = None,
 ) -> Tensor:
-    """Check all values with one host synchronisation; return the flat positions [P] of positives.
+    """Check all values with one host synchronization; return the flat positions [P] of positives.
 
     Args:
         logits, targets: [n].
@@ -87,28 +88,22 @@ def read_values(
         InputError: for NaN, infinity, a target that has no meaning, or a value out of its range.
     """
     logits, is_positive, bounded = logits.detach(), targets > 0, bounded or {}
-    if is_accelerator(logits):
-        positions, of_positives = None, torch.where(is_positive, logits, 0)
-    else:
-        positions = torch.nonzero(is_positive).squeeze(1)
-        of_positives = logits[positions]
     asked = [
-        is_positive.count_nonzero()
-        if positions is None
-        else positions.new_tensor(positions.numel()),
+        is_positive.count_nonzero(),
         *_extremes(logits),
         *_extremes(targets),
-        _count_fractional(targets),
-        *_extremes(of_positives),
+        _lowest_fraction(targets),
+        *_extremes(torch.where(is_positive, logits, 0)),
     ]
     for values, _ in bounded.values():
         asked += _extremes(values)
-    count, low, high, lowest, highest, fractional, *rest = read_on_host(asked)
+    count, low, high, lowest, highest, fraction, *rest = read_on_host(asked)
     _check_logits(low, high, max(-rest[0], rest[1]), delta)
-    if not (lowest >= -1 and highest <= 1 + _ROUNDING and fractional == 0):
+    if not (lowest >= -1 and highest <= 1 + _ROUNDING and fraction >= 0):
+        fractional = int(((targets < 0) & (targets > -1)).count_nonzero())
         raise InputError(
             "targets -1 (ignored), 0 (negative) or in (0, 1] (positive)",
-            f"values from {lowest:g} to {highest:g}, {int(fractional)} of them between -1 and 0",
+            f"values from {lowest:g} to {highest:g}, {fractional} of them between -1 and 0",
             "give 1 or the IoU for the entry's own class and 0 elsewhere, not class indices",
         )
     for index, (name, (_, bound)) in enumerate(bounded.items(), start=1):
@@ -118,7 +113,7 @@ def read_values(
             raise InputError(
                 f"{name} {limit}", f"values from {low:g} to {high:g}", "correct or clamp them"
             )
-    return positions_of(is_positive, int(count)) if positions is None else positions
+    return positions_of(is_positive, int(count))
 
 
 def _check_logits(low: float, high: float, largest: float, delta: float) -> None:
@@ -136,10 +131,59 @@ def _check_logits(low: float, high: float, largest: float, delta: float) -> None
         )
 
 
-def _count_fractional(targets: Tensor) -> Tensor:
-    """How many targets lie between -1 and 0; they mean nothing."""
+def _lowest_fraction(targets: Tensor) -> Tensor:
+    """Below 0 if a target lies between -1 and 0, which means nothing."""
     if not targets.is_floating_point() or targets.numel() == 0:
         return targets.new_zeros(())
-    if not is_accelerator(targets) and targets.amin() >= 0:
-        return targets.new_zeros(())
-    return ((targets < 0) & (targets > -1)).count_nonzero()
+    return targets.detach().frac().amin()
+
+
+def check_setting(name: str, value: Any, *, zero_allowed: bool, todo: str) -> float:
+    """Return ``value`` as a float, if it is a finite real number > 0 (or >= 0).
+
+    Python and numpy numbers are accepted. A tensor or an array is not, even of one number: a loss
+    would wait for a GPU to read it, and no gradient would reach it.
+
+    Raises:
+        InputError: for anything else.
+    """
+    expected = f"{name} as a finite number {'>=' if zero_allowed else '>'} 0"
+    if _is_array(value):
+        raise InputError(expected, f"a {type(value).__name__}", f"give float({name})")
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise InputError(expected, shown(value), todo)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero_allowed):
+        raise InputError(expected, shown(value), todo)
+    return number
+
+
+def _is_array(value: Any) -> bool:
+    """Whether ``value`` is a tensor or an array, of any shape; numpy numbers are none."""
+    is_number = isinstance(value, numbers.Number)
+    return hasattr(value, "dtype") and not is_number and "bool" not in str(value.dtype)
+
+
+def check_delta(delta: Any, *, zero_allowed: bool = False) -> float:
+    """Return delta, a width, as a float; InputError if it is none."""
+    todo = "the papers use 1.0 or 0.5"
+    width = check_setting("delta", delta, zero_allowed=zero_allowed, todo=todo)
+    if width and not _NARROWEST <= width <= _WIDEST:
+        raise InputError(f"delta from {_NARROWEST} to {_WIDEST}", shown(delta), todo)
+    return width
+
+
+def check_eps(eps: Any) -> float:
+    """Return eps as a float >= 0; InputError if it is none."""
+    return check_setting("eps", eps, zero_allowed=True, todo="leave it at its default")
+
+
+def check_count(expected: str, value: Any, todo: str) -> int:
+    """Return ``value`` as an int >= 1; InputError if it is no whole number of Python or numpy."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or value < 1:
+        raise InputError(expected, shown(value), todo)
+    return int(value)

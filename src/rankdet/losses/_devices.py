@@ -1,22 +1,49 @@
-"""What differs between a CPU and an accelerator: host reads, launches, sums in a fixed order.
+"""What differs between a CPU and an accelerator: host reads, blocks, sums in a fixed order.
 
-On an accelerator kernels are queued: reading a number on the host waits for all of them, and for
-small tensors queueing takes longer than computing. Floating-point atomics, as well as torch.cumsum
-of floats, add in an order that changes from run to run. So there: one host read per call
-(:func:`read_on_host`), few operations, sums as integers (whose order does not matter) and running
-sums as products with a triangle of ones. On the CPU the plain operations are ordered and faster.
+On an accelerator kernels are queued, and reading a number on the host waits for all of them: one
+host read per call (:func:`read_on_host`). Floating-point atomics, as well as torch.cumsum of
+floats, add in an order that changes from run to run: there sums are made of integers (whose order
+does not matter) and running sums are products with a triangle of ones. On the CPU the plain
+operations are ordered; there integers would make the losses 1.4 to 2 times, triangles up to 1.2
+times as slow.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _FRACTION_BITS = 31
 _BLOCK = 128  # of a running sum
 _MOST_COPIES = 1 << 18  # of all segments: 2 MiB of integers
+_LARGEST_BLOCK = 1 << 24  # of an accelerator: bounds the memory of temporaries
+
+
+def not_compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Leave ``function`` out of torch.compile: a graph break before and after each call.
+
+    Shapes depend on the number of positives and gradients are not derivatives of the values, so a
+    compiler can trace nothing. torch.compiler.disable would load the compiler (seconds) at once.
+    """
+    disabled: Callable[_P, _R] | None = None
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        nonlocal disabled
+        if "torch._dynamo" not in sys.modules:
+            return function(*args, **kwargs)
+        if disabled is None:
+            disabled = torch.compiler.disable(function)
+        return disabled(*args, **kwargs)
+
+    return call
 
 
 def is_accelerator(tensor: Tensor) -> bool:
@@ -25,20 +52,25 @@ def is_accelerator(tensor: Tensor) -> bool:
 
 
 def read_on_host(values: list[Tensor]) -> list[float]:
-    """Read scalars with one synchronisation."""
-    if not is_accelerator(values[0]):
-        return [float(value) for value in values]
-    return torch.stack([value.to(torch.float64) for value in values]).tolist()
+    """Read scalars with one synchronization."""
+    numbers: list[float] = torch.stack([value.to(torch.float64) for value in values]).tolist()
+    return numbers
 
 
 def positions_of(mask: Tensor, count: int) -> Tensor:
     """Indices [count] where ``mask`` [n] is true; ``count`` is known, so nothing waits for it."""
-    if is_accelerator(mask):
-        try:
-            return torch.nonzero_static(mask, size=count).squeeze(1)
-        except NotImplementedError:  # CUDA before torch 2.6: one more synchronisation
-            pass
-    return torch.nonzero(mask).squeeze(1)
+    try:
+        return torch.nonzero_static(mask, size=count).squeeze(1)
+    except NotImplementedError:  # CUDA before torch 2.6: one more synchronization
+        return torch.nonzero(mask).squeeze(1)
+
+
+def block_size(tensor: Tensor, on_cpu: int) -> int:
+    """Elements to work on at once: on a CPU those whose temporaries stay in the cache.
+
+    Without blocks Parameterized AP is up to 1.3 times as slow there.
+    """
+    return _LARGEST_BLOCK if is_accelerator(tensor) else on_cpu
 
 
 def running_sum(values: Tensor) -> Tensor:
@@ -51,7 +83,7 @@ def running_sum(values: Tensor) -> Tensor:
     if count <= _BLOCK:
         return values @ upper[:count, :count]
     blocks = torch.nn.functional.pad(values, (0, -count % _BLOCK)).unflatten(-1, (-1, _BLOCK))
-    inner = blocks @ upper
+    inner: Tensor = blocks @ upper
     before = running_sum(inner[..., :-1, -1])
     inner[..., 1:, :] += before[..., None]
     return inner.flatten(-2)[..., :count]
@@ -78,7 +110,7 @@ class Constants:
     Copying numbers to an accelerator waits for its queue: once, not in every call.
     """
 
-    def __init__(self, rows: list[tuple[float, ...]]) -> None:
+    def __init__(self, rows: Sequence[tuple[float, ...]]) -> None:
         self.rows = rows
         self.on = functools.cache(self._copy)
 
@@ -92,7 +124,7 @@ class SegmentSums:
     Accelerators add in any order, so there the totals are integers: two per number, the high and
     the low 31 bits, hence exact and the same in any order at a resolution of 2**-62 units; 2**31
     numbers fit. Most negatives lie in one segment, and additions to one address wait for each
-    other: neighbours in the list add to different copies of their segment. The CPU adds float64 in
+    other: neighbors in the list add to different copies of their segment. The CPU adds float64 in
     the order of the list.
     """
 

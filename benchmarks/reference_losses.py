@@ -3,7 +3,7 @@
 Nothing here is shared with the production code. Each function returns values and the gradient(s)
 of the logits as plain tensors; logits [n], targets [n] as in rankdet.losses. The loops are the
 baseline of benchmarks/losses.py too, so they are written as one would for speed: relevant
-negatives are selected once and every step over them is vectorised.
+negatives are selected once and every step over them is vectorized.
 """
 
 from __future__ import annotations
