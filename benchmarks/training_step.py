@@ -11,6 +11,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.model import MMDistributedDataParallel
 
+from benchmarks.drawn_images import sample
 from rankdet.catalogue.presets import get_preset
 from rankdet.training import shrink
 from rankdet.training.resolve import resolve

@@ -73,13 +73,18 @@ def test_a_changed_config_or_module_is_other_code(tmp_path, entry, monkeypatch):
     assert before != code.code_identity(load_catalogue()["rs_paa_r50"])
     room = tmp_path / "losses"
     room.mkdir()
+    presets = tmp_path / "catalogue" / "presets.py"
+    presets.parent.mkdir()
     (room / "ap.py").write_text("delta = 1")
+    presets.write_text("epochs = 2")
     monkeypatch.setattr(code, "PACKAGE", tmp_path)
-    code._package_identity.cache_clear()
-    one = code.code_identity(entry)
-    (room / "ap.py").write_text("delta = 2")
-    code._package_identity.cache_clear()
-    assert one != code.code_identity(entry)
+    found = []
+    for path in (presets, room / "ap.py", None):
+        code._package_identity.cache_clear()
+        found.append(code.code_identity(entry))
+        if path:
+            path.write_text("other = 2")
+    assert len(set(found)) == 3
     code._package_identity.cache_clear()
 
 

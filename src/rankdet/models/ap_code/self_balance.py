@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from torch import Tensor
 
-from rankdet.losses.self_balance import ExactBuffers
 from rankdet.losses._checks import check_count, check_setting
+from rankdet.losses.self_balance import ExactBuffers
 
 
 class WindowedSelfBalance(ExactBuffers):
