@@ -17,6 +17,7 @@ model = dict(
     ),
     bbox_head=dict(
         type="PixelApRetinaHead",
+        loss_step=dict(type="ApStep"),
         pool_images=8,
         init_cfg=dict(
             type="Normal",

@@ -5,6 +5,7 @@ giou_loss = dict(_delete_=True, type="GIoULoss", reduction="none")
 pool_images = 4
 rank_sort_rpn = dict(
     type="RankSortRPNHead",
+    loss_step=dict(type="RankSortStep"),
     pool_images=pool_images,
     bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),
     loss_cls=rank_sort_loss,
@@ -13,6 +14,7 @@ rank_sort_rpn = dict(
 )
 rank_sort_box = dict(
     type="RankSortShared2FCBBoxHead",
+    loss_step=dict(type="RankSortStep"),
     pool_images=pool_images,
     reg_decoded_bbox=True,
     loss_cls=rank_sort_loss,

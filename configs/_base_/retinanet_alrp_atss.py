@@ -1,4 +1,4 @@
-# RetinaNet with aLRP Loss and ATSS assignment: square anchors, no centre-ness.
+# RetinaNet with aLRP Loss and ATSS assignment: square anchors, no centerness.
 _base_ = ["retinanet_alrp.py"]
 model = dict(
     bbox_head=dict(type="AlrpATSSRetinaHead", anchor_generator=dict(ratios=[1.0])),

@@ -5,6 +5,7 @@ _base_ = [
 model = dict(
     bbox_head=dict(
         type='ParameterizedApRetinaHead',
+        loss_step=dict(type='ParameterizedApStep'),
         pool_images=8,
         anchor_generator=dict(scales_per_octave=2),
         bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),

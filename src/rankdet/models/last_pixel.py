@@ -1,4 +1,4 @@
-"""Training data in the box convention of mmdet 1, for rows whose official code stands on it.
+"""Training data in the box convention of mmdet 1, for rows whose official code is built on it.
 
 A box is [x, y, x + w - 1, y + h - 1]: it names its last pixel. SOLOv2 reads levels and extents of
 its cells from these boxes. The AP-Loss code base has the same convention in code of its own.
@@ -11,7 +11,7 @@ from mmdet.datasets.transforms import LoadAnnotations, Resize
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes, register_box
 
-from rankdet.models.ap_code.pixel_boxes import to_pixels
+from rankdet.models.ap_code.geometry import to_pixels
 
 
 @register_box("last_pixel")

@@ -12,6 +12,7 @@ from tests.golden.heads.registry import builds
 
 PERIOD = 3665  # of the self-balance; the sequences have their own
 ALRP = dict(type="AlrpLoss", use_sigmoid=True, delta=1.0, eps=1e-5)
+ALRP_STEP = dict(type="AlrpStep")
 
 
 def anchor_head(case: Case, **settings) -> nn.Module:
@@ -53,6 +54,7 @@ def alrp_retina(case: Case) -> nn.Module:
         case,
         type="AlrpATSSRetinaHead" if by_levels else "AlrpRetinaHead",
         stacked_convs=1,
+        loss_step=ALRP_STEP,
         loss_cls=ALRP,
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         self_balance=self_balance(case),
@@ -65,6 +67,7 @@ def ap_retina(case: Case) -> nn.Module:
     return anchor_head(
         case,
         type="ApRetinaHead",
+        loss_step=dict(type="ApStep"),
         stacked_convs=1,
         loss_cls=dict(type="ApLoss", use_sigmoid=True, delta=1.0),
         loss_bbox=dict(type="SmoothL1Loss", beta=1.0),
@@ -77,6 +80,7 @@ def alrp_rpn(case: Case) -> nn.Module:
     return anchor_head(
         case,
         type="AlrpRPNHead",
+        loss_step=dict(type="AlrpStep", tau=0.7),
         loss_cls=ALRP,
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         self_balance=self_balance(case),
@@ -106,6 +110,7 @@ def alrp_fovea(case: Case) -> nn.Module:
     return fovea_head(
         case,
         type="AlrpFoveaHead",
+        loss_step=ALRP_STEP,
         loss_cls=ALRP,
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         self_balance=self_balance(case),
@@ -118,6 +123,7 @@ def ap_fovea(case: Case) -> nn.Module:
     return fovea_head(
         case,
         type="ApFoveaHead",
+        loss_step=dict(type="ApStep"),
         loss_cls=dict(type="ApLoss", use_sigmoid=True, delta=1.0),
         loss_bbox=case.settings["loss_bbox"],
     )

@@ -23,7 +23,13 @@ def settings(case: Case, head: str) -> dict:
         top_k=int(told.get("num_topk", 100_000)),
         form=told.get("loss_form", "searched"),
     )
-    return dict(type=head, loss_cls=loss, loss_bbox=GIOU, box_gradient_scale=told["reg_weight"])
+    return dict(
+        type=head,
+        loss_step=dict(type="ParameterizedApStep"),
+        loss_cls=loss,
+        loss_bbox=GIOU,
+        box_gradient_scale=told["reg_weight"],
+    )
 
 
 @builds("PAPLossRetinaHead", loss_names={"loss_pap": "loss"})

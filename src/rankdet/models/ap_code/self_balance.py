@@ -13,7 +13,7 @@ from rankdet.losses.settings import check_count, check_setting
 
 
 class WindowedSelfBalance(ExactBuffers):
-    """Weight of the localisation loss: (mean localisation + mean classification) / localisation.
+    """Weight of the localization loss: (mean localization + mean classification) / localization.
 
     Every ``interval`` iterations of an epoch, the first included, the mean of the last ``window``
     losses becomes an entry; at the end of the epoch the weight is set from the mean of the last
@@ -109,7 +109,7 @@ class WindowedSelfBalance(ExactBuffers):
         self._renew(torch.ones_like(self.iteration, dtype=torch.bool))
 
     def _put(self, ring: Tensor, count: Tensor, values: Tensor, where: Tensor) -> None:
-        # Masked writes instead of `if`: no host synchronisation on a GPU.
+        # Masked writes instead of `if`: no host synchronization on a GPU.
         slot = count % ring.shape[1]
         kept = ring.index_select(1, slot)
         ring.index_copy_(1, slot, torch.where(where, values[:, None], kept))
