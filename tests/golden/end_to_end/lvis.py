@@ -20,7 +20,7 @@ from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 
 from rankdet.data.manifest import Manifest, Split
-from rankdet.models.lvis_dataset import LvisDataset
+from rankdet.models.data import LvisDataset
 from rankdet.training.presets import PRESETS
 from rankdet.training.resolve import resolve
 from tests.golden.end_to_end.data_under_test import candidates, data_node

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rankdet.models.heads import paa
-from rankdet.models.heads.candidates import Mixtures, fit_mixtures
+from rankdet.models.heads.paa import Mixtures, fit_mixtures
 from tests.golden.heads.cases import Case
 from tests.golden.place import tensor_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankdet.models.heads.candidates import fit_mixtures, two_gaussians
+from rankdet.models.heads.paa import fit_mixtures, two_gaussians
 
 mixture = pytest.importorskip("sklearn.mixture", reason="the judge is scikit-learn")
 

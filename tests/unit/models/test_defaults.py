@@ -9,7 +9,7 @@ from mmdet.registry import TASK_UTILS
 
 import rankdet.models  # noqa: F401 (registers the heads)
 from rankdet.models.boxes import giou_errors, giou_errors_with_added_eps, score_weighted_mean
-from rankdet.models.heads import candidates
+from rankdet.models.heads import paa
 from rankdet.models.steps.alrp import AlrpStep
 from rankdet.training.resolve import load_config
 
@@ -29,7 +29,7 @@ DEFAULTS = {
     ("ap_code.data", "LightingNoise"): dict(std=0.1, prob=0.5),
     ("ap_code.data", "ResizeByFactor"): dict(longest=1.666),
     # DETECTORS 6, RS-PAA: "GMM reg_covar 1e-5".
-    ("heads.candidates", "two_gaussians"): dict(regularization=1e-5),
+    ("heads.paa", "two_gaussians"): dict(regularization=1e-5),
     # LOSSES 7: "add 1e-6 to union and enclosing area"; DETECTORS 0.3: "below 1e-10".
     ("boxes", "giou_errors_with_added_eps"): dict(eps=1e-6),
     ("boxes", "score_weighted_mean"): dict(eps=1e-10),
@@ -76,7 +76,7 @@ def test_localization_errors_are_divided_by_what_a_place_needs():
 
 def test_a_mixture_ends_as_scikit_learns_does():
     """Its GaussianMixture: at most 100 iterations, to a change of 1e-3 of the mean likelihood."""
-    assert (candidates.ITERATIONS, candidates.CHANGE) == (100, 1e-3)
+    assert (paa.ITERATIONS, paa.CHANGE) == (100, 1e-3)
 
 
 def test_weights_that_vanish_are_not_divided_by():
