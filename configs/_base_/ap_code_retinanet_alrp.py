@@ -2,7 +2,7 @@
 _base_ = ["ap_code_retinanet.py"]
 model = dict(
     bbox_head=dict(
-        type="PixelAlrpRetinaHead",
+        type="PixelRetinaHead",
         # GIoU with 1e-7 in its areas.
         loss_step=dict(type="AlrpStep", box_measure="giou", giou_eps=1e-7),
         loss_cls=dict(_delete_=True, type="AlrpLoss", use_sigmoid=True, delta=1.0, eps=1e-5),

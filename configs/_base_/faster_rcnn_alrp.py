@@ -6,7 +6,7 @@ giou_loss = dict(_delete_=True, type="GIoULoss", reduction="none")
 balance = dict(period=3665, initial=50.0)
 model = dict(
     rpn_head=dict(
-        type="AlrpRPNHead",
+        type="RankedRPNHead",
         # Positive from an IoU of 0.7 on.
         loss_step=dict(type="AlrpStep", tau=0.7),
         pool_images=8,
@@ -25,7 +25,7 @@ model = dict(
     ),
     roi_head=dict(
         bbox_head=dict(
-            type="AlrpShared2FCBBoxHead",
+            type="RankedShared2FCBBoxHead",
             loss_step=dict(type="AlrpStep"),
             pool_images=8,
             reg_decoded_bbox=True,

@@ -2,7 +2,7 @@
 _base_ = ["retinanet.py"]
 model = dict(
     bbox_head=dict(
-        type="AlrpRetinaHead",
+        type="RankedRetinaHead",
         loss_step=dict(type="AlrpStep"),
         pool_images=8,
         anchor_generator=dict(scales_per_octave=2),

@@ -5,7 +5,7 @@ _base_ = [
 # Rows H2, I2, I3, I1, H1; each x0, y0, x1, y1, ... As published, one set for each head.
 model = dict(
     rpn_head=dict(
-        type='ParameterizedApRPNHead',
+        type='RankedRPNHead',
         loss_step=dict(type='ParameterizedApStep'),
         pool_images=8,
         # Scores start at 0.01.
@@ -31,7 +31,7 @@ model = dict(
         loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none')),
     roi_head=dict(
         bbox_head=dict(
-            type='ParameterizedApShared2FCBBoxHead',
+            type='RankedShared2FCBBoxHead',
             loss_step=dict(type='ParameterizedApStep'),
             pool_images=8,
             reg_decoded_bbox=True,

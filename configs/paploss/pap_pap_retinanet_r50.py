@@ -4,7 +4,7 @@ _base_ = [
 ]
 model = dict(
     bbox_head=dict(
-        type='ParameterizedApRetinaHead',
+        type='RankedRetinaHead',
         loss_step=dict(type='ParameterizedApStep'),
         pool_images=8,
         anchor_generator=dict(scales_per_octave=2),

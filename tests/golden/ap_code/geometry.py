@@ -55,7 +55,9 @@ def replay_boxes(check: Check) -> None:
     pair = [to_edges(check.case.tensor(f"unit_{name}").double()) for name in ("pred", "target")]
     for measure, name in (("", "giou"), ("_iou", "iou")):
         errors = heads[measure].loss_step.box_errors(*pair)
-        check.close(f"e_{name}", errors / (2 * (1 - head.loss_step.tau)), arrays[f"e_{name}"], EXACT)
+        check.close(
+            f"e_{name}", errors / (2 * (1 - head.loss_step.tau)), arrays[f"e_{name}"], EXACT
+        )
         values = 1 - (errors if name == "giou" else errors / 2)
         check.close(f"{name}_unit", values, arrays[f"{name}_unit"], EXACT)
     overlaps = PixelOverlaps2D()

@@ -18,7 +18,7 @@ def rpn(case: Case) -> nn.Module:
     """RPN with Rank & Sort Loss."""
     return anchor_head(
         case,
-        type="RankSortRPNHead",
+        type="RankedRPNHead",
         loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
@@ -37,7 +37,7 @@ def atss(case: Case) -> nn.Module:
     """ATSS with Rank & Sort Loss."""
     return anchor_head(
         case,
-        type="RankSortATSSHead",
+        type="RankedATSSHead",
         loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
@@ -51,7 +51,7 @@ def paa(case: Case) -> nn.Module:
     told = case.settings
     return anchor_head(
         case,
-        type="RankSortPAAHead",
+        type="RankedPAAHead",
         loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,

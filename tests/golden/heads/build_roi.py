@@ -62,7 +62,7 @@ def extractor(told: dict, size: int) -> dict:
 def alrp(case: Case) -> nn.Module:
     """Faster R-CNN with aLRP Loss."""
     head = dict(
-        type="AlrpShared2FCBBoxHead",
+        type="RankedShared2FCBBoxHead",
         loss_step=ALRP_STEP,
         loss_cls=ALRP,
         loss_bbox=GIOU,
@@ -72,7 +72,7 @@ def alrp(case: Case) -> nn.Module:
 
 
 BOX = dict(
-    type="RankSortShared2FCBBoxHead",
+    type="RankedShared2FCBBoxHead",
     loss_step=RANK_SORT_STEP,
     loss_cls=RANK_SORT,
     loss_bbox=GIOU,

@@ -31,7 +31,7 @@ def box_head(step="RankSortStep", **settings):
     own = dict(self_balance=dict(period=3)) if step == "AlrpStep" else {}
     return dict(
         dict(
-            type="RankSortShared2FCBBoxHead",
+            type="RankedShared2FCBBoxHead",
             in_channels=CHANNELS,
             fc_out_channels=8,
             num_classes=CLASSES,

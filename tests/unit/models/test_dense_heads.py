@@ -46,7 +46,7 @@ def build(**settings):
 
 def alrp(**settings):
     return build(
-        type="AlrpRetinaHead",
+        type="RankedRetinaHead",
         loss_step=dict(type="AlrpStep"),
         loss_cls=ALRP,
         loss_bbox=GIOU,
@@ -58,7 +58,7 @@ def alrp(**settings):
 
 def paa(**settings):
     return build(
-        type="RankSortPAAHead",
+        type="RankedPAAHead",
         loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
@@ -76,7 +76,7 @@ def paa(**settings):
 
 def atss(**settings):
     return build(
-        type="RankSortATSSHead",
+        type="RankedATSSHead",
         loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,

@@ -18,7 +18,7 @@ META = dict(img_shape=(64, 64), pad_shape=(64, 64), batch_input_shape=(64, 64))
 def retina_head(scale=1.0):
     torch.manual_seed(0)
     settings = dict(
-        type="ParameterizedApRetinaHead",
+        type="RankedRetinaHead",
         loss_step=dict(type="ParameterizedApStep"),
         num_classes=3,
         in_channels=8,

@@ -25,7 +25,7 @@ PAA = dict(
 def head_of(name, loss="ApLoss", delta=1.0, factor=2.0, **settings):
     candidate = dict(type="FocalLoss", use_sigmoid=True) if name == "PAA" else None
     return build(
-        type=f"Ap{name}Head",
+        type=f"Ranked{name}Head",
         loss_step=dict(type="WeightedApStep"),
         reg_decoded_bbox=True,  # as in mmdet's ATSS and PAA
         loss_cls=dict(type=loss, use_sigmoid=True, delta=delta),
@@ -141,7 +141,7 @@ def test_losses_and_gradients_are_those_of_the_formulas(name, loss, delta, facto
 def test_paa_has_the_positives_of_the_recorded_head():
     settings = dict(COMMON, train_cfg=PAA, loss_candidate=dict(type="FocalLoss", use_sigmoid=True))
     recorded = build(
-        type="RankSortPAAHead",
+        type="RankedPAAHead",
         loss_step=dict(type="RankSortStep"),
         loss_cls=dict(type="RankSortLoss", use_sigmoid=True),
         loss_bbox=GIOU,

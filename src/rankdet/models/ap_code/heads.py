@@ -34,7 +34,7 @@ class StemBiasResNet(ResNet):
         self.conv1.register_parameter("bias", nn.Parameter(torch.zeros(stem_channels)))
 
 
-@MODELS.register_module(["PixelApRetinaHead", "PixelAlrpRetinaHead"])
+@MODELS.register_module()
 class PixelRetinaHead(RankedDenseHead, RetinaHead):
     """RetinaNet head with a ranking loss whose boxes name their last pixel.
 
@@ -128,7 +128,7 @@ class PixelRetinaHead(RankedDenseHead, RetinaHead):
         return InstanceData.cat(levels)
 
 
-@MODELS.register_module(["PixelAlrpATSSRetinaHead"])
+@MODELS.register_module()
 class PixelATSSRetinaHead(PixelRetinaHead):
     """`PixelRetinaHead` with ATSS assignment, see `RankedATSSRetinaHead`."""
 

@@ -34,7 +34,7 @@ class ScoresOnly:
         return self.atss_cls(cls_feat), scale(self.atss_reg(reg_feat)).float()
 
 
-@MODELS.register_module(["RankSortATSSHead", "ApATSSHead"])
+@MODELS.register_module()
 class RankedATSSHead(RankedDenseHead, ScoresOnly, ATSSHead):
     """ATSS head with a ranking loss on boxes in pixels."""
 

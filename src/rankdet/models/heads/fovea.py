@@ -10,7 +10,7 @@ from torch import Tensor
 from rankdet.models.heads.dense import RankedDenseHead
 
 
-@MODELS.register_module(["ApFoveaHead", "AlrpFoveaHead"])
+@MODELS.register_module()
 class RankedFoveaHead(RankedDenseHead, FoveaHead):
     """FoveaBox head with a ranking loss; its targets have the layout of anchor heads.
 

@@ -28,7 +28,7 @@ ITERATIONS = 100
 CHANGE = 1e-3  # of the mean log-likelihood, below which a fit is done
 
 
-@MODELS.register_module(["RankSortPAAHead", "ApPAAHead"])
+@MODELS.register_module()
 class RankedPAAHead(RankedDenseHead, ScoresOnly, PAAHead):
     """PAA head with a ranking loss, whose targets are those of PAA's reassignment.
 

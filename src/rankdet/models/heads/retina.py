@@ -8,12 +8,12 @@ from mmdet.registry import MODELS
 from rankdet.models.heads.dense import RankedDenseHead
 
 
-@MODELS.register_module(["ApRetinaHead", "AlrpRetinaHead", "ParameterizedApRetinaHead"])
+@MODELS.register_module()
 class RankedRetinaHead(RankedDenseHead, RetinaHead):
     """RetinaNet head with a ranking loss."""
 
 
-@MODELS.register_module(["AlrpATSSRetinaHead"])
+@MODELS.register_module()
 class RankedATSSRetinaHead(RankedDenseHead, RetinaHead):
     """`RankedRetinaHead` with ATSS assignment (Zhang et al., CVPR 2020), aLRP's best setting.
 

@@ -21,9 +21,7 @@ from rankdet.models.pools import PoolLosses, RankedPool, Terms, attach_step, poo
 from rankdet.models.steps.rank_sort import balanced_mean
 
 
-@MODELS.register_module(
-    ["RankSortShared2FCBBoxHead", "AlrpShared2FCBBoxHead", "ParameterizedApShared2FCBBoxHead"]
-)
+@MODELS.register_module()
 class RankedShared2FCBBoxHead(Shared2FCBBoxHead):
     """Two shared FCs, C sigmoid outputs without background, and a ranking loss.
 

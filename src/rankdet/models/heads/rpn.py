@@ -9,7 +9,7 @@ from rankdet.models.heads.dense import RankedDenseHead
 from rankdet.models.pools import RankedPool, Terms
 
 
-@MODELS.register_module(["RankSortRPNHead", "AlrpRPNHead", "ParameterizedApRPNHead"])
+@MODELS.register_module()
 class RankedRPNHead(RankedDenseHead, RPNHead):
     """RPN with a ranking loss on the anchors that the sampler of its training config keeps.
 
