@@ -1,7 +1,6 @@
 """Box terms that heads and loss steps share: IoU, GIoU, weighting, a factor on gradients.
 
-GIoU: Rezatofighi et al., CVPR 2019. Which epsilon stands where is that of the official code of
-each loss.
+GIoU: Rezatofighi et al., CVPR 2019. The epsilons are those of the official code of each loss.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ def scale_gradient(values: Tensor, scale: float) -> Tensor:
     """Return ``values`` unchanged; what flows back through them is multiplied by ``scale``.
 
     At the outputs of the last regression layer it acts on everything before: that layer, the
-    tower, and the features that both branches share. It stands for the weight of the box loss,
+    tower, and the features that both branches share. It replaces the weight of the box loss,
     which Parameterized AP Loss does not have as a term (Tao et al., NeurIPS 2021, official code).
     """
     return values if scale == 1 else _Scaled.apply(values, scale)

@@ -68,6 +68,8 @@ class AnyDeviceCarafe(CARAFEPack):
 class AnyDeviceFPNCarafe(FPN_CARAFE):
     """mmdet's FPN_CARAFE: same arguments, same parameters and names, on any device."""
 
+    upsample_modules: ModuleList
+
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.upsample_modules = ModuleList(_on_any_device(m) for m in self.upsample_modules)

@@ -6,6 +6,7 @@ LVIS without the `lvis` package, boxes of mmdet 1, and SSD's color distortion of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -133,7 +134,7 @@ class SsdPhotometricDistortion(PhotoMetricDistortion):
         def maybe(low: float, high: float) -> float | None:
             return random.uniform(low, high) if random.randint(2) else None
 
-        found = {"brightness": maybe(-self.brightness_delta, self.brightness_delta)}
+        found: dict[str, Any] = {"brightness": maybe(-self.brightness_delta, self.brightness_delta)}
         found["contrast_first"] = first = random.randint(2) == 1
         contrast = (self.contrast_lower, self.contrast_upper)
         if first:

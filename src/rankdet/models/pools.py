@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from mmdet.registry import TASK_UTILS
-from torch import Tensor, nn
+from torch import Tensor
 
 from rankdet.errors import InputError
 from rankdet.losses import RankingPools, SelfBalance
 
 Terms = tuple[Tensor, ...]
+# A loss of `rankdet.losses`: a scalar or a tuple of scalars of flat logits, targets and others.
+RankingLoss = Callable[..., Any]
 
 
 @dataclass
@@ -121,14 +123,23 @@ class LossStep(Protocol):
             place: what precedes the name of a term: "", "rpn_" or "roi_".
         """
 
-    def __call__(self, pool: RankedPool, loss_cls: nn.Module, loss_bbox: nn.Module) -> Terms:
+    def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
         """Return the terms of a pool, scalars in the order of `names`.
 
         Args:
             pool: its predictions and targets.
             loss_cls: the ranking loss of the head.
-            loss_bbox: the head's box loss, whose settings the step may read.
+            loss_bbox: the head's box loss of mmdet; the step may read its settings.
         """
+
+
+class Balance(Protocol):
+    """`rankdet.losses.SelfBalance`, or a module that is called as it is."""
+
+    def update(
+        self, classification: Tensor, localization: Tensor, *, has_positives: bool | None
+    ) -> Tensor:
+        """Count a step of these unweighted values, and return the weight of the second."""
 
 
 class RankedHead(Protocol):
@@ -136,7 +147,7 @@ class RankedHead(Protocol):
 
     loss_step: LossStep
     pool_images: int | None
-    self_balance: SelfBalance | None
+    self_balance: Balance | None
     place: str
 
     def step_terms(self, pool: RankedPool) -> Terms:
@@ -144,11 +155,11 @@ class RankedHead(Protocol):
 
 
 def attach_step(
-    head: nn.Module,
+    head: RankedHead,
     loss_step: dict,
     pool_images: int | None,
     self_balance: dict | None,
-    balance: Callable[..., nn.Module] = SelfBalance,
+    balance: Callable[..., Balance] = SelfBalance,
 ) -> None:
     """Build the loss step of a head, and its self-balance.
 
@@ -160,7 +171,7 @@ def attach_step(
         pool_images: images ranked together, as many as one GPU of the official run held. None
             takes the whole batch.
         self_balance: arguments of ``balance``; None where the step is not balanced.
-        balance: `rankdet.losses.SelfBalance`, or a module that is called as it is.
+        balance: makes the self-balance.
 
     Raises:
         InputError: if step and self-balance do not belong together.

@@ -100,6 +100,14 @@ def test_alrp(tau):
         torch.testing.assert_close(loss.given[2], errors)
 
 
+def test_what_alrp_adds_to_areas():
+    """A box of area 1 in one of area 4: the union is the enclosing box, GIoU = 1 / (4 + eps)."""
+    boxes = torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[0.0, 0, 2, 2]])
+    for eps in (1e-6, 0.5):
+        found = AlrpStep(giou_eps=eps).box_errors(*boxes)
+        torch.testing.assert_close(found, torch.tensor([1 - 1 / (4 + eps)]))
+
+
 def test_rank_sort():
     given, loss = pool(), Recorder(0.75, 0.25)
     ranking, sorting, box = RankSortStep()(given, loss, None)

@@ -11,9 +11,9 @@ widened unit boxes  GIoU is computed on a unit anchor and counts one unit too mu
 top level           no score threshold on the coarsest level; the best 1000 entries (`heads`)
 stem bias           ResNet-50 has a bias in its first convolution (`heads`)
 resize by factor    the image is sampled at exactly the factor, not at the rounded size (`data`)
-augmentation        lighting noise, a crop that asks for one good box, random interpolation
+augmentation        lighting noise, a crop that needs one good box, random interpolation
 self-balance        renewed at the end of an epoch from sampled window means (`self_balance`)
-zero losses         a step whose loss is exactly 0 is no step (`optimization`)
+zero losses         a step whose loss is exactly 0 is skipped (`optimization`)
 =================== ==============================================================================
 
 Outside of the heads boxes have mmdet's convention: x2, y2 are the right and lower edge.

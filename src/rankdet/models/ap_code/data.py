@@ -53,9 +53,9 @@ class LightingNoise(BaseTransform):
 
 @TRANSFORMS.register_module()
 class OneOverlapCrop(MinIoURandomCrop):
-    """mmdet's `MinIoURandomCrop`, but one box that overlaps the patch enough will do.
+    """mmdet's `MinIoURandomCrop`, but one box has to overlap the patch enough.
 
-    SSD and mmdet ask for it of every box.
+    SSD and mmdet require it of every box.
     """
 
     @autocast_box_type()
@@ -80,7 +80,7 @@ class OneOverlapCrop(MinIoURandomCrop):
         return None if is_flat or not 0.5 <= high / wide <= 2 else patch
 
     def _crop(self, results: dict, patch: np.ndarray, min_iou: float) -> bool:
-        """Crop in place and return True, or return False if the patch does not suit."""
+        """Crop in place and return True, or return False if no box fits the patch."""
         boxes = results["gt_bboxes"]
         if len(boxes):
             area = HorizontalBoxes(patch[None].astype(np.float32))
@@ -170,7 +170,7 @@ class ResizeByFactor(Resize):
 
 @TRANSFORMS.register_module()
 class RandomInterpolationResize(Resize):
-    """mmdet's Resize with an interpolation drawn anew for each image."""
+    """mmdet's Resize with an interpolation drawn for each image."""
 
     modes = ("nearest", "bilinear", "bicubic", "area", "lanczos")
 

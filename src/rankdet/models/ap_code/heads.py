@@ -22,7 +22,7 @@ from rankdet.models.heads.dense import RankedDenseHead
 
 @MODELS.register_module()
 class PixelRetinaNet(RetinaNet):
-    """mmdet's RetinaNet; the name tells apart the models whose checkpoints have AP Loss's names."""
+    """mmdet's RetinaNet; its name marks models whose checkpoints have names of the AP-Loss code."""
 
 
 @MODELS.register_module()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmdet.models.dense_heads import ATSSHead
 from mmdet.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankdet.models.heads.dense import RankedDenseHead
 
@@ -16,15 +16,23 @@ class ScoresOnly:
     weights, needs neither (Oksuz et al., ICCV 2021, section 5.1).
     """
 
+    # Of mmdet's head.
+    atss_centerness: nn.Module
+    atss_cls: nn.Module
+    atss_reg: nn.Module
+    cls_convs: nn.ModuleList
+    loss_centerness: nn.Module
+    reg_convs: nn.ModuleList
+
     def __init__(self, *args, **settings) -> None:
         super().__init__(*args, **settings)
         del self.loss_centerness  # mmdet builds it from the base config
 
     def _init_layers(self) -> None:
-        super()._init_layers()
+        super()._init_layers()  # type: ignore[misc]
         del self.atss_centerness
 
-    def forward_single(self, x: Tensor, scale) -> tuple[Tensor, Tensor]:
+    def forward_single(self, x: Tensor, scale: nn.Module, /) -> tuple[Tensor, ...]:
         """Return logits (B, A C, h, w) and deltas (B, A 4, h, w) of one level."""
         cls_feat, reg_feat = x, x
         for convolution in self.cls_convs:

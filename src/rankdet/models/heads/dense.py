@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from mmdet.models.task_modules.assigners import ATSSAssigner
@@ -14,7 +16,15 @@ from torch import Tensor
 
 from rankdet.losses import SelfBalance
 from rankdet.models.boxes import check_gradient_scale, decode_on_unit_anchor, scale_gradient
-from rankdet.models.pools import PoolLosses, RankedPool, Terms, attach_step, pool_losses
+from rankdet.models.pools import (
+    Balance,
+    LossStep,
+    PoolLosses,
+    RankedPool,
+    Terms,
+    attach_step,
+    pool_losses,
+)
 
 
 class RankedDenseHead:
@@ -29,8 +39,22 @@ class RankedDenseHead:
         settings: as in mmdet.
     """
 
+    # Of mmdet's head.
+    assigner: Any
+    bbox_coder: Any
+    cls_out_channels: int
+    get_anchors: Callable[..., tuple]
+    get_targets: Callable[..., tuple]
+    loss_bbox: Any
+    loss_cls: Any
+    test_cfg: Any
+    # Set by `attach_step`.
+    loss_step: LossStep
+    pool_images: int | None
+    self_balance: Balance | None
+
     place = ""  # in the names of the losses
-    balance = SelfBalance
+    balance: ClassVar[Callable[..., Balance]] = SelfBalance
     reg_decoded_bbox = False  # mmdet sets it in anchor heads only
 
     def __init__(
@@ -49,7 +73,7 @@ class RankedDenseHead:
 
     def forward_single(self, *inputs) -> tuple[Tensor, ...]:
         """Return what mmdet's head returns for a level: logits, deltas and what else there is."""
-        logits, deltas, *others = super().forward_single(*inputs)
+        logits, deltas, *others = super().forward_single(*inputs)  # type: ignore[misc]
         return (logits, scale_gradient(deltas, self.box_gradient_scale), *others)
 
     def decode(self, anchors: Tensor, deltas: Tensor) -> Tensor:
@@ -141,7 +165,8 @@ class RankedDenseHead:
         mlvl_priors: list[Tensor],
         img_meta: dict,
         cfg: ConfigType | None = None,
-        **kwargs,
+        rescale: bool = False,
+        with_nms: bool = True,
     ) -> InstanceData:
         """Predict one image as mmdet does, from the best ``nms_pre`` anchors of each level.
 
@@ -156,10 +181,17 @@ class RankedDenseHead:
                 self._best(*level, limit)
                 for level in zip(cls_score_list, bbox_pred_list, mlvl_priors, strict=True)
             ]
-            cls_score_list, bbox_pred_list, mlvl_priors = zip(*levels, strict=True)
+            cls_score_list, bbox_pred_list, mlvl_priors = map(list, zip(*levels, strict=True))
             cfg.nms_pre = limit * (self.cls_out_channels + 1)  # mmdet's own rule then keeps all
-        return super()._predict_by_feat_single(
-            cls_score_list, bbox_pred_list, score_factor_list, mlvl_priors, img_meta, cfg, **kwargs
+        return super()._predict_by_feat_single(  # type: ignore[misc]
+            cls_score_list,
+            bbox_pred_list,
+            score_factor_list,
+            mlvl_priors,
+            img_meta,
+            cfg,
+            rescale,
+            with_nms,
         )
 
     def _best(

@@ -22,7 +22,7 @@ class RankedFoveaHead(RankedDenseHead, FoveaHead):
     def decode(self, anchors: Tensor, deltas: Tensor) -> Tensor:
         """Return boxes (P, 4) in pixels around their place, from logarithms of distances.
 
-        The official code mixes up centers and scales in batches of several images; prediction and
+        The official code confuses centers and scales in batches of several images; prediction and
         target share the wrong frame, and GIoU does not depend on it.
         """
         base = (anchors[:, 2:] - anchors[:, :2])[:, :1] / 2

@@ -3,7 +3,7 @@
 Per object two Gaussians are fitted to what its candidates would cost (Kim and Lee, Probabilistic
 Anchor Assignment, ECCV 2020, section 3 and figure 3 (c)), for all objects of a batch at once and in
 float64. One fit per object, as is usual, takes more time than the network; and in float32 it fails
-at costs that are all but equal.
+at costs that are nearly equal.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class RankedPAAHead(RankedDenseHead, ScoresOnly, PAAHead):
         deltas = torch.stack(levels_to_images(bbox_preds)).view(*labels.shape, 4)
         chosen = _of_batch(found), torch.cat(found)
         costs = self.candidate_costs(
-            *(x[chosen] for x in (logits, deltas, anchors)), labels[chosen], box_targets[chosen]
+            logits[chosen], deltas[chosen], anchors[chosen], labels[chosen], box_targets[chosen]
         )
         level = torch.bucketize(chosen[1], labels.new_tensor(counts).cumsum(0), right=True)
         mixtures = fit_mixtures(costs, _distinct(objects, gt_instances), level, self.topk)
@@ -149,7 +149,7 @@ class Mixtures:
     """The fits of G objects with at most K candidates each, by rising cost.
 
     Attributes:
-        index: which candidate stands here (G, K).
+        index: which candidate is at this place (G, K).
         is_candidate: whether one does (G, K).
         is_better: whether the Gaussian of the lower costs owns it (G, K).
         log_likelihood: under the mixture (G, K).

@@ -1,4 +1,4 @@
-"""RoI heads with a ranking loss: the box head, and the mask branch that learns from its ranking."""
+"""RoI heads with a ranking loss: the box head, and the mask branch balanced to it."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ class RankSortRoIHead(StandardRoIHead):
     Args:
         mask_positives: at most so many positives of a pool train masks, drawn at random.
         align_mask_weights: each mask takes the weight of its own RoI. False repeats the official
-            code, where with more positives than ``mask_positives`` the weights stand in the order
-            of the draw and the masks image by image.
+            code, where with more positives than ``mask_positives`` the weights are in the order of
+            the draw and the masks image by image.
         settings: as in mmdet.
     """
 
@@ -212,16 +212,16 @@ class RankSortRoIHead(StandardRoIHead):
             torch.tensor(counts, device=device), output_size=sum(counts)
         )
         pools = RankingPools(self.bbox_head.pool_images)
-        chosen, balance, start = [], {}, 0
+        kept, balance, start = [], {}, 0
         for images, pool, terms in zip(
             pools.slices(len(sampled)), ranked.pools, ranked.terms, strict=True
         ):
             stop = start + len(pool.positives)
             rows, weights = self._limit(pool.positive_scores, image[start:stop])
-            chosen.append(rows + start)
+            kept.append(rows + start)
             balance[images.start] = weights, terms[0] + terms[1]
             start = stop
-        chosen = torch.cat(chosen)
+        chosen = torch.cat(kept)
         boxes = torch.cat([result.pos_priors for result in sampled])[chosen]
         objects = torch.cat([result.pos_assigned_gt_inds for result in sampled])[chosen]
         labels = torch.cat([result.pos_gt_labels for result in sampled])[chosen]

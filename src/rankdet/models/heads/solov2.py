@@ -162,13 +162,13 @@ class RankSortSOLOV2Head(SOLOV2Head):
                 labels.append(found.labels)
                 errors.append(found.errors[found.order] if self.official_order else found.errors)
                 start += cells
-        rows, labels, errors = torch.cat(rows), torch.cat(labels), torch.cat(errors)
-        if not len(rows):
+        row, label, error = torch.cat(rows), torch.cat(labels), torch.cat(errors)
+        if not len(row):
             return (flat.sum() * 0,) * 3
         targets = torch.zeros_like(flat)
-        targets[rows, labels] = (1 - errors.detach()).clamp(0, 1)
-        weights = flat[rows].detach().sigmoid().amax(1)
-        return rank_sort_terms(self.loss_cls, flat, targets, errors, weights)
+        targets[row, label] = (1 - error.detach()).clamp(0, 1)
+        weights = flat[row].detach().sigmoid().amax(1)
+        return rank_sort_terms(self.loss_cls, flat, targets, error, weights)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads import YOLACTHead, YOLACTProtonet
@@ -27,10 +29,11 @@ class RankSortYOLACTHead(RankedDenseHead, YOLACTHead):
     outside the image shift the indices of the others: here indices are those of all anchors.
     """
 
+    _raw_positive_infos: dict[str, Any]
     # Fast NMS chooses its own candidates.
     _predict_by_feat_single = YOLACTHead._predict_by_feat_single
 
-    def loss_by_feat(
+    def loss_by_feat(  # type: ignore[override]
         self,
         cls_scores: list[Tensor],
         bbox_preds: list[Tensor],
@@ -148,7 +151,7 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
         mask_preds = [masks.float() for masks in mask_preds]
         cropped = self.crop_mask_preds(mask_preds, batch_img_metas, positive_infos)
         # Attached to prototypes and coefficients also where the batch has no positives at all.
-        attached = sum(masks.sum() for masks in mask_preds) * 0
+        attached = torch.stack([masks.sum() for masks in mask_preds]).sum() * 0
 
         def mask_loss(images: slice) -> Tensor:
             members = zip(
@@ -171,7 +174,7 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
         return self.loss_mask(masks, targets, reduction_override="none")
 
 
-def _resized(instances, size: tuple[int, int]) -> Tensor:
+def _resized(instances: InstanceData, size: torch.Size) -> Tensor:
     """Return the ground truth at the prototypes' resolution, bilinearly: (n, h, w) in 0..1."""
     full = instances.masks.to_tensor(dtype=torch.float32, device=instances.bboxes.device)
     return F.interpolate(full[None], size, mode="bilinear", align_corners=False)[0]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import bbox_overlaps
-from torch import Tensor, nn
+from torch import Tensor
 
 from rankdet.errors import InputError
 from rankdet.models.boxes import giou_errors_with_added_eps
-from rankdet.models.pools import RankedPool, Terms
+from rankdet.models.pools import RankedPool, RankingLoss, Terms
 
 
 @TASK_UTILS.register_module()
@@ -43,7 +45,7 @@ class AlrpStep:
         place = "" if place == "roi_" else place
         return (f"loss_{place}cls", f"loss_{place}bbox")
 
-    def __call__(self, pool: RankedPool, loss_cls: nn.Module, loss_bbox: nn.Module) -> Terms:
+    def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
         """Return the classification and the unbalanced localization part of one pool."""
         errors = self.box_errors(pool.boxes, pool.true_boxes) / (2 * (1 - self.tau))
         return loss_cls(pool.logits.flatten(), pool.ranking_targets().flatten(), errors)

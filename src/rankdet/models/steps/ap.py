@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
-from torch import nn
 
 from rankdet.models.boxes import giou_errors, score_weighted_mean
-from rankdet.models.pools import RankedPool, Terms
+from rankdet.models.pools import RankedPool, RankingLoss, Terms
 
 
 @TASK_UTILS.register_module()
@@ -24,7 +25,7 @@ class ApStep:
         """Return the names of the terms."""
         return (f"loss_{place}cls", f"loss_{place}bbox")
 
-    def __call__(self, pool: RankedPool, loss_cls: nn.Module, loss_bbox: nn.Module) -> Terms:
+    def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
         """Return AP Loss and Smooth L1 of one pool."""
         ranking = loss_cls(pool.logits.flatten(), pool.ranking_targets().flatten())
         errors = F.smooth_l1_loss(
@@ -41,7 +42,7 @@ class WeightedApStep(ApStep):
     the box term is not balanced to the value of the ranking.
     """
 
-    def __call__(self, pool: RankedPool, loss_cls: nn.Module, loss_bbox: nn.Module) -> Terms:
+    def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
         """Return AP Loss and the weighted GIoU loss of one pool."""
         ranking = loss_cls(pool.logits.flatten(), pool.ranking_targets().flatten())
         errors = giou_errors(pool.boxes, pool.true_boxes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.registry import TASK_UTILS
-from torch import nn
 
 from rankdet.models.boxes import giou_qualities
-from rankdet.models.pools import RankedPool, Terms
+from rankdet.models.pools import RankedPool, RankingLoss, Terms
 
 
 @TASK_UTILS.register_module()
@@ -24,7 +25,7 @@ class ParameterizedApStep:
         """Return the name of the one term."""
         return (f"loss_{place}pap",)
 
-    def __call__(self, pool: RankedPool, loss_cls: nn.Module, loss_bbox: nn.Module) -> Terms:
+    def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
         """Return the one loss of one pool."""
         qualities = torch.zeros_like(pool.logits).index_put(
             (pool.positives, pool.positive_labels), giou_qualities(pool.boxes, pool.true_boxes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet.registry import TASK_UTILS
-from torch import Tensor, nn
+from torch import Tensor
 
 from rankdet.losses import scale_to_value
 from rankdet.models.boxes import aligned_iou, giou_errors, score_weighted_mean
-from rankdet.models.pools import RankedPool, Terms
+from rankdet.models.pools import RankedPool, RankingLoss, Terms
 
 
 def balanced_mean(errors: Tensor, weights: Tensor, value: Tensor) -> Tensor:
@@ -25,7 +27,7 @@ def balanced_mean(errors: Tensor, weights: Tensor, value: Tensor) -> Tensor:
 
 
 def rank_sort_terms(
-    loss_cls: nn.Module, logits: Tensor, targets: Tensor, errors: Tensor, weights: Tensor
+    loss_cls: RankingLoss, logits: Tensor, targets: Tensor, errors: Tensor, weights: Tensor
 ) -> Terms:
     """Return ranking, sorting and balanced localization term of one pool.
 
@@ -56,7 +58,7 @@ class RankSortStep:
         """Return the names of the terms."""
         return (f"loss_{place}rank", f"loss_{place}sort", f"loss_{place}bbox")
 
-    def __call__(self, pool: RankedPool, loss_cls: nn.Module, loss_bbox: nn.Module) -> Terms:
+    def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
         """Return ranking, sorting and balanced box loss of one pool."""
         targets = pool.ranking_targets(aligned_iou(pool.boxes, pool.true_boxes))
         errors = giou_errors(pool.boxes, pool.true_boxes)
