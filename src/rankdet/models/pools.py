@@ -143,7 +143,7 @@ class Balance(Protocol):
 
 
 class RankedHead(Protocol):
-    """What `pool_losses` needs from a head. `attach_step` sets the first four attributes."""
+    """What `pool_losses` needs from a head. `attach_step` sets the first three attributes."""
 
     loss_step: LossStep
     pool_images: int | None

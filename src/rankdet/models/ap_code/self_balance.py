@@ -97,7 +97,8 @@ class WindowedSelfBalance(ExactBuffers):
         """Count one pass; return the weight [scalar] for it.
 
         Args:
-            classification, localization: the unweighted values of the pass, scalars.
+            classification: unweighted value of the pass, scalar.
+            localization: unweighted value of the pass, scalar.
             has_positives: not needed; an iteration counts if either value is not 0.
         """
         if self.period is not None:

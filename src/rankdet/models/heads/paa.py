@@ -183,6 +183,7 @@ def fit_mixtures(costs: Tensor, objects: Tensor, levels: Tensor, top_k: int) -> 
         costs: what each candidate would cost (N).
         objects: its object, from 0 (N).
         levels: its level of the pyramid, from 0 (N).
+        top_k: candidates of each level of an object.
     """
     costs = costs.double()
     by_cost = costs.argsort(stable=True)

@@ -10,7 +10,7 @@ from rankdet.models.heads.dense import RankedDenseHead
 
 @MODELS.register_module()
 class RankedRetinaHead(RankedDenseHead, RetinaHead):
-    """RetinaNet head with a ranking loss."""
+    """RetinaNet head with a ranking loss: AP, aLRP or Parameterized AP Loss as published."""
 
 
 @MODELS.register_module()

@@ -76,6 +76,7 @@ class RankSortSOLOV2Head(SOLOV2Head):
             mask_feats: (B, E, h, w), a quarter of the padded images.
             batch_gt_instances: per image ``bboxes`` (n, 4), ``labels`` (n), ``masks`` (n, H, W).
             batch_img_metas: per image.
+            **kwargs: not read.
 
         Returns:
             Scalars by name, the means over the ranking pools.

@@ -144,6 +144,7 @@ class RankSortYOLACTProtonet(YOLACTProtonet):
             batch_gt_instances: per image ``masks``, padded to the size of the batch.
             batch_img_metas: per image.
             positive_infos: per image, see `RankSortYOLACTHead.get_positive_infos`.
+            **kwargs: not read.
 
         Returns:
             ``loss_mask``, the mean over the pools; zero with a graph where no image has an object.
