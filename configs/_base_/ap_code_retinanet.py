@@ -16,7 +16,8 @@ model = dict(
         relu_before_extra_convs=True, init_cfg=dict(type="Normal", layer="Conv2d", std=0.01)
     ),
     bbox_head=dict(
-        type="PixelApRetinaHead",
+        type="PixelRetinaHead",
+        loss_step=dict(type="ApStep"),
         pool_images=8,
         init_cfg=dict(
             type="Normal",

@@ -6,8 +6,17 @@ giou_loss = dict(_delete_=True, type="GIoULoss", reduction="none")
 balance = dict(period=3665, initial=50.0)
 model = dict(
     rpn_head=dict(
-        type="AlrpRPNHead",
+        type="RankedRPNHead",
+        # Positive from an IoU of 0.7 on.
+        loss_step=dict(type="AlrpStep", tau=0.7),
         pool_images=8,
+        # Scores start at 0.01.
+        init_cfg=dict(
+            type="Normal",
+            layer="Conv2d",
+            std=0.01,
+            override=dict(type="Normal", name="rpn_cls", std=0.01, bias_prob=0.01),
+        ),
         bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),
         loss_cls=alrp_loss,
         loss_bbox=giou_loss,
@@ -16,7 +25,8 @@ model = dict(
     ),
     roi_head=dict(
         bbox_head=dict(
-            type="AlrpShared2FCBBoxHead",
+            type="RankedShared2FCBBoxHead",
+            loss_step=dict(type="AlrpStep"),
             pool_images=8,
             reg_decoded_bbox=True,
             loss_cls=alrp_loss,

@@ -4,7 +4,8 @@ giou_loss = dict(_delete_=True, type="GIoULoss", reduction="none")
 # Images that one GPU of the official run ranked together.
 pool_images = 4
 rank_sort_rpn = dict(
-    type="RankSortRPNHead",
+    type="RankedRPNHead",
+    loss_step=dict(type="RankSortStep"),
     pool_images=pool_images,
     bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),
     loss_cls=rank_sort_loss,
@@ -12,7 +13,8 @@ rank_sort_rpn = dict(
     head_weight=0.20,
 )
 rank_sort_box = dict(
-    type="RankSortShared2FCBBoxHead",
+    type="RankedShared2FCBBoxHead",
+    loss_step=dict(type="RankSortStep"),
     pool_images=pool_images,
     reg_decoded_bbox=True,
     loss_cls=rank_sort_loss,

@@ -2,7 +2,8 @@
 _base_ = ["retinanet.py"]
 model = dict(
     bbox_head=dict(
-        type="ApRetinaHead",
+        type="RankedRetinaHead",
+        loss_step=dict(type="ApStep"),
         pool_images=8,
         anchor_generator=dict(scales_per_octave=2),
         bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),

@@ -1,7 +1,8 @@
 _base_ = ["alrp_mmdet_focal_fovea_r50_500.py"]
 model = dict(
     bbox_head=dict(
-        type="ApFoveaHead",
+        type="RankedFoveaHead",
+        loss_step=dict(type="ApStep"),
         pool_images=8,
         loss_cls=dict(_delete_=True, type="ApLoss", use_sigmoid=True, delta=1.0),
     )

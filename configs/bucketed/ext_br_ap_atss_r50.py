@@ -1,7 +1,8 @@
 _base_ = ["../rank_sort/rs_atss_r50.py"]
 model = dict(
     bbox_head=dict(
-        type="ApATSSHead",
+        type="RankedATSSHead",
+        loss_step=dict(type="WeightedApStep"),
         loss_cls=dict(_delete_=True, type="ApLoss", use_sigmoid=True, delta=1.0),
         loss_bbox=dict(loss_weight=2.0),
     )

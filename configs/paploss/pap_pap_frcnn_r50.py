@@ -6,8 +6,15 @@ from rankdet import losses  # noqa: E402 -- below _base_: else mmengine reads it
 
 model = dict(
     rpn_head=dict(
-        type='ParameterizedApRPNHead',
+        type='RankedRPNHead',
+        loss_step=dict(type='ParameterizedApStep'),
         pool_images=8,
+        # Scores start at 0.01.
+        init_cfg=dict(
+            type='Normal',
+            layer='Conv2d',
+            std=0.01,
+            override=dict(type='Normal', name='rpn_cls', std=0.01, bias_prob=0.01)),
         bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),
         box_gradient_scale=1.6950,
         loss_cls=dict(
@@ -19,7 +26,8 @@ model = dict(
         loss_bbox=dict(_delete_=True, type='GIoULoss', reduction='none')),
     roi_head=dict(
         bbox_head=dict(
-            type='ParameterizedApShared2FCBBoxHead',
+            type='RankedShared2FCBBoxHead',
+            loss_step=dict(type='ParameterizedApStep'),
             pool_images=8,
             reg_decoded_bbox=True,
             box_gradient_scale=7.1324,

@@ -6,7 +6,8 @@ from rankdet import losses  # noqa: E402 -- below _base_: else mmengine reads it
 
 model = dict(
     bbox_head=dict(
-        type='ParameterizedApRetinaHead',
+        type='RankedRetinaHead',
+        loss_step=dict(type='ParameterizedApStep'),
         pool_images=8,
         anchor_generator=dict(scales_per_octave=2),
         bbox_coder=dict(target_stds=[0.1, 0.1, 0.2, 0.2]),

@@ -1,7 +1,8 @@
 _base_ = ["mmdet::atss/atss_r50_fpn_1x_coco.py", "../_base_/runtime.py"]
 model = dict(
     bbox_head=dict(
-        type="RankSortATSSHead",
+        type="RankedATSSHead",
+        loss_step=dict(type="RankSortStep"),
         pool_images=4,
         anchor_generator=dict(octave_base_scale=4, scales_per_octave=3),
         loss_cls=dict(_delete_=True, type="RankSortLoss", use_sigmoid=True, delta=0.5, eps=1e-10),

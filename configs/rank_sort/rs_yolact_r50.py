@@ -2,6 +2,7 @@ _base_ = ['mmdet::yolact/yolact_r50_1xb8-55e_coco.py', '../_base_/runtime.py']
 model = dict(
     bbox_head=dict(
         type='RankSortYOLACTHead',
+        loss_step=dict(type='RankSortStep'),
         pool_images=8,
         use_ohem=False,
         loss_cls=dict(_delete_=True, type='RankSortLoss', use_sigmoid=True, delta=0.5, eps=1e-10),

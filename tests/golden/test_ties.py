@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rankdet.models.dense_heads.candidates import Mixtures
+from rankdet.models.heads.paa import Mixtures
 from tests.golden.heads.ties import in_ties, settle
 
 C = 3  # classes, and the label of the background

@@ -18,7 +18,7 @@ CHANGES = {
     "frozen_stages": ("model.backbone.norm_cfg.requires_grad", True),
     "anchors": ("model.bbox_head.anchor_generator.scales_per_octave", 3),
     "box_coder_stds": ("model.bbox_head.bbox_coder.target_stds", [1.0] * 4),
-    "head_type": ("model.bbox_head.type", "AlrpRetinaHead"),
+    "head_type": ("model.bbox_head.type", "RankedRetinaHead"),
     "assigner": ("model.train_cfg.assigner.iou_calculator.type", "BboxOverlaps2D"),
     "sampler": ("model.train_cfg.sampler", dict(type="RandomSampler", num=256)),
     "test_scale": ("model.data_preprocessor.pad_size_divisor", 1),

@@ -136,7 +136,7 @@ def test_the_stages_of_a_cascade(entry):
     for head, stage, iou in zip(
         model.roi_head.bbox_head, model.train_cfg.rcnn, (0.5, 0.6, 0.7), strict=True
     ):
-        assert head.type == "RankSortShared2FCBBoxHead"
+        assert head.type == "RankedShared2FCBBoxHead"
         assert head.reg_class_agnostic is head.reg_decoded_bbox is True
         for name in ("pos_iou_thr", "neg_iou_thr", "min_pos_iou"):
             assert stage.assigner[name] == iou

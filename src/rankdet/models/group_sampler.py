@@ -34,6 +34,8 @@ class GroupBatchSampler(BatchSampler):
         by_orientation: False puts images of any orientation into a group.
     """
 
+    sampler: DefaultSampler
+
     def __init__(
         self,
         sampler: DefaultSampler,

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from pycocotools import mask as mask_tools
 
 from rankdet.errors import InputError
-from rankdet.evaluation import Detections, evaluate, read_ground_truth
+from rankdet.evaluation import Detections, GroundTruth, evaluate, read_ground_truth
 from rankdet.evaluation.json_rows import read_document
 from rankdet.outputs import write_json
 
@@ -44,7 +44,7 @@ class RankdetMetric(BaseMetric):
         self,
         ann_file: str,
         iou_types: str | Sequence[str] = ("bbox",),
-        protocol: str = "coco",
+        protocol: Literal["coco", "lvis"] = "coco",
         out_file: str | None = None,
         category_ids: Sequence[int] | None = None,
         collect_device: str = "cpu",
@@ -52,10 +52,10 @@ class RankdetMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ann_file = ann_file
-        self.iou_types = [iou_types] if isinstance(iou_types, str) else list(iou_types)
+        self.iou_types: list[Any] = [iou_types] if isinstance(iou_types, str) else list(iou_types)
         self.protocol = protocol
         self.out_file = out_file
-        self._ground_truth = None
+        self._ground_truth: GroundTruth | None = None
         self._category_ids = np.array(category_ids or [], dtype=np.int64)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -75,7 +75,7 @@ class RankdetMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate the predictions of all images."""
-        self._read_annotations()
+        ground_truth = self._annotations()
         found = self._detections(results)
         if self.out_file is not None:
             write_json(self.out_file, _rows(found), indent=None)
@@ -83,23 +83,20 @@ class RankdetMetric(BaseMetric):
         for iou_type in self.iou_types:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                numbers = evaluate(self._ground_truth, found, iou_type, self.protocol).numbers
+                numbers = evaluate(ground_truth, found, iou_type, self.protocol).numbers
             for warning in caught:
                 print_log(str(warning.message), logger="current", level=logging.WARNING)
             present = {name: value for name, value in numbers.items() if value is not None}
             metrics.update({f"{iou_type}/{name}": value for name, value in present.items()})
         return metrics
 
-    def _read_annotations(self) -> None:
-        """Read the annotations once."""
+    def _annotations(self) -> GroundTruth:
+        """Return the annotations, which are read once."""
         if self._ground_truth is not None:
-            return
+            return self._ground_truth
         document = dict(read_document(Path(self.ann_file), "an annotation file"))
         classes = (self.dataset_meta or {}).get("classes")
-        if len(self._category_ids):
-            self._ground_truth = read_ground_truth(document, self.iou_types, self.protocol)
-            return
-        if classes is not None:
+        if classes is not None and not len(self._category_ids):
             names = set(classes)
             document["categories"] = [row for row in document["categories"] if row["name"] in names]
             if len(document["categories"]) != len(classes):
@@ -108,8 +105,10 @@ class RankdetMetric(BaseMetric):
                     f"{len(document['categories'])} of them",
                     "make the dataset's metainfo and the annotations agree",
                 )
-        self._category_ids = np.array([row["id"] for row in document["categories"]])
+        if not len(self._category_ids):
+            self._category_ids = np.array([row["id"] for row in document["categories"]])
         self._ground_truth = read_ground_truth(document, self.iou_types, self.protocol)
+        return self._ground_truth
 
     def _detections(self, results: list[dict]) -> Detections:
         score = np.concatenate([np.zeros(0), *(result["score"] for result in results)])

@@ -111,7 +111,7 @@ def _registry() -> tuple[str, bool]:
 
     import rankdet.models  # noqa: F401
 
-    names = ("ApRetinaHead", "AlrpRetinaHead", "RankSortATSSHead", "RankSortShared2FCBBoxHead")
+    names = ("RankedRetinaHead", "RankedATSSHead", "RankedRPNHead", "RankedShared2FCBBoxHead")
     missing = [name for name in names if MODELS.get(name) is None]
     return f"{len(names) - len(missing)} of {len(names)} heads", not missing
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rankdet.models.ap_code.overlaps import PixelOverlaps2D
-from rankdet.models.ap_code.pixel_boxes import to_pixels
+from rankdet.models.ap_code.geometry import PixelOverlaps2D, to_pixels
 from tests.golden.ap_code.cases import ANCHORS, SINGLE, Check, replays
 from tests.golden.ap_code.heads import assigned, build_head, grid, ground_truth, recorded_labels
 
@@ -20,8 +19,8 @@ def replay_assignment(check: Check) -> None:
         found = recorded_labels(labels, weights, classes)
         check.equal(f"label_{name}", found, case.arrays[f"label_{name}"])
         encoded = targets[labels < classes]
-        boxes = head.frame(None, torch.zeros_like(encoded)), head.frame(None, encoded)
-        errors = head.box_errors(*boxes) / (2 * (1 - head.tau))
+        boxes = head.decode(None, torch.zeros_like(encoded)), head.decode(None, encoded)
+        errors = head.loss_step.box_errors(*boxes) / (2 * (1 - head.loss_step.tau))
         check.close(f"e of {name}", errors, case.arrays[f"e_at_zero_deltas_{name}"], SINGLE, True)
     head = build_head("ae_alrp", classes)
     anchors = torch.cat(head.prior_generator.grid_priors(grid((case.about["image"],) * 2)))

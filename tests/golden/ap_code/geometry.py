@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from rankdet.models.ap_code.overlaps import PixelOverlaps2D
-from rankdet.models.ap_code.pixel_boxes import to_edges, to_pixels
-from rankdet.models.box_terms import giou_errors_with_added_eps
+from rankdet.models.ap_code.geometry import PixelOverlaps2D, to_edges, to_pixels
+from rankdet.models.boxes import giou_errors_with_added_eps
 from tests.golden.ap_code.cases import ANCHORS, BOXES, SINGLE, Check, replays
 from tests.golden.ap_code.heads import build_head, grid
 
@@ -48,15 +47,17 @@ def replay_boxes(check: Check) -> None:
     check.close("decode", head.bbox_coder.decode(anchors, deltas), arrays["decode"], BOXES)
     clipped = head.bbox_coder.decode(anchors, deltas, max_shape=tuple(arrays["clip_hw"].tolist()))
     check.close("decode_clipped", clipped, arrays["decode_clipped"], BOXES)
-    unit = to_pixels(head.frame(anchors, deltas))
+    unit = to_pixels(head.decode(anchors, deltas))
     check.close("unit_pred", unit, arrays["unit_pred"], SINGLE, True)
     encoded = head.bbox_coder.encode(anchors, truth).float()
-    unit = to_pixels(head.frame(anchors, encoded))
+    unit = to_pixels(head.decode(anchors, encoded))
     check.close("unit_target", unit, arrays["unit_target"], SINGLE, True)
     pair = [to_edges(check.case.tensor(f"unit_{name}").double()) for name in ("pred", "target")]
     for measure, name in (("", "giou"), ("_iou", "iou")):
-        errors = heads[measure].box_errors(*pair)
-        check.close(f"e_{name}", errors / (2 * (1 - head.tau)), arrays[f"e_{name}"], EXACT)
+        errors = heads[measure].loss_step.box_errors(*pair)
+        check.close(
+            f"e_{name}", errors / (2 * (1 - head.loss_step.tau)), arrays[f"e_{name}"], EXACT
+        )
         values = 1 - (errors if name == "giou" else errors / 2)
         check.close(f"{name}_unit", values, arrays[f"{name}_unit"], EXACT)
     overlaps = PixelOverlaps2D()

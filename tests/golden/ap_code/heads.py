@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from rankdet.models.ap_code.pixel_boxes import to_edges
+from rankdet.models.ap_code.geometry import to_edges
 from rankdet.training.resolve import load_config
 from tests.golden.ap_code.cases import Case
 
@@ -29,7 +29,7 @@ def build_head(variant: str, classes: int) -> nn.Module:
     if "self_balance" in head:
         head.self_balance.initial = 1.0
     if variant.endswith("_iou"):
-        head.box_measure = "iou"
+        head.loss_step.box_measure = "iou"
     return MODELS.build(head)
 
 

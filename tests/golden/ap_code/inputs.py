@@ -14,7 +14,7 @@ from mmdet.datasets.transforms import PackDetInputs
 from mmdet.registry import DATASETS, MODELS, TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 
-from rankdet.models.ap_code.pixel_boxes import to_edges, to_pixels
+from rankdet.models.ap_code.geometry import to_edges, to_pixels
 from rankdet.training.resolve import load_config
 from tests.golden.ap_code.cases import PIXELS, SINGLE, Check, replays
 

@@ -12,6 +12,7 @@ from tests.golden.heads.registry import builds
 
 PERIOD = 3665  # of the self-balance; the sequences have their own
 ALRP = dict(type="AlrpLoss", use_sigmoid=True, delta=1.0, eps=1e-5)
+ALRP_STEP = dict(type="AlrpStep")
 
 
 def anchor_head(case: Case, **settings) -> nn.Module:
@@ -51,8 +52,9 @@ def alrp_retina(case: Case) -> nn.Module:
     by_levels = case.settings["assigner"]["type"] == "ATSSAssigner"
     return anchor_head(
         case,
-        type="AlrpATSSRetinaHead" if by_levels else "AlrpRetinaHead",
+        type="RankedATSSRetinaHead" if by_levels else "RankedRetinaHead",
         stacked_convs=1,
+        loss_step=ALRP_STEP,
         loss_cls=ALRP,
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         self_balance=self_balance(case),
@@ -64,7 +66,8 @@ def ap_retina(case: Case) -> nn.Module:
     """RetinaNet with AP Loss."""
     return anchor_head(
         case,
-        type="ApRetinaHead",
+        type="RankedRetinaHead",
+        loss_step=dict(type="ApStep"),
         stacked_convs=1,
         loss_cls=dict(type="ApLoss", use_sigmoid=True, delta=1.0),
         loss_bbox=dict(type="SmoothL1Loss", beta=1.0),
@@ -76,7 +79,8 @@ def alrp_rpn(case: Case) -> nn.Module:
     """RPN with aLRP Loss."""
     return anchor_head(
         case,
-        type="AlrpRPNHead",
+        type="RankedRPNHead",
+        loss_step=dict(type="AlrpStep", tau=0.7),
         loss_cls=ALRP,
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         self_balance=self_balance(case),
@@ -105,7 +109,8 @@ def alrp_fovea(case: Case) -> nn.Module:
     """FoveaBox with aLRP Loss."""
     return fovea_head(
         case,
-        type="AlrpFoveaHead",
+        type="RankedFoveaHead",
+        loss_step=ALRP_STEP,
         loss_cls=ALRP,
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         self_balance=self_balance(case),
@@ -117,7 +122,8 @@ def ap_fovea(case: Case) -> nn.Module:
     """FoveaBox with AP Loss."""
     return fovea_head(
         case,
-        type="ApFoveaHead",
+        type="RankedFoveaHead",
+        loss_step=dict(type="ApStep"),
         loss_cls=dict(type="ApLoss", use_sigmoid=True, delta=1.0),
         loss_bbox=case.settings["loss_bbox"],
     )

@@ -23,19 +23,25 @@ def settings(case: Case, head: str) -> dict:
         top_k=int(told.get("num_topk", 100_000)),
         form=told.get("loss_form", "searched"),
     )
-    return dict(type=head, loss_cls=loss, loss_bbox=GIOU, box_gradient_scale=told["reg_weight"])
+    return dict(
+        type=head,
+        loss_step=dict(type="ParameterizedApStep"),
+        loss_cls=loss,
+        loss_bbox=GIOU,
+        box_gradient_scale=told["reg_weight"],
+    )
 
 
 @builds("PAPLossRetinaHead", loss_names={"loss_pap": "loss"})
 def retina(case: Case) -> nn.Module:
     """RetinaNet with Parameterized AP Loss."""
-    return anchor_head(case, stacked_convs=1, **settings(case, "ParameterizedApRetinaHead"))
+    return anchor_head(case, stacked_convs=1, **settings(case, "RankedRetinaHead"))
 
 
 @builds("PAPLossRPNHead", foreground=1, background=0, loss_names={"loss_rpn_pap": "loss"})
 def rpn(case: Case) -> nn.Module:
     """RPN with Parameterized AP Loss; where anchors were drawn at random, the recorded draw."""
-    head = anchor_head(case, **settings(case, "ParameterizedApRPNHead"))
+    head = anchor_head(case, **settings(case, "RankedRPNHead"))
     if case.settings["train_cfg"].get("sampler"):
         take_recorded_draw(head, [tensor_of(w) for w in case.stored("label_weights")])
     return head
@@ -60,4 +66,4 @@ def take_recorded_draw(head: nn.Module, weights: list[torch.Tensor]) -> None:
 @builds("StandardRoIHead + PAPLossShared2FCBBoxHead", loss_names={"loss_roi_pap": "loss_pap"})
 def roi(case: Case) -> nn.Module:
     """Faster R-CNN with Parameterized AP Loss."""
-    return roi_head(case, settings(case, "ParameterizedApShared2FCBBoxHead"))
+    return roi_head(case, settings(case, "RankedShared2FCBBoxHead"))

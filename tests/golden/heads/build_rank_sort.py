@@ -9,6 +9,7 @@ from tests.golden.heads.cases import Case
 from tests.golden.heads.registry import builds
 
 RANK_SORT = dict(type="RankSortLoss", use_sigmoid=True, delta=0.5)
+RANK_SORT_STEP = dict(type="RankSortStep")
 GIOU = dict(type="GIoULoss", reduction="none")
 
 
@@ -17,7 +18,8 @@ def rpn(case: Case) -> nn.Module:
     """RPN with Rank & Sort Loss."""
     return anchor_head(
         case,
-        type="RankSortRPNHead",
+        type="RankedRPNHead",
+        loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
         head_weight=case.settings["head_weight"],
@@ -34,7 +36,12 @@ def towers() -> dict:
 def atss(case: Case) -> nn.Module:
     """ATSS with Rank & Sort Loss."""
     return anchor_head(
-        case, type="RankSortATSSHead", loss_cls=RANK_SORT, loss_bbox=GIOU, **towers()
+        case,
+        type="RankedATSSHead",
+        loss_step=RANK_SORT_STEP,
+        loss_cls=RANK_SORT,
+        loss_bbox=GIOU,
+        **towers(),
     )
 
 
@@ -44,7 +51,8 @@ def paa(case: Case) -> nn.Module:
     told = case.settings
     return anchor_head(
         case,
-        type="RankSortPAAHead",
+        type="RankedPAAHead",
+        loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
         loss_candidate=told["loss_cls"],

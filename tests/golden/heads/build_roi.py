@@ -7,8 +7,8 @@ from mmengine.config import ConfigDict
 from torch import nn
 
 import rankdet.models  # noqa: F401 (registers the heads)
-from tests.golden.heads.build_alrp import ALRP, self_balance
-from tests.golden.heads.build_rank_sort import GIOU, RANK_SORT
+from tests.golden.heads.build_alrp import ALRP, ALRP_STEP, self_balance
+from tests.golden.heads.build_rank_sort import GIOU, RANK_SORT, RANK_SORT_STEP
 from tests.golden.heads.cases import Case
 from tests.golden.heads.registry import builds
 from tests.golden.place import tensor_of
@@ -62,7 +62,8 @@ def extractor(told: dict, size: int) -> dict:
 def alrp(case: Case) -> nn.Module:
     """Faster R-CNN with aLRP Loss."""
     head = dict(
-        type="AlrpShared2FCBBoxHead",
+        type="RankedShared2FCBBoxHead",
+        loss_step=ALRP_STEP,
         loss_cls=ALRP,
         loss_bbox=GIOU,
         self_balance=self_balance(case),
@@ -70,7 +71,12 @@ def alrp(case: Case) -> nn.Module:
     return roi_head(case, head)
 
 
-BOX = dict(type="RankSortShared2FCBBoxHead", loss_cls=RANK_SORT, loss_bbox=GIOU)
+BOX = dict(
+    type="RankedShared2FCBBoxHead",
+    loss_step=RANK_SORT_STEP,
+    loss_cls=RANK_SORT,
+    loss_bbox=GIOU,
+)
 
 
 @builds("RankBasedStandardRoIHead + RankBasedShared2FCBBoxHead")

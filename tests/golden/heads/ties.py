@@ -12,8 +12,8 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from rankdet.models.dense_heads import paa
-from rankdet.models.dense_heads.candidates import Mixtures, fit_mixtures
+from rankdet.models.heads import paa
+from rankdet.models.heads.paa import Mixtures, fit_mixtures
 from tests.golden.heads.cases import Case
 from tests.golden.place import tensor_of
 

@@ -30,6 +30,7 @@ def yolact(case: Case) -> nn.Module:
     channels = tuple(None if width == "x2 bilinear" else width for width in told["proto_channels"])
     box = ConfigDict(
         type="RankSortYOLACTHead",
+        loss_step=dict(type="RankSortStep"),
         num_classes=case.classes,
         in_channels=CHANNELS,
         feat_channels=CHANNELS,

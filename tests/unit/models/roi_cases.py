@@ -13,8 +13,8 @@ import rankdet.models  # noqa: F401
 CHANNELS, CLASSES, SIDE = 4, 3, 64
 STRIDES = (4, 8, 16, 32)
 LOSSES = {
-    "RankSortShared2FCBBoxHead": dict(type="RankSortLoss", use_sigmoid=True),
-    "AlrpShared2FCBBoxHead": dict(type="AlrpLoss", use_sigmoid=True),
+    "RankSortStep": dict(type="RankSortLoss", use_sigmoid=True),
+    "AlrpStep": dict(type="AlrpLoss", use_sigmoid=True),
 }
 
 
@@ -27,12 +27,18 @@ def extractor(size):
     )
 
 
-def box_head(kind="RankSortShared2FCBBoxHead", **settings):
-    own = dict(self_balance=dict(period=3)) if kind.startswith("Alrp") else {}
+def box_head(step="RankSortStep", **settings):
+    own = dict(self_balance=dict(period=3)) if step == "AlrpStep" else {}
     return dict(
-        dict(type=kind, in_channels=CHANNELS, fc_out_channels=8, num_classes=CLASSES),
+        dict(
+            type="RankedShared2FCBBoxHead",
+            in_channels=CHANNELS,
+            fc_out_channels=8,
+            num_classes=CLASSES,
+        ),
         reg_decoded_bbox=True,
-        loss_cls=LOSSES[kind],
+        loss_step=dict(type=step),
+        loss_cls=LOSSES[step],
         loss_bbox=dict(type="GIoULoss", reduction="none"),
         **own,
         **settings,

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from rankdet.models.dense_heads.candidates import fit_mixtures, two_gaussians
-
-mixture = pytest.importorskip("sklearn.mixture", reason="the judge is scikit-learn")
+from rankdet.models.heads.paa import fit_mixtures, two_gaussians
 
 
 def one_by_one(costs):
     """Fit one object as the official code does."""
+    mixture = pytest.importorskip("sklearn.mixture", reason="the judge is scikit-learn")
     column = np.sort(costs)[:, None]
     fit = mixture.GaussianMixture(
         2,
@@ -78,7 +77,7 @@ def test_nothing_to_fit():
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_fit_is_in_float64_whatever_comes_in():
-    """HEADS.md 5.10: in float32 the official fit stops, or decides ties by rounding."""
+    """In float32 the official fit stops, or decides ties by rounding."""
     draw = np.random.default_rng(0)
     costs = np.sort(draw.gamma(2.0, 0.5, 30)).astype(np.float32)
     none = torch.zeros(30, dtype=torch.long)

@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 
 import rankdet.models  # noqa: F401
 from rankdet.errors import InputError
-from rankdet.models.necks.carafe import AnyDeviceCarafe, reassemble
+from rankdet.models.carafe import AnyDeviceCarafe, reassemble
 
 UPSAMPLE = dict(
     type="carafe",

@@ -5,38 +5,46 @@ from importlib import import_module
 
 import pytest
 import torch
+from mmdet.registry import TASK_UTILS
 
 import rankdet.models  # noqa: F401 (registers the heads)
-from rankdet.models.box_terms import giou_errors, giou_errors_with_added_eps, score_weighted_mean
-from rankdet.models.dense_heads import candidates
+from rankdet.models.boxes import giou_errors, giou_errors_with_added_eps, score_weighted_mean
+from rankdet.models.heads import paa
+from rankdet.models.steps.alrp import AlrpStep
+from rankdet.training.resolve import load_config
 
 # module, name -> {argument: default}; each with its source.
 DEFAULTS = {
-    # DETECTORS 3, 6: head_weight 0.20 on the RPN's terms.
-    ("dense_heads.rpn", "HeadWeight"): dict(head_weight=0.20),
+    # Configs of aLRP and Rank & Sort say 0.20; Parameterized AP Loss has no such factor.
+    ("heads.rpn", "RankedRPNHead"): dict(head_weight=1.0),
     # DETECTORS 6: "max 200 positives per GPU"; weights stay with their masks.
-    ("roi_heads.standard", "RankSortRoIHead"): dict(mask_positives=200, align_mask_weights=True),
-    # LOSSES 6.6: 1 where nothing was searched.
-    ("gradient_scale", "ScaledBoxGradient"): dict(box_gradient_scale=1.0),
+    ("heads.roi", "RankSortRoIHead"): dict(mask_positives=200, align_mask_weights=True),
     # DETECTORS 4, APCODE "Found" 6 and 1: balance, +1 pixel, color noise, test size.
     ("ap_code.self_balance", "WindowedSelfBalance"): dict(
         initial=50.0, window=300, interval=50, entries=50, period=None, passes=1, reduce=False
     ),
-    ("ap_code.terms", "WidenedAlrpTerms"): dict(box_measure="giou"),
-    ("ap_code.anchors", "PixelAnchorGenerator"): dict(pixel_offset=1.0),
-    ("ap_code.coder", "PixelDeltaXYWHBBoxCoder"): dict(pixel_offset=1.0),
-    ("ap_code.overlaps", "PixelOverlaps2D"): dict(pixel_offset=1.0),
-    ("ap_code.augmentation", "LightingNoise"): dict(std=0.1, prob=0.5),
-    ("ap_code.resize", "ResizeByFactor"): dict(longest=1.666),
+    ("ap_code.geometry", "PixelAnchorGenerator"): dict(pixel_offset=1.0),
+    ("ap_code.geometry", "PixelDeltaXYWHBBoxCoder"): dict(pixel_offset=1.0),
+    ("ap_code.geometry", "PixelOverlaps2D"): dict(pixel_offset=1.0),
+    ("ap_code.data", "LightingNoise"): dict(std=0.1, prob=0.5),
+    ("ap_code.data", "ResizeByFactor"): dict(longest=1.666),
     # DETECTORS 6, RS-PAA: "GMM reg_covar 1e-5".
-    ("dense_heads.candidates", "two_gaussians"): dict(regularisation=1e-5),
+    ("heads.paa", "two_gaussians"): dict(regularization=1e-5),
     # LOSSES 7: "add 1e-6 to union and enclosing area"; DETECTORS 0.3: "below 1e-10".
-    ("box_terms", "giou_errors_with_added_eps"): dict(eps=1e-6),
-    ("box_terms", "score_weighted_mean"): dict(eps=1e-10),
-    ("losses", "_Registered"): dict(use_sigmoid=True),
-    ("dense_heads.ranked", "RankedDenseHead"): dict(pool_images=None),
-    ("roi_heads.ranked", "RankedBBoxHead"): dict(pool_images=None),
-    ("dense_heads.rank_sort_protonet", "RankSortYOLACTProtonet"): dict(with_seg_branch=False),
+    ("boxes", "giou_errors_with_added_eps"): dict(eps=1e-6),
+    ("boxes", "score_weighted_mean"): dict(eps=1e-10),
+    ("losses", "RegisteredLoss"): dict(use_sigmoid=True),
+    # One pool, no balance; a gradient scale of 1 where nothing was searched.
+    ("heads.dense", "RankedDenseHead"): dict(
+        pool_images=None, self_balance=None, box_gradient_scale=1.0
+    ),
+    ("heads.roi", "RankedShared2FCBBoxHead"): dict(
+        pool_images=None, self_balance=None, box_gradient_scale=1.0
+    ),
+    ("heads.solov2", "RankSortSOLOV2Head"): dict(pool_images=None, official_order=False),
+    # aLRP paper: errors are 0..1 above an IoU of 0.5; mmdetection 2.0 adds 1e-6 to areas.
+    ("steps.alrp", "AlrpStep"): dict(tau=0.5, box_measure="giou", giou_eps=1e-6),
+    ("heads.yolact", "RankSortYOLACTProtonet"): dict(with_seg_branch=False),
 }
 
 
@@ -49,21 +57,26 @@ def test_defaults(place):
     assert {p.name: p.default for p in given if p.default is not p.empty} == DEFAULTS[place]
 
 
-def test_localization_errors_are_divided_by_what_an_anchor_needs():
-    """LOSSES 3: (1 - GIoU) / 2 / (1 - tau), tau 0.5; 0.7 in the RPN."""
-    from rankdet.models.ap_code.heads import PixelAlrpRetinaHead
-    from rankdet.models.dense_heads.fovea import AlrpFoveaHead
-    from rankdet.models.dense_heads.retina import AlrpATSSRetinaHead, AlrpRetinaHead
-    from rankdet.models.dense_heads.rpn import AlrpRPNHead
-
-    heads = (AlrpRetinaHead, AlrpATSSRetinaHead, AlrpFoveaHead, PixelAlrpRetinaHead)
-    assert [head.tau for head in heads] == [0.5] * 4
-    assert AlrpRPNHead.tau == 0.7
+def test_localization_errors_are_divided_by_what_a_place_needs():
+    """(1 - GIoU) / 2 / (1 - tau), tau 0.5, in the RPN 0.7; the AP-Loss code adds 1e-7 to areas."""
+    expected = {
+        "alrp_mmdet_alrp_retinanet_r50_500": dict(bbox_head=(0.5, 1e-6)),
+        "alrp_mmdet_alrp_atss_r50_500": dict(bbox_head=(0.5, 1e-6)),
+        "alrp_mmdet_alrp_fovea_r50_500": dict(bbox_head=(0.5, 1e-6)),
+        "ext_alrp_ap_r50_500": dict(bbox_head=(0.5, 1e-7)),
+        "alrp_mmdet_alrp_frcnn_r50_500": dict(rpn_head=(0.7, 1e-6), roi_head=(0.5, 1e-6)),
+    }
+    for entry, heads in expected.items():
+        model = load_config(entry).model
+        for name, numbers in heads.items():
+            head = model.roi_head.bbox_head if name == "roi_head" else model[name]
+            step = TASK_UTILS.build(head.loss_step)
+            assert (type(step), step.tau, step.giou_eps) == (AlrpStep, *numbers)
 
 
 def test_a_mixture_ends_as_scikit_learns_does():
     """Its GaussianMixture: at most 100 iterations, to a change of 1e-3 of the mean likelihood."""
-    assert (candidates.ITERATIONS, candidates.CHANGE) == (100, 1e-3)
+    assert (paa.ITERATIONS, paa.CHANGE) == (100, 1e-3)
 
 
 def test_weights_that_vanish_are_not_divided_by():

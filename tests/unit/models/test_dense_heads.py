@@ -9,13 +9,14 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401 (registers the heads)
-from rankdet.models.dense_heads.preselection import AnchorPreselection
+from rankdet.models.heads.dense import RankedDenseHead
+from rankdet.training.resolve import load_config
 
 C = 3  # classes
 META = dict(img_shape=(64, 64), pad_shape=(64, 64), scale_factor=(1.0, 1.0), ori_shape=(64, 64))
 GIOU = dict(type="GIoULoss", reduction="none")
 RANK_SORT = dict(type="RankSortLoss", use_sigmoid=True)
-AP = dict(type="ApLoss", use_sigmoid=True)
+RANK_SORT_STEP = dict(type="RankSortStep")
 ALRP = dict(type="AlrpLoss", use_sigmoid=True)
 MAX_IOU = dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0)
 TEST = dict(
@@ -45,7 +46,8 @@ def build(**settings):
 
 def alrp(**settings):
     return build(
-        type="AlrpRetinaHead",
+        type="RankedRetinaHead",
+        loss_step=dict(type="AlrpStep"),
         loss_cls=ALRP,
         loss_bbox=GIOU,
         self_balance=dict(period=10),
@@ -56,7 +58,8 @@ def alrp(**settings):
 
 def paa(**settings):
     return build(
-        type="RankSortPAAHead",
+        type="RankedPAAHead",
+        loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
         loss_candidate=dict(type="FocalLoss", use_sigmoid=True),
@@ -73,7 +76,8 @@ def paa(**settings):
 
 def atss(**settings):
     return build(
-        type="RankSortATSSHead",
+        type="RankedATSSHead",
+        loss_step=RANK_SORT_STEP,
         loss_cls=RANK_SORT,
         loss_bbox=GIOU,
         stacked_convs=1,
@@ -115,7 +119,7 @@ def test_the_best_anchors_are_kept_with_all_their_classes():
     found = head.predict_by_feat(scores, boxes, batch_img_metas=[META])[0]
     assert found.labels.tolist() == [0, 1]
     torch.testing.assert_close(found.scores, torch.tensor([3.0, 2.0]).sigmoid())
-    stock = super(AnchorPreselection, head)._predict_by_feat_single(
+    stock = super(RankedDenseHead, head)._predict_by_feat_single(
         *([level[0] for level in each] for each in (scores, boxes)),
         [None, None],
         head.prior_generator.grid_priors([(8, 8), (4, 4)], device="cpu"),
@@ -138,43 +142,20 @@ def test_score_voting_never_sees_a_box_without_area():
     assert found.bboxes.isfinite().all()
 
 
-def bias_of(settings, layer):
-    head = build(**settings)
-    head.init_weights()
-    return getattr(head, layer).bias
-
-
 @pytest.mark.parametrize(
-    ("settings", "layer", "prior"),
+    ("entry", "head", "layer", "prior"),
     [
-        (
-            dict(type="ApRetinaHead", loss_cls=AP, loss_bbox=dict(type="SmoothL1Loss")),
-            "retina_cls",
-            0.01,
-        ),
-        (dict(type="RankSortATSSHead", loss_cls=RANK_SORT, loss_bbox=GIOU), "atss_cls", 0.01),
-        (
-            dict(type="RankSortRPNHead", loss_cls=RANK_SORT, loss_bbox=GIOU, num_classes=1),
-            "rpn_cls",
-            0.5,
-        ),
-        (
-            dict(
-                type="AlrpRPNHead",
-                loss_cls=ALRP,
-                loss_bbox=GIOU,
-                num_classes=1,
-                self_balance=dict(period=10),
-            ),
-            "rpn_cls",
-            0.01,
-        ),
+        ("alrp_mmdet_ap_retinanet_r50_500", "bbox_head", "retina_cls", 0.01),
+        ("rs_atss_r50", "bbox_head", "atss_cls", 0.01),
+        ("rs_frcnn_r50", "rpn_head", "rpn_cls", 0.5),
+        ("alrp_mmdet_alrp_frcnn_r50_500", "rpn_head", "rpn_cls", 0.01),
+        ("pap_pap_frcnn_r50", "rpn_head", "rpn_cls", 0.01),
     ],
 )
-def test_scores_start_at_the_official_prior(settings, layer, prior):
-    if "ATSS" in settings["type"]:
-        settings = dict(settings, norm_cfg=dict(type="GN", num_groups=4))
-    bias = bias_of(settings, layer)
+def test_scores_start_at_the_official_prior(entry, head, layer, prior):
+    built = MODELS.build(load_config(entry).model[head])
+    built.init_weights()
+    bias = getattr(built, layer).bias
     torch.testing.assert_close(bias, torch.full_like(bias, math.log(prior / (1 - prior))))
 
 
@@ -235,6 +216,6 @@ def test_ignored_regions_take_no_part():
     ignored = [InstanceData(bboxes=torch.tensor([[32.0, 0.0, 64.0, 64.0]]))]
     losses = head.loss_by_feat(scores, boxes, [objects((0, 0, 30, 30))], [META], ignored)
     losses["loss_cls"].backward()
-    # Anchors of the first level are 32 wide; those centred at x = 52 lie in the region.
+    # Anchors of the first level are 32 wide; those centered at x = 52 lie in the region.
     assert not scores[0].grad[..., 2:6, 6].any()
     assert scores[0].grad[..., 2:6, :4].any()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rankdet.models.dense_heads.grid_cells import GridCells, assign_cells, centers_of_mass
+from rankdet.models.heads.solov2 import GridCells, assign_cells, centers_of_mass
 
 SIDE = 64
 

@@ -9,8 +9,7 @@ from mmengine.structures import InstanceData
 import rankdet.models  # noqa: F401 (registers the heads)
 from rankdet.errors import InputError
 from rankdet.losses import SEARCHED_CONTROL_POINTS
-from rankdet.models.box_terms import giou_qualities
-from rankdet.models.gradient_scale import scale_gradient
+from rankdet.models.boxes import giou_qualities, scale_gradient
 from rankdet.training.resolve import load_config
 
 META = dict(img_shape=(64, 64), pad_shape=(64, 64), batch_input_shape=(64, 64))
@@ -19,7 +18,8 @@ META = dict(img_shape=(64, 64), pad_shape=(64, 64), batch_input_shape=(64, 64))
 def retina_head(scale=1.0):
     torch.manual_seed(0)
     settings = dict(
-        type="ParameterizedApRetinaHead",
+        type="RankedRetinaHead",
+        loss_step=dict(type="ParameterizedApStep"),
         num_classes=3,
         in_channels=8,
         feat_channels=8,

@@ -1,4 +1,4 @@
-"""Ranking pools: a large batch in pools equals as many small batches, averaged (DESIGN 3.5)."""
+"""Ranking pools: a large batch in pools equals as many small batches, averaged."""
 
 import pytest
 import torch
@@ -6,14 +6,14 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401
-from rankdet.models.dense_heads.pools import DensePool
+from rankdet.models.pools import RankedPool
 from rankdet.training.resolve import load_config
 
 SIDES = (8, 4, 2, 1, 1)
 HEADS = {
-    "rs_atss_r50": "RankSortATSSHead",
-    "alrp_mmdet_ap_retinanet_r50_500": "ApRetinaHead",
-    "alrp_mmdet_alrp_retinanet_r50_500": "AlrpRetinaHead",
+    "rs_atss_r50": ("RankedATSSHead", "RankSortStep"),
+    "alrp_mmdet_ap_retinanet_r50_500": ("RankedRetinaHead", "ApStep"),
+    "alrp_mmdet_alrp_retinanet_r50_500": ("RankedRetinaHead", "AlrpStep"),
 }
 
 
@@ -54,7 +54,7 @@ def losses(head, scores, deltas, truths, metas):
 @pytest.mark.parametrize("entry", HEADS)
 def test_pools_of_two_equal_the_mean_of_batches_of_two(entry):
     head = build(entry, pool_images=2)
-    assert type(head).__name__ == HEADS[entry]
+    assert (type(head).__name__, type(head.loss_step).__name__) == HEADS[entry]
     scores, deltas, truths, metas = batch(head, 6)
     together, gradients = losses(head, scores, deltas, truths, metas)
     alone = build(entry, pool_images=None)
@@ -93,14 +93,16 @@ def test_box_loss_equals_rank_plus_sort():
 
 
 def test_ignored_anchors_take_no_part():
-    pool = DensePool(
+    pool = RankedPool(
         logits=torch.zeros(4, 2),
         deltas=torch.zeros(4, 4),
-        anchors=torch.zeros(4, 4),
+        priors=torch.zeros(4, 4),
         labels=torch.tensor([1, 2, 0, 2]),
         label_weights=torch.tensor([1.0, 1.0, 0.0, 0.0]),
         box_targets=torch.zeros(4, 4),
+        decode=lambda priors, deltas: deltas,
+        targets_are_boxes=False,
     )
     expected = torch.tensor([[0.0, 1.0], [0.0, 0.0], [-1.0, -1.0], [-1.0, -1.0]])
     torch.testing.assert_close(pool.ranking_targets(), expected)
-    assert pool.positives().tolist() == [0]
+    assert pool.positives.tolist() == [0]

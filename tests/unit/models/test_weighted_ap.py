@@ -1,8 +1,8 @@
 """AP Loss in ATSS and PAA: no run was recorded, so the losses are computed here from the formulas.
 
-LOSSES.md 8.1: hard labels; AP (or bucketed AP) Loss on all anchors x classes of a pool; box loss =
-factor x Sum w (1 - GIoU) / Sum w with w the anchor's highest score over all classes, detached; no
-balance between the two. Nothing of the package computes the expected numbers.
+Yavuz et al., ECCV 2024, baselines: hard labels; AP (or bucketed AP) Loss on all anchors x classes
+of a pool; box loss = factor x Sum w (1 - GIoU) / Sum w with w the anchor's highest score over all
+classes, detached; no balance between the two. Nothing of the package computes the expected numbers.
 """
 
 import pytest
@@ -25,7 +25,8 @@ PAA = dict(
 def head_of(name, loss="ApLoss", delta=1.0, factor=2.0, **settings):
     candidate = dict(type="FocalLoss", use_sigmoid=True) if name == "PAA" else None
     return build(
-        type=f"Ap{name}Head",
+        type=f"Ranked{name}Head",
+        loss_step=dict(type="WeightedApStep"),
         reg_decoded_bbox=True,  # as in mmdet's ATSS and PAA
         loss_cls=dict(type=loss, use_sigmoid=True, delta=delta),
         loss_bbox=dict(GIOU, loss_weight=factor),
@@ -115,7 +116,7 @@ RANKED = {
 @pytest.mark.parametrize(
     ("name", "loss", "delta", "factor"),
     [
-        ("ATSS", "ApLoss", 1.0, 2.0),  # ext_br_ap_atss_r50: LOSSES 8.1, factor 2.0
+        ("ATSS", "ApLoss", 1.0, 2.0),  # ext_br_ap_atss_r50: factor 2.0
         ("ATSS", "BucketedApLoss", 1.0, 2.0),
         ("ATSS", "ApLoss", 1.0, 0.75),
         ("PAA", "ApLoss", 0.5, 1.0),  # ext_br_ap_paa_r50: delta 0.5, factor 1
@@ -140,7 +141,8 @@ def test_losses_and_gradients_are_those_of_the_formulas(name, loss, delta, facto
 def test_paa_has_the_positives_of_the_recorded_head():
     settings = dict(COMMON, train_cfg=PAA, loss_candidate=dict(type="FocalLoss", use_sigmoid=True))
     recorded = build(
-        type="RankSortPAAHead",
+        type="RankedPAAHead",
+        loss_step=dict(type="RankSortStep"),
         loss_cls=dict(type="RankSortLoss", use_sigmoid=True),
         loss_bbox=GIOU,
         **settings,

@@ -155,15 +155,15 @@ def test_a_finished_sample_is_not_trained_again(split, tmp_path, monkeypatch):
 
 
 def test_a_proxy_that_diverges_is_worth_nothing(split, tmp_path, monkeypatch):
-    from rankdet.models.dense_heads.parameterized_ap import ParameterizedApRetinaHead
+    from rankdet.models.heads.retina import RankedRetinaHead
 
-    forward = ParameterizedApRetinaHead.forward_single
+    forward = RankedRetinaHead.forward_single
 
     def broken(self, x):
         logits, deltas = forward(self, x)
         return logits * float("nan"), deltas
 
-    monkeypatch.setattr(ParameterizedApRetinaHead, "forward_single", broken)
+    monkeypatch.setattr(RankedRetinaHead, "forward_single", broken)
     outcome = short_run(split, tmp_path)
     assert outcome["reward"] == 0 and outcome["failed"]
     assert outcome["reason"] == "values that are not finite"

@@ -1,4 +1,4 @@
-"""Steps whose loss is exactly 0 are no steps."""
+"""Optimizer and warm-up that skip steps whose loss is exactly 0."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @OPTIM_WRAPPERS.register_module()
 class NonZeroOptimWrapper(OptimWrapper):
-    """mmengine's wrapper, which leaves the model alone where the loss of all ranks is 0.
+    """mmengine's wrapper, which does not change the model where the loss of all ranks is 0.
 
     Otherwise weight decay and momentum would move it. One host synchronization a step, which may
     consist of several calls of `backward` (`rankdet train --passes`).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from mmengine.hooks import Hook
@@ -13,11 +15,11 @@ from rankdet.losses.self_balance import ExactBuffers
 
 
 class WindowedSelfBalance(ExactBuffers):
-    """Weight of the localisation loss: (mean localisation + mean classification) / localisation.
+    """Weight of the localization loss: (mean localization + mean classification) / localization.
 
     Every ``interval`` iterations of an epoch, the first included, the mean of the last ``window``
     losses becomes an entry; at the end of the epoch the weight is set from the mean of the last
-    ``entries`` of them. The window lives on across epochs, the entries do not. Iterations whose
+    ``entries`` of them. The window is kept across epochs, the entries are not. Iterations whose
     losses are 0 count as iterations and are left out otherwise.
 
     Args:
@@ -25,7 +27,7 @@ class WindowedSelfBalance(ExactBuffers):
         window: losses that an entry averages.
         interval: iterations between two entries.
         entries: entries of an epoch that count.
-        period: iterations of an epoch, where nobody calls `end_epoch`; None waits for it.
+        period: iterations of an epoch, in runs that do not call `end_epoch`; None: they do.
         passes: calls of `update` that make one iteration (`rankdet train --passes`). Their losses
             are averaged, so that window, interval and period count iterations as without passes.
         reduce: average the losses over the ranks of torch.distributed. The official code runs all
@@ -36,6 +38,15 @@ class WindowedSelfBalance(ExactBuffers):
             buffers, saved with the model (the official ones were lost when a run was resumed).
             They stay float64 (and int64) when the model is cast.
     """
+
+    weight: Tensor
+    window_losses: Tensor
+    entry_means: Tensor
+    pass_losses: Tensor
+    counted: Tensor
+    recorded: Tensor
+    iteration: Tensor
+    passed: Tensor
 
     def __init__(
         self,
@@ -57,12 +68,17 @@ class WindowedSelfBalance(ExactBuffers):
         initial = check_setting("initial", initial, zero_allowed=True, todo=default)
         if period is not None:
             period = check_count("a period of >= 1 steps", period, "use iterations per epoch")
-        self.settings = {**counts, "initial": initial, "period": period, "reduce": reduce}
+        self.settings: dict[str, Any] = {
+            **counts,
+            "initial": initial,
+            "period": period,
+            "reduce": reduce,
+        }
         self.interval = counts["interval"]
         self.period = period
         self.passes = counts["passes"]
         self.reduce = reduce
-        double = {"dtype": torch.float64}
+        double: dict[str, Any] = {"dtype": torch.float64}
         self.register_buffer("weight", torch.tensor(initial, **double))
         self.register_buffer("window_losses", torch.zeros(2, counts["window"], **double))
         self.register_buffer("entry_means", torch.zeros(2, counts["entries"], **double))
@@ -81,7 +97,8 @@ class WindowedSelfBalance(ExactBuffers):
         """Count one pass; return the weight [scalar] for it.
 
         Args:
-            classification, localization: the unweighted values of the pass, scalars.
+            classification: unweighted value of the pass, scalar.
+            localization: unweighted value of the pass, scalar.
             has_positives: not needed; an iteration counts if either value is not 0.
         """
         if self.period is not None:
@@ -109,7 +126,7 @@ class WindowedSelfBalance(ExactBuffers):
         self._renew(torch.ones_like(self.iteration, dtype=torch.bool))
 
     def _put(self, ring: Tensor, count: Tensor, values: Tensor, where: Tensor) -> None:
-        # Masked writes instead of `if`: no host synchronisation on a GPU.
+        # Masked writes instead of `if`: no host synchronization on a GPU.
         slot = count % ring.shape[1]
         kept = ring.index_select(1, slot)
         ring.index_copy_(1, slot, torch.where(where, values[:, None], kept))

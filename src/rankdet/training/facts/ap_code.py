@@ -11,7 +11,7 @@ from rankdet.training.facts import assignment, data, losses, model
 from rankdet.training.facts.nodes import call, plain
 
 DETECTOR = "PixelRetinaNet"
-HEADS = ("PixelApRetinaHead", "PixelAlrpRetinaHead", "PixelAlrpATSSRetinaHead")
+HEADS = ("PixelRetinaHead", "PixelATSSRetinaHead")
 
 
 def loss_bbox(config: Config) -> str:

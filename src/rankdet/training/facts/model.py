@@ -11,28 +11,19 @@ ANCHOR_FACTS = (
     *("scales", "octave_base_scale", "scales_per_octave", "base_sizes", "ratios"),
     *("strides", "centers"),
 )
+# Loss step of a head here -> what the official class name of the head starts with.
+STEPS = {
+    "ApStep": "APLoss",
+    "AlrpStep": "aLRPLoss",
+    "RankSortStep": "RankBased",
+    "WeightedApStep": "RankBased",
+    "ParameterizedApStep": "PAPLoss",
+}
 # Class here -> class of the official code.
 OFFICIAL = {
-    "ApRetinaHead": "APLossRetinaHead",
-    "AlrpRetinaHead": "aLRPLossRetinaHead",
-    "AlrpATSSRetinaHead": "aLRPLossRetinaHead",
-    "ApFoveaHead": "APLossFoveaHead",
-    "AlrpFoveaHead": "aLRPLossFoveaHead",
-    "RankSortATSSHead": "RankBasedATSSHead",
-    "ApATSSHead": "RankBasedATSSHead",
-    "RankSortPAAHead": "RankBasedPAAHead",
-    "ApPAAHead": "RankBasedPAAHead",
-    "RankSortRPNHead": "RankBasedRPNHead",
-    "AlrpRPNHead": "aLRPLossRPNHead",
-    "RankSortShared2FCBBoxHead": "RankBasedShared2FCBBoxHead",
-    "AlrpShared2FCBBoxHead": "aLRPLossShared2FCBBoxHead",
     "RankSortRoIHead": "RankBasedStandardRoIHead",
-    "RankSortCascadeRoIHead": "RankBasedCascadeRoIHead",
     "RankSortFCNMaskHead": "RankBasedFCNMaskHead",
     "RankSortSOLOV2Head": "RankBasedSOLOv2Head",
-    "ParameterizedApRetinaHead": "PAPLossRetinaHead",
-    "ParameterizedApRPNHead": "PAPLossRPNHead",
-    "ParameterizedApShared2FCBBoxHead": "PAPLossShared2FCBBoxHead",
 }
 
 
@@ -137,4 +128,7 @@ def head_type(config: Config) -> str:
 
 
 def _official(head: ConfigDict) -> str:
+    if head.type.startswith("Ranked"):
+        detector = head.type.removeprefix("Ranked").replace("ATSSRetina", "Retina")
+        return STEPS[head.loss_step.type] + detector
     return OFFICIAL.get(head.type, head.type)

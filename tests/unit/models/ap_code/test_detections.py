@@ -3,8 +3,7 @@
 import torch
 from mmengine.config import ConfigDict
 
-from rankdet.models.ap_code.decoding import suppress
-from rankdet.models.ap_code.views import PixelTTAModel, merge_views, unflip
+from rankdet.models.ap_code.detections import PixelTTAModel, merge_views, suppress, unflip
 from tests.unit.models.ap_code.heads import META, SIDES, build
 
 

@@ -9,11 +9,14 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 
 from rankdet.errors import InputError
-from rankdet.models.ap_code.anchors import PixelAnchorGenerator
-from rankdet.models.ap_code.assigner import BestAnchorAssigner
-from rankdet.models.ap_code.coder import PixelDeltaXYWHBBoxCoder
-from rankdet.models.ap_code.overlaps import PixelOverlaps2D
-from rankdet.models.ap_code.pixel_boxes import to_edges, to_pixels
+from rankdet.models.ap_code.geometry import (
+    BestAnchorAssigner,
+    PixelAnchorGenerator,
+    PixelDeltaXYWHBBoxCoder,
+    PixelOverlaps2D,
+    to_edges,
+    to_pixels,
+)
 
 STDS = [0.1, 0.1, 0.2, 0.2]
 SETTINGS = dict(octave_base_scale=4, scales_per_octave=2, ratios=[0.5, 1.0, 2.0], strides=[8, 16])

@@ -51,23 +51,27 @@ def test_pools_are_batches_of_their_own():
 
 def test_aLRP_errors_are_about_half_of_plain_ones():
     """The widened unit boxes: a measured property of the official code (0.51 to 0.64)."""
-    from rankdet.models.box_terms import decode_on_unit_anchor, giou_errors_with_added_eps
+    from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+
+    from rankdet.models.boxes import decode_on_unit_anchor, giou_errors_with_added_eps
 
     head = build("ext_alrp_ap_r50_500")
     generator = torch.Generator().manual_seed(0)
     target = torch.randn(4000, 4, generator=generator)
     deltas = target + 0.5 * torch.randn(4000, 4, generator=generator)
-    widened = head.box_errors(head.frame(None, deltas), head.frame(None, target)).mean()
+    boxes, wanted = head.decode(None, deltas), head.decode(None, target)
+    widened = head.loss_step.box_errors(boxes, wanted).mean()
+    coder = DeltaXYWHBBoxCoder(target_stds=head.bbox_coder.stds)
     plain = giou_errors_with_added_eps(
-        decode_on_unit_anchor(head.unit_coder, deltas),
-        decode_on_unit_anchor(head.unit_coder, target),
+        decode_on_unit_anchor(coder, deltas),
+        decode_on_unit_anchor(coder, target),
     ).mean()
     assert 0.5 < float(widened / plain) < 0.6
 
 
 def test_an_unknown_measure_is_named():
     with pytest.raises(InputError, match="'giou' or 'iou'; got 'diou'"):
-        build("ext_alrp_ap_r50_500", box_measure="diou")
+        build("ext_alrp_ap_r50_500", loss_step=dict(type="AlrpStep", box_measure="diou"))
 
 
 def test_the_head_starts_as_published():

@@ -7,8 +7,12 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.utils import register_all_modules
 
-from rankdet.models.ap_code.augmentation import LightingNoise, OneOverlapCrop
-from rankdet.models.ap_code.resize import RandomInterpolationResize, ResizeByFactor
+from rankdet.models.ap_code.data import (
+    LightingNoise,
+    OneOverlapCrop,
+    RandomInterpolationResize,
+    ResizeByFactor,
+)
 from rankdet.training.resolve import load_config
 
 

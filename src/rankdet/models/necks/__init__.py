@@ -1,1 +1,0 @@
-"""Necks that mmdet's own lack something for."""
