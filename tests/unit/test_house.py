@@ -15,7 +15,7 @@ MMDET = {"mmdet", "mmcv", "mmengine"}
 # A room imports only from rooms on floors below its own.
 FLOORS = {
     "errors": -2, "outputs": -1, "files": 0, "paths": 0, "quiet": 0,
-    "losses": 1, "evaluation": 1, "catalogue": 1,
+    "losses": 1, "evaluation": 1, "catalogue": 1, "audit": 1.5,
     "models": 2, "data": 2, "report": 2, "cluster": 2,
     "training": 3, "search": 3, "planning": 3,
     "cli": 4,
@@ -24,6 +24,7 @@ NEVER = {
     "losses": MMDET,
     "evaluation": MMDET | {"torch"},
     "catalogue": MMDET | {"torch"},
+    "audit": MMDET | {"torch"},
     "report": MMDET | {"torch"},
     "search": MMDET,
     "cluster": MMDET | {"torch"},
