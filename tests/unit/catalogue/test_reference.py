@@ -22,14 +22,14 @@ PUBLISHED_COLUMNS = {
     "mask_oLRP_minival": ("val", "segm", "oLRP"),
     "box_AP_testdev": ("test-dev", "bbox", "AP"),
 }
-# The reference names the four texts by their file, the package says whose READMEs they are.
+# The reference names the four READMEs by files of its own.
 READMES = {
-    "000_3dbdc2850d2eecb8.txt": "README kemaloksuz/aLRPLoss-AblationExperiments (text 000)",
-    "001_8b8dcd1b244c4969.txt": "README kemaloksuz/aLRPLoss (text 001)",
-    "002_ca258059f3d85cb5.txt": "README fundamentalvision/Parameterized-AP-Loss (text 002)",
-    "003_aab39708d453ae4f.txt": "README kemaloksuz/RankSortLoss (text 003)",
+    "000_3dbdc2850d2eecb8.txt": "README kemaloksuz/aLRPLoss-AblationExperiments",
+    "001_8b8dcd1b244c4969.txt": "README kemaloksuz/aLRPLoss",
+    "002_ca258059f3d85cb5.txt": "README fundamentalvision/Parameterized-AP-Loss",
+    "003_aab39708d453ae4f.txt": "README kemaloksuz/RankSortLoss",
 }
-SOON = 'README kemaloksuz/RankSortLoss (text 003): the cell says "Coming Soon"'
+SOON = 'README kemaloksuz/RankSortLoss: the cell says "Coming Soon"'
 
 
 def rows(path: Path) -> list[dict[str, str]]:
