@@ -34,10 +34,10 @@ PARTS: Classes = {
     "PixelAnchorGenerator": "AnchorGenerator of the AP-Loss code",
     "PixelDeltaXYWHBBoxCoder": "BoxCoder of the AP-Loss code",
 }
-# Loss -> how the types of the steps that take it end (a head's `loss_step`).
+# Loss -> the steps that take it (a head's `loss_step`).
 LOSS_STEPS = {
-    "ApLoss": ("ApStep",),
-    "BucketedApLoss": ("ApStep",),
+    "ApLoss": ("ApStep", "WeightedApStep"),
+    "BucketedApLoss": ("ApStep", "WeightedApStep"),
     "AlrpLoss": ("AlrpStep",),
     "RankSortLoss": ("RankSortStep",),
     "BucketedRankSortLoss": ("RankSortStep",),

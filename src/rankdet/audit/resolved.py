@@ -367,7 +367,7 @@ def _head(node: Any) -> Any:
     if isinstance(step, dict):
         node = {**_without(step, "type"), **node}
         loss = node.get("loss_cls", {}).get("type", "")
-        if not step.get("type", "").endswith(LOSS_STEPS.get(loss, ("nothing",))):
+        if step.get("type") not in LOSS_STEPS.get(loss, ()):
             node["loss_step"] = step.get("type")  # no official head has it: a difference
     kind = node.get("type", "")
     if kind in SWITCHES:

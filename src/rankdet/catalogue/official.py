@@ -242,7 +242,7 @@ class Testing(Settings):
 
 
 GROUPS = ("data", "images", "batch", "schedule", "model", "assignment", "test")
-SOURCES = (*GROUPS, "losses", "gpus")  # two facts of a group with sources of their own
+# Where settings were read: of a group, of the losses of its heads, of the number of GPUs.
 Source = Literal[
     "data", "images", "batch", "schedule", "model", "assignment", "test", "losses", "gpus"
 ]

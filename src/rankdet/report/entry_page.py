@@ -96,9 +96,9 @@ def _settings(official: OfficialSettings, here: Audit | None) -> RichTable:
 
 def sources_of(official: OfficialSettings, group: str) -> str:
     """Return where a group of settings was read."""
-    found = official.sources.get(group, "")  # type: ignore[call-overload]
+    sources: dict[str, str] = {**official.sources}
     name, said = WITHIN.get(group, ("", ""))
-    other = official.sources.get(name, "")  # type: ignore[call-overload]
+    found, other = sources.get(group, ""), sources.get(name, "")
     return f"{found}; {said}: {other}" if other and other != found else found
 
 
