@@ -108,6 +108,7 @@ SAME_WITHOUT = {
     "param_scheduler.0.begin": 0,
     "param_scheduler.1.begin": 0,
     "param_scheduler.1.by_epoch": True,
+    "train_dataloader.dataset.dataset.data_prefix.img": "",
 }
 
 
