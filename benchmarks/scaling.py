@@ -115,8 +115,8 @@ def epochs(entry: Entry) -> int:
 
 def train_scale(entry: Entry) -> str:
     """Return the size of training images where it is one, such as 512x512."""
-    steps = [step.model_dump() for step in entry.official.images.train]
-    return next(("{}x{}".format(*step["scale"]) for step in steps if "scale" in step), "")
+    sizes = [step.scale for step in entry.official.images.train if step.scale]
+    return next(("{}x{}".format(*size) for size in sizes if isinstance(size[0], int)), "")
 
 
 def wall(each: Cost, gpus: int) -> float:
