@@ -90,11 +90,11 @@ def cost(entry: Entry, factor: float = 1.0) -> Cost:
     """Return what a row costs under the assumptions above."""
     kind = next(name for name in SECONDS if name.lower() in entry.detector.lower())
     seconds = SECONDS[kind][0] * factor * backbone_factor(entry)
-    seconds *= next((f for s, f in SCALES.items() if entry.train_scale.startswith(s)), 1.0)
+    seconds *= SCALES.get(train_scale(entry), 1.0)
     seconds *= LVIS if entry.dataset == "lvis" else 1.0
     hours = seconds * epochs(entry) * IMAGES[entry.dataset] / 3600 + TEST_HOURS
-    pool = entry.samples_per_gpu or 1
-    most = (entry.official_batch or 4 * pool) // pool
+    pool = entry.official.pool_images or 1
+    most = (entry.official.total_batch or 4 * pool) // pool
     return Cost(entry.entry_id, seconds, hours, max(n for n in EFFICIENCY if n <= most))
 
 
@@ -102,13 +102,21 @@ def backbone_factor(entry: Entry) -> float:
     """Return how much dearer than ResNet-50 the backbone is."""
     name = entry.backbone.lower()
     value = next((factor for key, factor in BACKBONES.items() if key in name), 1.0)
-    deformable = entry.dcn.startswith("DCN")
+    deformable = "-DCN" in entry.backbone
     return value * (DEFORMABLE if deformable else 1.0)
 
 
 def epochs(entry: Entry) -> int:
-    """Return the epochs; 64 of the short set Cityscapes, whose row states none."""
-    return entry.epochs or 64
+    """Return how often a training sees the data set; Cityscapes is repeated within an epoch."""
+    files = entry.official.data.train
+    repeats = (files.wrapper or {}).get("RepeatDataset", {}).get("times", 1)
+    return int(entry.official.epochs * repeats)
+
+
+def train_scale(entry: Entry) -> str:
+    """Return the size of training images where it is one, such as 512x512."""
+    sizes = [step.scale for step in entry.official.images.train if step.scale]
+    return next(("{}x{}".format(*size) for size in sizes if isinstance(size[0], int)), "")
 
 
 def wall(each: Cost, gpus: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from rankdet.catalogue import load_catalogue
+from rankdet.catalogue import load_catalogue, stated_deviations
 from rankdet.catalogue.rehearsal import recorded_rehearsals
 from rankdet.catalogue.settings_files import check_settings
 from rankdet.downloads.table import load_downloads, published_model
@@ -84,6 +84,7 @@ def changed_text(draw, text):
 def test_searches(tmp_path, count):
     for name in ("experiments.csv", "published.csv"):
         shutil.copy(CONFIGS / name, tmp_path)
+    shutil.copytree(CONFIGS / "official", tmp_path / "official")
     path = tmp_path / "searches.yaml"
     plans = settings_of("searches")
     written = changed(plans).map(lambda each: yaml.safe_dump(each, allow_unicode=True))
@@ -160,8 +161,38 @@ def first_rows(name, count=6):
         return list(csv.reader(stream))[:count]
 
 
+def write_official(folder, entries):
+    """Write the documents of ``entries``, all of one family; return the document."""
+    document = yaml.safe_load((CONFIGS / "official" / "alrp_ap.yaml").read_text())
+    document["entries"] = {name: document["entries"][name] for name in entries}
+    (folder / "official").mkdir()
+    (folder / "official" / "alrp_ap.yaml").write_text(yaml.safe_dump(document))
+    return document
+
+
+@counts
+def test_official_settings(tmp_path, count):
+    rows = first_rows("experiments.csv", 4)
+    header = (CONFIGS / "published.csv").read_text().splitlines()[0]
+    (tmp_path / "published.csv").write_text(header + "\n")
+    with (tmp_path / "experiments.csv").open("w", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+    document = write_official(tmp_path, [row[0] for row in rows[1:]])
+    path = tmp_path / "official" / "alrp_ap.yaml"
+    written = changed(document).map(lambda each: yaml.safe_dump(each, allow_unicode=True))
+
+    def read(data):
+        path.write_bytes(data)
+        for entry in load_catalogue(tmp_path):
+            assert entry.official.epochs != 0 and entry.official.total_batch != 0
+            assert entry.official.leaves is not None and entry.official.test_size != ()
+
+    tried = fuzz(count, written.flatmap(changed_text), read)
+    assert min(tried) >= count // 100, tried
+
+
 @pytest.mark.parametrize(
-    "name", ["experiments", "published", "downloads", "checkpoints", "rehearsed"]
+    "name", ["experiments", "published", "downloads", "checkpoints", "rehearsed", "deviations"]
 )
 @counts
 def test_tables(tmp_path, name, count):
@@ -177,17 +208,20 @@ def test_tables(tmp_path, name, count):
     path = tmp_path / f"{name}.csv"
     with path.open(newline="") as stream:
         original = list(csv.reader(stream))
+    write_official(tmp_path, [row[0] for row in first_rows("experiments.csv")[1:]])
     entry = load_catalogue(tmp_path)["alrp_ap_r101_500"]
 
     def read(data):
         path.write_bytes(data)
         if name in ("experiments", "published"):
             for each in load_catalogue(tmp_path):
-                assert each.iou_types and each.official_batch != 0
+                assert each.iou_types and each.official.total_batch != 0
         elif name == "downloads":
             load_downloads(tmp_path)
         elif name == "checkpoints":
             published_model(entry, tmp_path)
+        elif name == "deviations":
+            stated_deviations(tmp_path)
         else:
             recorded_rehearsals(path)
 

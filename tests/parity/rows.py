@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from functools import cache
 
-from rankdet.catalogue import load_catalogue
+from rankdet.audit import Audit, audit
+from rankdet.catalogue import load_catalogue, stated_deviations
 from rankdet.catalogue.presets import PRESETS
-from rankdet.training.facts import Difference, differences
-from rankdet.training.facts.compare import explanations
 from rankdet.training.resolve import resolve
 
 CATALOGUE = load_catalogue()
 ENTRIES = tuple(entry for table in CATALOGUE.tables for entry in table.entries)
 WITH_CONFIG = tuple(entry for entry in ENTRIES if entry.config_path.exists())
-
-
-def is_one_stage(entry) -> bool:
-    """Whether a row is a one-stage detector of an mmdet code base with a public config."""
-    kind = entry.head_type
-    other = ("roi=", "roi_head=", "own code")
-    return entry.has_official_config and bool(kind) and not any(word in kind for word in other)
-
-
-def is_multi_stage(entry) -> bool:
-    """Whether a row is a Faster, Cascade or Mask R-CNN with a public config, resolved or not."""
-    return entry.has_official_config and ("/ roi=" in entry.head_type or not entry.head_type)
+STATED = stated_deviations()
 
 
 def is_of_the_ap_code(entry) -> bool:
     """Whether a row is of the AP-Loss code base, which is no mmdet."""
-    return "own code" in entry.head_type
+    return entry.family == "alrp_ap"
+
+
+def is_multi_stage(entry) -> bool:
+    """Whether a row is a Faster, Cascade or Mask R-CNN with a public config, resolved or not."""
+    return bool(entry.official.config) and "R-CNN" in entry.detector
+
+
+def is_one_stage(entry) -> bool:
+    """Whether a row is a one-stage detector of an mmdet code base with a public config."""
+    is_other = is_of_the_ap_code(entry) or is_multi_stage(entry)
+    return bool(entry.official.config) and not is_other and "Co-DETR" not in entry.detector
 
 
 AP_CODE = tuple(entry for entry in ENTRIES if is_of_the_ap_code(entry))
@@ -47,10 +46,7 @@ def paper(entry_id: str):
     return resolve(entry_id, PRESETS["paper"], None)
 
 
-EXPLAINED = explanations()
-
-
 @cache
-def found(entry_id: str) -> tuple[Difference, ...]:
+def audited(entry_id: str) -> Audit:
     """What differs from the official run."""
-    return tuple(differences(CATALOGUE[entry_id], paper(entry_id), EXPLAINED))
+    return audit(CATALOGUE[entry_id], paper(entry_id).to_dict(), STATED)

@@ -1,6 +1,6 @@
 """What the papers say about all rows of a loss, checked on the resolved configs.
 
-The table of ``expected/`` names each value; here stands why: the rules of DETECTORS.md and
+The official settings name each value; here stands why: the rules of DETECTORS.md and
 LOSSES.md (by section), on every head, stage and row that they are about.
 """
 
@@ -22,8 +22,6 @@ RANKING = {
 RANKED = [entry for entry in WITH_CONFIG if entry.loss_cls in RANKING]
 SORTED = [entry for entry in RANKED if entry.loss_cls in ("RS", "BRS")]
 TWO_STAGE = [entry for entry in RANKED if "rpn_head" in paper(entry.entry_id).model]
-# mmdet's Cityscapes setup: 8 GPUs with 1 image each.
-POOLS = {"ext_br_rs_mask_r50_city": 1, "ext_br_brs_mask_r50_city": 1}
 
 
 def ranking_heads(entry):
@@ -56,7 +54,7 @@ def test_every_head_ranks_with_the_loss_of_the_row(entry):
 @of_ids(RANKED)
 def test_every_head_ranks_the_images_of_one_official_gpu(entry):
     """0: "all images on one GPU"; a head without pool_images would rank the whole batch."""
-    images = POOLS.get(entry.entry_id, entry.pool_images)
+    images = entry.official.pool_images
     assert images in (1, 4, 8)
     assert [head.get("pool_images") for head in ranking_heads(entry)] == [images] * len(
         ranking_heads(entry)
@@ -185,7 +183,11 @@ def test_no_image_is_trained_on_that_is_measured(entry):
         assert [n.ann_file for n in own] == [files["val"][2] + files["val"][0]]
 
 
-@of_ids([entry for entry in WITH_CONFIG if "Expand" in entry.augmentations])
+def _grows(entry):
+    return any(step.type == "Expand" for step in entry.official.images.train)
+
+
+@of_ids([entry for entry in WITH_CONFIG if _grows(entry)])
 def test_images_grow_into_their_own_mean(entry):
     """1, 4: Expand fills with the mean that is subtracted, in the channels' order."""
     config = paper(entry.entry_id)

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from tests.rehearsal.kinds import KINDS
 
 ROWS = [entry.entry_id for entry in load_catalogue() if entry.config_path.exists()]
 REHEARSAL = PRESETS["rehearsal"]
-CITY_RATE = 0.006  # no official config states that of the Cityscapes rows: ours is this
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +39,15 @@ def check_training(out, entry):
     assert len(steps) == record["iterations"] >= 2
     assert all(math.isfinite(row["loss"]) for row in steps)
     assert any("oLRP" in row for row in lines_of(out / "training.jsonl"))  # it was validated
-    assert record["batch_size"] == (entry.official_batch or record["batch_size"])
-    assert bool(record["start_weights"]) == bool(entry.pretrained or "city" in entry.entry_id)
+    official = entry.official
+    assert record["batch_size"] == (official.total_batch or record["batch_size"])
+    assert record["start_weights"]
     # The warm-up of the official run: its first step, counted from 0, has the share that it names.
-    share = float(Fraction(entry.warmup_ratio or "0.001"))
-    rate = entry.base_lr or CITY_RATE
+    share, rate = official.schedule.warmup.ratio, official.schedule.optimizer.lr
     assert steps[0]["lr"] == pytest.approx(rate * share, rel=1e-6)
     # The second step is that of the second epoch.
-    cosine = (1 + math.cos(math.pi / (entry.epochs or 1))) / 2
-    rate *= cosine if entry.lr_policy == "CosineAnnealing" else 1
+    cosine = (1 + math.cos(math.pi / official.epochs)) / 2
+    rate *= cosine if official.schedule.policy.type == "CosineAnnealing" else 1
     assert steps[1]["lr"] == pytest.approx(rate * (share + (1 - share) / 500), rel=1e-6)
     return record
 

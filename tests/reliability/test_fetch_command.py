@@ -34,6 +34,7 @@ def tables(tmp_path, monkeypatch):
     folder.mkdir()
     for name in ("experiments.csv", "published.csv", "downloads.csv", "checkpoints.csv"):
         shutil.copy(configs_dir() / name, folder)
+    shutil.copytree(configs_dir() / "official", folder / "official")
     monkeypatch.setenv("RANKDET_CONFIGS", str(folder))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")

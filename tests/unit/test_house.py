@@ -15,7 +15,7 @@ MMDET = {"mmdet", "mmcv", "mmengine"}
 # A room imports only from rooms on floors below its own.
 FLOORS = {
     "errors": -2, "times": -2, "outputs": -1, "files": 0, "hashing": 0, "paths": 0, "quiet": 0,
-    "losses": 1, "evaluation": 1, "catalogue": 1,
+    "losses": 1, "evaluation": 1, "catalogue": 1, "audit": 1.5,
     "models": 2, "datasets": 2, "downloads": 2, "weights": 2, "report": 2, "cluster": 2,
     "training": 3, "search": 3,
     "workflow": 4,
@@ -25,6 +25,7 @@ NEVER = {
     "losses": MMDET,
     "evaluation": MMDET | {"torch"},
     "catalogue": MMDET | {"torch"},
+    "audit": MMDET | {"torch"},
     "report": MMDET | {"torch"},
     "downloads": MMDET | {"torch"},
     "search": MMDET,

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import string
 from pathlib import Path
 
@@ -171,6 +172,7 @@ def test_every_setting_of_a_search_refuses_a_command():
 def test_an_entry_that_nobody_knows_is_refused(tmp_path):
     for name in ("experiments.csv", "published.csv", "searches.yaml"):
         (tmp_path / name).write_bytes((ROOT / "configs" / name).read_bytes())
+    shutil.copytree(ROOT / "configs" / "official", tmp_path / "official")
     path = tmp_path / "searches.yaml"
     path.write_text(path.read_text().replace("pap_pap_frcnn_r50", "pap_pap_frcnn_r5"))
     with pytest.raises(InputError, match="nearest: pap_pap_frcnn_r50"):

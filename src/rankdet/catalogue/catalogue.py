@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankdet.catalogue.entry import Entry
+from rankdet.catalogue.official_files import read_official
 from rankdet.catalogue.published import PublishedValue
 from rankdet.catalogue.read import read_rows
 from rankdet.errors import InputError, nearest
@@ -21,13 +22,6 @@ class Table:
     paper: str
     title: str
     entries: tuple[Entry, ...]
-
-    @property
-    def heading(self) -> str:
-        """The title without the remarks that the catalogue keeps about its origin."""
-        return self.title.removesuffix(" (heading stripped in the seed text)").removeprefix(
-            "extension rows: "
-        )
 
 
 class Catalogue:
@@ -82,13 +76,14 @@ class Catalogue:
 
 
 def load_catalogue(configs_dir: str | Path | None = None) -> Catalogue:
-    """Read and validate ``experiments.csv`` and ``published.csv``.
+    """Read and validate ``experiments.csv``, ``published.csv`` and ``official/*.yaml``.
 
     Args:
-        configs_dir: the folder of both; default `rankdet.paths.configs_dir`.
+        configs_dir: the folder of all; default `rankdet.paths.configs_dir`.
 
     Raises:
-        InputError: naming file, line, column and value of the first mistake.
+        InputError: naming the file, its line and column or its entry and setting, and the value of
+            the first mistake.
     """
     folder = Path(configs_dir) if configs_dir is not None else default_configs_dir()
     entries = _read_entries(folder)
@@ -110,8 +105,10 @@ def _read_entries(folder: Path) -> list[Entry]:
         if table_of.setdefault(entry.table_slug, table) != table:
             wish = f"a slug that is not taken by {table_of[entry.table_slug][1]!r}"
             raise _clash(path, line, "table_slug", wish, entry.table_slug)
-        entry._configs = folder
         entries[entry.entry_id] = entry
+    official = read_official(folder, {name: entry.family for name, entry in entries.items()})
+    for name, entry in entries.items():
+        entry._configs, entry._official = folder, official[name]
     return list(entries.values())
 
 

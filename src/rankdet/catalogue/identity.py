@@ -28,7 +28,7 @@ def config_identity(entry: Entry) -> str:
 
 
 def table_identity(catalogue: Catalogue, entries: Iterable[Entry] | None = None) -> str:
-    """Return a hash of what the catalogue says of ``entries``: labels, facts, published figures.
+    """Return a hash of what the catalogue says of ``entries``: labels, settings, figures.
 
     Args:
         catalogue: where the figures are.
@@ -38,6 +38,7 @@ def table_identity(catalogue: Catalogue, entries: Iterable[Entry] | None = None)
         [
             [
                 entry.model_dump(mode="json"),
+                entry.official.model_dump(mode="json", exclude_none=True),
                 [value.model_dump(mode="json") for value in catalogue.published(entry.entry_id)],
             ]
             for entry in (catalogue if entries is None else entries)

@@ -11,7 +11,7 @@ from rankdet.catalogue.rehearsal import PRESET, recorded_rehearsals, rehearsals_
 
 # Detectors of mmdet's projects/ folder, which no release of mmdet holds: their rows stay for their
 # figures.
-NOT_IN_MMDET = "CoDETR"
+NOT_IN_MMDET = {"CoDETR"}
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,15 @@ def entry_state(
         label = f"measured ({', '.join(measured)})"
     elif has_config:
         label = "runnable" if rehearsed else "not rehearsed at this code"
-    elif entry.has_official_config and not entry.head_type.startswith(NOT_IN_MMDET):
+    elif entry.official.config and _detector(entry) not in NOT_IN_MMDET:
         label = "no config yet"
     else:
         label = "published only" if has_figures else "named only"
     return State(label, has_config, measured, rehearsed)
+
+
+def _detector(entry: Entry) -> str | None:
+    return entry.official.model and entry.official.model.detector
 
 
 def is_rehearsed(entry: Entry, results: str | Path = "results") -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +14,8 @@ from rankdet.cli.app import app
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rankdet.audit import Audit
     from rankdet.catalogue import Catalogue, Entry, State, Table
-    from rankdet.report.run_here import RunHere
 
 Results = Annotated[Path, typer.Option("--results", help="Folder with <preset>/<entry>/.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -69,32 +68,32 @@ def show_command(
     entry = catalogue[entry_id]
     published = catalogue.published(entry_id)
     state = _state(catalogue, entry_id, results)
-    here = _run_here(entry) if state.has_config else None
+    here = _audit(entry) if state.has_config else None
     if as_json:
-        facts = entry.model_dump(mode="json", exclude={"status"})
-        figures = [value.model_dump(exclude={"entry_id"}) for value in published]
         document = {
-            **facts,
+            **entry.model_dump(mode="json", exclude={"status"}),
             "origin": entry.status,
-            "pool_images": entry.pool_images,
             "status": state.label,
-            "published": figures,
-            "here": here and dict(here.settings),
-            "differences": here and [asdict(each) for each in here.deviations],
+            "published": [value.model_dump(exclude={"entry_id"}) for value in published],
+            "official": entry.official.model_dump(mode="json", exclude_none=True),
+            "here": here and here.settings,
+            "deviations": here
+            and [each.model_dump(exclude={"entries"}) for each in here.deviations],
         }
         typer.echo(json.dumps(document, indent=2))
     else:
-        heading = catalogue.table(entry.table_slug).heading
+        heading = catalogue.table(entry.table_slug).title
         _console().print(entry_page(entry, heading, published, state, here))
 
 
-def _run_here(entry: Entry) -> RunHere | None:
+def _audit(entry: Entry) -> Audit | None:
     """Return settings and deviations of the run here; None without mmdet."""
     if find_spec("mmdet") is None:
         return None
-    from rankdet.training.facts.here import run_here
+    from rankdet.audit import audit
+    from rankdet.training.resolve import load_config
 
-    return run_here(entry)
+    return audit(entry, load_config(entry.entry_id).to_dict())
 
 
 def _select(catalogue: Catalogue, slug: str | None, paper: str | None) -> list[Table]:

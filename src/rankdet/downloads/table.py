@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rankdet.catalogue import Entry
 from rankdet.catalogue.entry import Name
+from rankdet.catalogue.official import NONE
 from rankdet.catalogue.read import read_rows
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
@@ -124,13 +125,14 @@ def backbone_of(entry: Entry, rows: list[Download] | None = None) -> Download | 
     The address wins over the name: ``torchvision://resnet50`` was another file in 2020 than today.
     """
     rows = load_downloads() if rows is None else rows
-    if not entry.pretrained:
+    backbone = entry.official.backbone
+    if backbone is None or backbone.pretrained in (None, NONE):
         whole = (row for row in rows if row.kind == "model")
         return next((row for row in whole if entry.entry_id in row.used_by.split()), None)
-    file = entry.pretrained_url.rsplit("/", 1)[-1]
+    file = (backbone.pretrained_url or "").rsplit("/", 1)[-1]
     if any(row.kind == "backbone" and row.file == file for row in rows):
         return find_backbone(file, rows)
-    return find_backbone(entry.pretrained, rows)
+    return find_backbone(backbone.pretrained, rows)
 
 
 def published_model(entry: Entry, folder: Path | None = None) -> Download | str:

@@ -1,63 +1,22 @@
-"""One entry on the terminal: published figures, facts with their source, state."""
+"""One entry on the terminal: published figures, official settings with their source, state."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from rankdet.catalogue import Entry, PublishedValue, State
+from rankdet.audit import Audit
+from rankdet.audit.compare import text
+from rankdet.catalogue import Entry, OfficialSettings, PublishedValue, State
 from rankdet.report.listing import state_text
 from rankdet.report.plain import cell, printable
-from rankdet.report.run_here import RunHere, deviations_view
 
-# Groups of facts; the keys of `verified` whose name starts with one of the prefixes tell where
-# the group was read. An `all_hyperparameters` in `verified` stands for every group.
-GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "data": (
-        ("optimiser_lr_schedule_data_model",),
-        ("dataset", "train_scale", "augmentations", "img_mean", "img_std", "to_rgb"),
-    ),
-    "model": (
-        ("optimiser_lr_schedule_data_model",),
-        (
-            *("detector", "backbone", "neck", "dcn", "head_type", "anchors", "box_coder_stds"),
-            *("pretrained", "pretrained_url", "frozen_stages", "norm_eval"),
-        ),
-    ),
-    "loss": (
-        ("loss_hparams",),
-        ("loss_cls", "loss_bbox", "loss_mask", "loss_hparams"),
-    ),
-    "assignment": (("optimiser_lr_schedule_data_model",), ("assigner", "sampler")),
-    "schedule": (
-        ("optimiser_lr_schedule_data_model",),
-        (
-            *("epochs", "optimizer", "base_lr", "momentum", "weight_decay", "lr_policy"),
-            *("lr_steps", "warmup", "warmup_iters", "warmup_ratio", "grad_clip"),
-        ),
-    ),
-    "batch": (
-        ("optimiser_lr_schedule_data_model",),
-        ("samples_per_gpu", "pool_images", "workers_per_gpu"),
-    ),
-    "machines": (("gpus_official",), ("gpus_official", "total_batch")),
-    "test": (
-        ("test_settings", "optimiser_lr_schedule_data_model_test"),
-        (
-            *("test_scale", "score_thr", "nms", "nms_iou", "nms_pre", "max_per_img"),
-            *("test_other", "metrics_to_report"),
-        ),
-    ),
-}
-
-
-def source_of(entry: Entry, prefixes: tuple[str, ...]) -> str:
-    """Return where a group of facts was read, or 'not stated'."""
-    for key, source in entry.verified.items():
-        if key == "all_hyperparameters" or key.startswith(prefixes):
-            return source.replace("_", " ")
-    return "not stated"
+# Sources of their own within a group.
+WITHIN = {"model": ("losses", "losses"), "batch": ("gpus", "GPUs")}
 
 
 def entry_page(
@@ -65,12 +24,13 @@ def entry_page(
     heading: str,
     published: tuple[PublishedValue, ...],
     state: State,
-    here: RunHere | None = None,
+    here: Audit | None = None,
 ) -> RenderableType:
     """Return everything the catalogue knows about ``entry``; ``heading`` is its table's.
 
     ``here`` adds the settings of its config, and what differs from the official run.
     """
+    official = entry.official
     head = Text.assemble(
         (f"{entry.entry_id}\n", "bold"),
         f"{printable(entry.row_label)} — {printable(heading)} [{entry.table_slug}]\n",
@@ -79,15 +39,18 @@ def entry_page(
         f"\nconfig: configs/{entry.family}/{entry.entry_id}.py"
         + ("" if state.has_config else " (none yet)"),
     )
-    official = entry.official_config
-    if entry.has_official_config:
-        official = f"{entry.official_repo} {entry.official_config} @ {entry.repo_commit[:8]}"
-    head.append(f"\nofficial config: {printable(official) or 'none is public'}")
-    parts: list[RenderableType] = [head, _published(published), _facts(entry, here)]
+    file = "none is public"
+    if official.config:
+        file = f"{official.repository} {official.config} @ {official.commit[:8]}"
+    head.append(f"\nofficial config: {printable(file)}")
+    parts: list[RenderableType] = [head, _published(published)]
+    if official.groups:
+        parts.append(_settings(official, here))
     if here is not None:
-        parts.append(deviations_view(here))
-    if entry.notes.strip():
-        parts.append(Text.assemble(("\nnotes  ", "bold"), printable(entry.notes)))
+        parts.append(_deviations(here))
+    for name, said in (("losses", official.formula), ("notes", official.notes)):
+        if said.strip():
+            parts.append(Text.assemble((f"\n{name}  ", "bold"), printable(said)))
     return Group(*parts)
 
 
@@ -118,18 +81,77 @@ def _published(published: tuple[PublishedValue, ...]) -> RenderableType:
     return view
 
 
-def _facts(entry: Entry, here: RunHere | None) -> RichTable:
-    view = _plain("facts of the official run, where they were read, and the settings here")
-    view.add_column("fact")
+def _settings(official: OfficialSettings, here: Audit | None) -> RichTable:
+    view = _plain("settings of the official run, group by group with their source, and those here")
+    view.add_column("setting", no_wrap=True)
     view.add_column("official", overflow="fold")
     view.add_column("here", overflow="fold")
-    view.add_column("source", overflow="fold", min_width=14)
-    for group, (prefixes, fields) in GROUPS.items():
-        view.add_row(Text(group, "italic"), "", "", cell(source_of(entry, prefixes)))
-        for field in fields:
-            value = getattr(entry, field)
-            setting = here.shown(field) if here else ""
-            if value not in (None, "") or setting not in ("", "same"):
-                shown = f"{value:g}" if isinstance(value, float) else str(value or "none")
-                view.add_row(f"  {field}", cell(shown), cell(setting), "")
+    for group, tree in official.groups.items():
+        view.add_row(Text(group, "italic"), Text(sources_of(official, group), "dim"), "")
+        for path, settings in lines(tree):
+            shown = "" if here is None else _here(f"{group}.{path}", settings, here.deviations)
+            view.add_row(f"  {path}", cell(_said(settings)), cell(shown))
     return view
+
+
+def sources_of(official: OfficialSettings, group: str) -> str:
+    """Return where a group of settings was read."""
+    sources: dict[str, str] = {**official.sources}
+    name, said = WITHIN.get(group, ("", ""))
+    found, other = sources.get(group, ""), sources.get(name, "")
+    return f"{found}; {said}: {other}" if other and other != found else found
+
+
+def lines(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield one line for each setting of a group, and for each part with all its own settings."""
+    own = {name: value for name, value in tree.items() if not _has_parts(value)}
+    if path and own:
+        yield path, own
+    for name, value in tree.items():
+        inner = f"{path}.{name}" if path else name
+        if isinstance(value, Mapping):
+            yield from lines(value, inner)
+        elif _has_parts(value):
+            for index, each in enumerate(value):
+                yield from lines(each, f"{inner}.{index}")
+        elif not path:
+            yield inner, value
+
+
+def _has_parts(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(isinstance(each, Mapping) for each in value)
+    return isinstance(value, Mapping)
+
+
+def _said(settings: Any) -> str:
+    """Return the settings of a part in one line, its type first."""
+    if not isinstance(settings, Mapping):
+        return text(settings)
+    kind = [settings["type"]] if "type" in settings else []
+    return ", ".join(
+        kind + [f"{name} {text(value)}" for name, value in settings.items() if name != "type"]
+    )
+
+
+def _here(path: str, settings: Any, deviations: Any) -> str:
+    """Return "same", or what differs of the settings of a line."""
+    if not isinstance(settings, Mapping):
+        return next((each.here for each in deviations if each.setting == path), "same")
+    found = {f"{path}.{name}": name for name in settings}
+    other = [f"{found[each.setting]} {each.here}" for each in deviations if each.setting in found]
+    return ", ".join(other) or "same"
+
+
+def _deviations(here: Audit) -> RenderableType:
+    """Return what differs from the official run, or that nothing does."""
+    title = Text("\nwhat differs here from the official run", "bold")
+    if not here.deviations:
+        return Group(title, Text("nothing: every setting and behavior is the official one"))
+    view = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("what", "official", "here", "reason"):
+        view.add_column(name, overflow="fold")
+    for each in here.deviations:
+        what = each.setting or "behavior"
+        view.add_row(*map(cell, (what, each.official, each.here, each.reason)))
+    return Group(title, view)

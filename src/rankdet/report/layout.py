@@ -63,7 +63,7 @@ def _expected(table: Table) -> set[tuple[str, str]]:
     return {
         (f"{entry.dataset}_val", iou_type)
         for entry in table.entries
-        for iou_type in (("bbox", "segm") if entry.loss_mask else ("bbox",))
+        for iou_type in entry.iou_types
     }
 
 
@@ -84,11 +84,8 @@ def _heading(key: tuple[str, str | None, str], both: bool) -> str:
 
 def short_scale(entry: Entry) -> str:
     """Return the test scale as ``833×500`` (longest × shortest side), or ''."""
-    found = re.match(r"(\d+)x(\d+)", entry.test_scale)
-    if found:
-        return f"{found[1]}×{found[2]}"
-    found = re.match(r"short (\d+), long <= (\d+)", entry.test_scale)
-    return f"{found[2]}×{found[1]}" if found else ""
+    size = entry.official.test_size
+    return f"{size[0]}×{size[1]}" if size else ""
 
 
 def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
@@ -103,7 +100,7 @@ def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
         "Detector": [detector_group(entry) for entry in entries],
         "Backbone": [entry.backbone for entry in entries],
         "Scale": [short_scale(entry) for entry in entries],
-        "Epochs": [str(entry.epochs or "") for entry in entries],
+        "Epochs": [str(entry.official.epochs or "") for entry in entries],
         "Loss": [entry.loss_cls for entry in entries],
     }
     columns, shared = {}, []

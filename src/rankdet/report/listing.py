@@ -78,7 +78,7 @@ def _table(
     builds: Mapping[str, str] | None,
 ) -> RichTable:
     view = RichTable(
-        title=Text.assemble((printable(table.heading), "italic"), (f"  [{table.slug}]", "dim")),
+        title=Text.assemble((printable(table.title), "italic"), (f"  [{table.slug}]", "dim")),
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -133,7 +133,7 @@ def as_data(
                 "backbone": entry.backbone,
                 "loss_cls": entry.loss_cls,
                 "dataset": entry.dataset,
-                "pool_images": entry.pool_images,
+                "pool_images": entry.official.pool_images,
                 "status": state.label,
                 "measured": list(state.measured),
                 "rehearsed": state.is_rehearsed,

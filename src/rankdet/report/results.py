@@ -43,8 +43,8 @@ class Result:
     @property
     def main_iou_type(self) -> str:
         """What a figure of one value per entry shows: masks of a detector without boxes."""
-        masks_only = bool(self.entry.loss_mask) and not self.entry.loss_bbox
-        preferred = ("segm", "bbox") if masks_only else ("bbox", "segm")
+        has_boxes = "bbox" in self.entry.iou_types
+        preferred = ("bbox", "segm") if has_boxes else ("segm", "bbox")
         return next(kind for kind in preferred if kind in self.metrics)
 
     @property

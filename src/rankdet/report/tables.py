@@ -102,7 +102,7 @@ def table_view(
         rows.append(ViewRow(entry.entry_id, tuple(cells), result is not None))
     notes = tuple(_notes(metric_columns, preset))
     return TableView(
-        *(table.slug, table.heading, table.paper, preset.name, preset.is_comparable),
+        *(table.slug, table.title, table.paper, preset.name, preset.is_comparable),
         shared=", ".join(shared),
         notes=notes,
         columns=tuple(columns),

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config
 
+from rankdet.audit import Audit, audit
+from rankdet.audit.compare import text
 from rankdet.catalogue import Entry
+from rankdet.catalogue.official import UNKNOWN, leaves
 from rankdet.datasets.manifest import Manifest
-from rankdet.training import shrink
-from rankdet.training.facts import differences, resolved_facts
-from rankdet.training.facts.compare import explanations
 
-# Facts of the catalogue that everybody looks at first, and their names in the table.
+# Settings that everybody looks at first, and their names in the table.
 SHOWN = {
-    "base_lr": "learning rate",
-    "epochs": "epochs",
-    "lr_policy": "schedule",
-    "lr_steps": "steps of the schedule",
-    "warmup_iters": "iterations of warm-up",
-    "optimizer": "optimizer",
-    "train_scale": "training size",
+    "schedule.optimizer.lr": "learning rate",
+    "schedule.epochs": "epochs",
+    "schedule.policy.type": "schedule",
+    "schedule.policy.milestones": "steps of the schedule",
+    "schedule.warmup.iterations": "iterations of warm-up",
+    "schedule.optimizer.type": "optimizer",
 }
+# Settings that follow from the data set, which has a line of its own.
+OF_THE_DATA = {"annotations", "images", "dataset", "classes", "num_classes", "color_type"}
 
 
 @dataclass(frozen=True)
@@ -57,34 +59,45 @@ def compare_setup(
     """
     total = config.auto_scale_lr.base_batch_size
     of_gpu = config.train_dataloader.batch_size
-    pools = sorted({n.pool_images for n in shrink.nodes(config.model) if n.get("pool_images")})
     own = total // (processes * passes)
-    found = {each.field: each for each in differences(entry, config, explanations())}
-    unexplained = {name for name, each in found.items() if each.reason is None}
+    found = audit(entry, config.to_dict())
+    official, ours = entry.official.leaves, dict(leaves(found.settings))
     here = official_data or f"{data.name}: {data.train.image_count} images, not the official set"
-    wanted = [entry.samples_per_gpu] if pools and entry.samples_per_gpu else pools
-    ranked = [", ".join(map(str, each)) or "none" for each in (wanted, pools)]
-    batch = entry.total_batch or "unknown"
+    batch = str(official.get("batch.total", UNKNOWN))
+    pools = [_pools(official), _pools(ours)]
     settings = [
         Setting("data", entry.dataset, here, official_data != entry.dataset),
-        Setting("images a step", batch, str(total), "total_batch" in unexplained),
+        Setting("images a step", batch, str(total), batch not in (UNKNOWN, str(total))),
         Setting("GPUs", str(total // of_gpu), f"{processes}, {passes} passes a step", False),
         Setting("images a GPU and pass", str(of_gpu), str(own), own != of_gpu),
-        Setting("images ranked together", *ranked, wanted != pools),
+        Setting("images ranked together", *pools, pools[0] != pools[1]),
     ]
-    settings += _facts(entry, config, unexplained)
+    settings += _shown(official, ours)
+    settings += _others(found)
     if speed:
         settings.append(Setting("speed options", "none", ", ".join(speed), True))
     return settings
 
 
-def _facts(entry: Entry, config: Config, unexplained: set[str]) -> Iterator[Setting]:
-    facts = resolved_facts(config)
-    others = sorted(unexplained - {*SHOWN, "total_batch", "dataset"})
-    for field in (*SHOWN, *others):
-        official = getattr(entry, field)
-        text = "unknown" if official is None else str(official)
-        yield Setting(SHOWN.get(field, field), text, facts[field], field in unexplained)
+def _pools(settings: dict[str, Any]) -> str:
+    sizes = {value for path, value in settings.items() if path.endswith(".pool_images")}
+    return ", ".join(map(str, sorted(sizes))) or "none"
+
+
+def _shown(official: dict[str, Any], ours: dict[str, Any]) -> Iterator[Setting]:
+    for path, name in SHOWN.items():
+        if path in official or path in ours:
+            both = text(official.get(path, UNKNOWN)), text(ours.get(path, "none"))
+            yield Setting(name, *both, both[0] not in (UNKNOWN, both[1]))
+
+
+def _others(found: Audit) -> Iterator[Setting]:
+    """Yield what else differs and is not explained; the batch and the pools have their lines."""
+    for each in found.unexplained:
+        *_, last = each.setting.split(".")
+        has_line = last == "pool_images" or each.setting in (*SHOWN, "batch.total")
+        if not has_line and last not in OF_THE_DATA:
+            yield Setting(each.setting, each.official, each.here, True)
 
 
 def as_text(title: str, settings: Sequence[Setting]) -> str:
@@ -94,7 +107,7 @@ def as_text(title: str, settings: Sequence[Setting]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join(
-            [*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]
+            [*(each.ljust(width) for each, width in zip(row, widths, strict=False)), row[3]]
         ).rstrip()
         for row in rows
     )

@@ -25,6 +25,7 @@ DISK_MB = {"train": 146, "predict": 60, "evaluate": 5, "search_split": 470}
 OTHER_MB = 1
 COCO_IMAGES = 117_266  # of COCO train 2017 with an annotation
 COCO_VAL_IMAGES = 5000
+CITYSCAPES_IMAGES = 8 * 2975  # each 8 times within an epoch
 
 
 @dataclass(frozen=True)
@@ -212,4 +213,6 @@ def images_of(job: Job) -> float:
         return COCO_VAL_IMAGES / 2 if preset.iterations is None else 0
     if preset.iterations is not None:
         return preset.iterations * (preset.batch_size or 0)
-    return (load_catalogue()[job.wildcards["entry"]].epochs or 0) * COCO_IMAGES
+    entry = load_catalogue()[job.wildcards["entry"]]
+    images = CITYSCAPES_IMAGES if entry.dataset == "cityscapes" else COCO_IMAGES
+    return (entry.official.epochs or 0) * images

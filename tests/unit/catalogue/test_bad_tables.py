@@ -17,6 +17,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 def tables(tmp_path):
     for name in ("experiments.csv", "published.csv"):
         shutil.copy(CONFIGS / name, tmp_path)
+    shutil.copytree(CONFIGS / "official", tmp_path / "official")
     return tmp_path
 
 
@@ -32,14 +33,10 @@ def edit(path: Path, line: int, column: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "column", "value", "words"),
     [
-        ("experiments.csv", "epochs", "twelve", "valid integer"),
-        ("experiments.csv", "epochs", "-1", "greater than or equal to 1"),
         ("experiments.csv", "status", "sead", "'seed', 'extension' or 'control'"),
         ("experiments.csv", "dataset", "", "a value"),
+        ("experiments.csv", "detections", "box", "'bbox', 'segm' or 'bbox segm'"),
         ("experiments.csv", "entry_id", "RS ATSS", "match pattern"),
-        ("experiments.csv", "verified", "official", "Invalid JSON"),
-        ("experiments.csv", "base_lr", "0", "greater than 0"),
-        ("experiments.csv", "total_batch", "many", "match pattern"),
         ("published.csv", "value", "412", "less than or equal to 100"),
         ("published.csv", "iou_type", "box", "'bbox' or 'segm'"),
         ("published.csv", "entry_id", "rs_ats_r50", "nearest: rs_atss_r50"),

@@ -42,10 +42,10 @@ def test_every_seed_row_runs_or_is_published_only(catalogue):
 
 
 def test_pool_is_the_images_of_one_gpu(catalogue):
-    assert catalogue["rs_atss_r50"].pool_images == 4
-    assert catalogue["rs_atss_r50"].official_batch == 16
-    assert catalogue["pap_autoloss_zero_frcnn_r50"].pool_images is None
-    assert catalogue["ext_br_brs_atss_r50"].official_batch is None  # "unknown"
+    assert catalogue["rs_atss_r50"].official.pool_images == 4
+    assert catalogue["rs_atss_r50"].official.total_batch == 16
+    assert catalogue["pap_autoloss_zero_frcnn_r50"].official.pool_images is None
+    assert catalogue["ext_br_brs_atss_r50"].official.total_batch is None  # "unknown"
 
 
 def test_tables_come_paper_by_paper_and_keep_their_rows(catalogue):
@@ -55,7 +55,7 @@ def test_tables_come_paper_by_paper_and_keep_their_rows(catalogue):
     one_stage = catalogue.table("rank-sort-one-stage")
     assert [entry.entry_id for entry in one_stage.entries] == ["rs_atss_r50", "rs_paa_r50"]
     assert sum(len(table.entries) for table in tables) == len(catalogue)
-    assert catalogue.table("alrp-foveabox").heading == "FoveaBox Results"
+    assert catalogue.table("alrp-foveabox").title == "FoveaBox Results"
 
 
 def test_unknown_entry_and_table_name_the_nearest(catalogue):

@@ -17,6 +17,7 @@ def catalogue(tmp_path):
     folder.mkdir()
     for name in ("experiments.csv", "published.csv"):
         shutil.copy(CONFIGS / name, folder)
+    shutil.copytree(CONFIGS / "official", folder / "official")
     return load_catalogue(folder)
 
 
@@ -86,6 +87,6 @@ def test_state_without_an_official_config(catalogue, tmp_path):
     ]
     assert published[:2] == ["pap_autoloss_zero_frcnn_r50", "pap_cse_autoloss_a_frcnn_r50"]
     # Co-DETR has configs, but no release of mmdet holds it.
-    assert [catalogue[name].head_type[:6] for name in published[2:]] == ["CoDETR"] * 6
+    assert [catalogue[name].official.model.detector for name in published[2:]] == ["CoDETR"] * 6
     named = entry_state(catalogue["aploss_ap_r101_500"], tmp_path, has_figures=False)
     assert named.label == "named only"

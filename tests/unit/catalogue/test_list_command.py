@@ -44,7 +44,7 @@ def test_list_by_table_and_paper(tmp_path):
         assert isinstance(call("list", option, "rank-sort-one").exception, InputError)
 
 
-def test_show_prints_figures_facts_and_sources():
+def test_show_prints_figures_settings_and_sources():
     shown = call("show", "rs_atss_r50").stdout
     for words in ("39.9", "issue 13", "0.008", "pool_images", "official code", "b41f64df"):
         assert words in shown
@@ -52,8 +52,8 @@ def test_show_prints_figures_facts_and_sources():
 
 def test_show_for_machines():
     row = json.loads(call("show", "rs_atss_r50", "--json").stdout)
-    assert row["base_lr"] == 0.008
-    assert row["verified"]["loss_hparams"] == "official_code"
+    assert row["official"]["schedule"]["optimizer"]["lr"] == 0.008
+    assert row["official"]["sources"]["losses"] == "official code"
 
 
 def test_unknown_entry():

@@ -1,12 +1,17 @@
-"""Facts, figures and addresses of ``configs/`` against the tables of ``reference/``, cell by cell.
+"""Rows, settings, figures and addresses of ``configs/`` against the tables of ``reference/``.
 
 These were collected from the sources apart from the package; `reference/README.md`.
 """
 
+import ast
 import csv
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
+from rankdet.catalogue import load_catalogue
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = Path(__file__).parent / "reference"
@@ -17,14 +22,14 @@ PUBLISHED_COLUMNS = {
     "mask_oLRP_minival": ("val", "segm", "oLRP"),
     "box_AP_testdev": ("test-dev", "bbox", "AP"),
 }
-# The reference names the four texts by their file, the package says whose READMEs they are.
+# The reference names the four READMEs by files of its own.
 READMES = {
-    "000_3dbdc2850d2eecb8.txt": "README kemaloksuz/aLRPLoss-AblationExperiments (text 000)",
-    "001_8b8dcd1b244c4969.txt": "README kemaloksuz/aLRPLoss (text 001)",
-    "002_ca258059f3d85cb5.txt": "README fundamentalvision/Parameterized-AP-Loss (text 002)",
-    "003_aab39708d453ae4f.txt": "README kemaloksuz/RankSortLoss (text 003)",
+    "000_3dbdc2850d2eecb8.txt": "README kemaloksuz/aLRPLoss-AblationExperiments",
+    "001_8b8dcd1b244c4969.txt": "README kemaloksuz/aLRPLoss",
+    "002_ca258059f3d85cb5.txt": "README fundamentalvision/Parameterized-AP-Loss",
+    "003_aab39708d453ae4f.txt": "README kemaloksuz/RankSortLoss",
 }
-SOON = 'README kemaloksuz/RankSortLoss (text 003): the cell says "Coming Soon"'
+SOON = 'README kemaloksuz/RankSortLoss: the cell says "Coming Soon"'
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -44,22 +49,148 @@ CONTROLS = {row["entry_id"]: row for row in ours("experiments") if row["status"]
 ZOO = {row["config"]: row for row in reference("model_zoo")}
 
 
-def test_every_fact_of_the_reference_is_here():
-    expected = reference("entries")
+ENTRIES = {row["entry_id"]: row for row in reference("entries")}
+CATALOGUE = load_catalogue(ROOT / "configs")
+# Text of the reference -> of the package: it names the four READMEs that were at its start.
+REMARKS = (" (heading stripped in the seed text)", "extension rows: ")
+
+
+def test_every_row_of_the_reference_is_here():
     found = {row["entry_id"]: row for row in ours("experiments")}
-    assert len(expected) == 79
-    for row in expected:
-        facts = {key: value for key, value in row.items() if key not in PUBLISHED_COLUMNS}
-        mine = {
-            k: v for k, v in found[row["entry_id"]].items() if k not in ("family", "table_slug")
-        }
-        assert mine == facts
+    assert len(ENTRIES) == 79
+    for name, row in ENTRIES.items():
+        table = row["table"]
+        for remark in REMARKS:
+            table = table.replace(remark, "")
+        mine = {key: value for key, value in found[name].items() if key in row}
+        assert mine == {key: row[key] for key in mine} | {"table": table}
+        assert len(mine) == 9
+        boxes, masks = bool(row["loss_bbox"]), bool(row["loss_mask"])
+        assert found[name]["detections"] == " ".join(["bbox"] * boxes + ["segm"] * masks)
     order = [name for name, row in found.items() if row["status"] != "control"]
-    assert order == [row["entry_id"] for row in expected]
+    assert order == list(ENTRIES)
+    assert len(ours("experiments")[0]) <= 12
 
 
-def test_no_published_figure_stands_in_the_facts():
-    assert not set(PUBLISHED_COLUMNS) & set(ours("experiments")[0])
+# Column of the reference -> setting; their values as they are.
+SAME = {
+    "epochs": "schedule.epochs",
+    "optimizer": "schedule.optimizer.type",
+    "base_lr": "schedule.optimizer.lr",
+    "momentum": "schedule.optimizer.momentum",
+    "weight_decay": "schedule.optimizer.weight_decay",
+    "warmup_iters": "schedule.warmup.iterations",
+    "samples_per_gpu": "batch.samples_per_gpu",
+    "total_batch": "batch.total",
+    "workers_per_gpu": "batch.workers_per_gpu",
+    "pretrained": "model.backbone.pretrained",
+}
+# Column -> the last names of settings, one of which has each number that the column states.
+NUMBERS = {
+    "train_scale": ("scale", "scales", "img_scale"),
+    "test_scale": ("scale", "short_side", "longest", "pad_size_divisor"),
+    "lr_steps": ("milestones", "eta_min"),
+    "lr_policy": ("gamma",),
+    "grad_clip": ("max_norm", "norm_type"),
+    "img_mean": ("mean",),
+    "img_std": ("std",),
+    "box_coder_stds": ("target_stds",),
+    "score_thr": ("score_thr", "top_level_score_thr"),
+    "nms_iou": ("iou_threshold", "iou_thr"),
+    "nms_pre": ("nms_pre",),
+    "max_per_img": ("max_per_img",),
+    "dcn": ("deform_groups",),
+}
+ASIDE = (
+    *(r"DCNv\d", r"\bP\d", r"long ?<= ?1332", r"long ?<= ?833", r"factor", r"min_lr_ratio"),
+    r"applied to \w+",
+)
+# Settings that prose names; everything of a row of the reference that reads NAME=NUMBER.
+PAIRS = ("anchors", "assigner", "sampler")
+RENAMED = {"base_edge": "base_edge_list", "grids": "num_grids"}
+# Written of a class that takes no such setting: mmdet's sampler that takes everything.
+IDLE = r"PseudoSampler\([^)]*\)"
+
+
+def numbers(text):
+    for pattern in ASIDE:
+        text = re.sub(pattern, "", text)
+    return [float(word) for word in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+
+
+def flat(value):
+    if isinstance(value, list | tuple):
+        return [number for each in value for number in flat(each)]
+    return [float(value)] if isinstance(value, int | float) else []
+
+
+def settings_of(name):
+    """Return the values of all settings of a row by the last name of their paths."""
+    found = {}
+    for path, value in CATALOGUE[name].official.leaves.items():
+        found.setdefault(path.rsplit(".", 1)[-1], []).append(value)
+    return found
+
+
+def has_settings(name):
+    return not ENTRIES[name]["verified"].startswith('{"all_hyperparameters": "unknown')
+
+
+STATED = [name for name in ENTRIES if has_settings(name)]
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_numbers_of_the_reference_are_settings(name):
+    row, official = ENTRIES[name], CATALOGUE[name].official
+    for column, path in SAME.items():
+        if row[column]:
+            value, wanted = official.leaves[path], row[column]
+            assert value == (float(wanted) if isinstance(value, int | float) else wanted), column
+    own = settings_of(name)
+    for column, names in NUMBERS.items():
+        known = {number for each in names for number in flat(own.get(each, []))}
+        assert set(numbers(row[column])) <= known, column
+    share = row["warmup_ratio"]
+    assert not share or official.schedule.warmup.ratio == pytest.approx(float(Fraction(share)))
+    assert row["norm_eval"] != "False" or own["norm_eval"] == [False]
+    if row["frozen_stages"].lstrip("-").isdigit():
+        assert own["frozen_stages"] == [int(row["frozen_stages"])]
+    assert official.images.bgr_to_rgb == row["to_rgb"].startswith("True")
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_settings_that_the_reference_names(name):
+    """Anchors, assigners and samplers: each ``name=value`` of their texts."""
+    own = settings_of(name)
+    for column in PAIRS:
+        text = re.sub(IDLE, "", ENTRIES[name][column])
+        for key, value in re.findall(r"(\w+)=(\[[^=]*\]|[-\w.]+)", text):
+            key = RENAMED.get(key, key)
+            if key == "scales" and "2^" in value:
+                continue  # said by scales_per_octave
+            if key == "sigma" and "pos_scale" in own:
+                key = "pos_scale"  # of SOLO's cells
+            try:
+                wanted = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                wanted = value
+            assert wanted in own[key] or list(flat(wanted)) in [flat(v) for v in own[key]], key
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_where_the_settings_were_read(name):
+    row, official = ENTRIES[name], CATALOGUE[name].official
+    assert official.repository == row["official_repo"]
+    assert official.commit == row["repo_commit"]
+    file = row["official_config"]
+    assert official.config == ("" if file.startswith("(") else file)
+    classes = re.findall(r"\w*(?:Head|Protonet)\b", row["head_type"].replace("MaskFeatHead", ""))
+    types = settings_of(name).get("type", [])
+    stated = {each.removesuffix(" with ATSS") for each in types if isinstance(each, str)}
+    assert set(classes) <= stated
+    address = row["pretrained_url"]
+    if address.startswith("https"):
+        assert official.backbone.pretrained_url == address
 
 
 def expected_figures():
@@ -72,8 +203,8 @@ def expected_figures():
         for column, (_, kind, metric) in PUBLISHED_COLUMNS.items():
             if row[column] == "Coming Soon":
                 yield row["entry_id"], "lvis_v1_val", kind, metric, "", SOON
-    for entry_id, row in CONTROLS.items():
-        zoo = ZOO[row["official_config"]]
+    for entry_id in CONTROLS:
+        zoo = ZOO[CATALOGUE[entry_id].official.config]
         source = f"metafile of open-mmlab/mmdetection v3.3.0, {zoo['name']}"
         for kind, value in (("bbox", zoo["box_ap"]), ("segm", zoo["mask_ap"])):
             if value:
@@ -112,8 +243,8 @@ def expected_models():
         )
         note = "" if row["model_url"] else "its README names the row without a link to a model"
         yield row["entry_id"], repository, row["model_url"], row["log_url"], "", "", note
-    for entry_id, row in CONTROLS.items():
-        url = ZOO[row["official_config"]]["checkpoint"]
+    for entry_id in CONTROLS:
+        url = ZOO[CATALOGUE[entry_id].official.config]["checkpoint"]
         digits = url.removesuffix(".pth").rsplit("-", 1)[1]
         note = "from the metafiles of mmdet 3.3.0"
         yield entry_id, "open-mmlab/mmdetection", url, "", "", digits, note
@@ -207,14 +338,15 @@ def test_who_starts_from_a_whole_model():
 @pytest.mark.parametrize("entry_id", CONTROLS)
 def test_controls_are_rows_of_the_model_zoo(entry_id):
     row = CONTROLS[entry_id]
-    zoo = ZOO[row["official_config"]]
-    assert row["epochs"] == zoo["epochs"] == "12"
+    zoo = ZOO[CATALOGUE[entry_id].official.config]
+    official = CATALOGUE[entry_id].official
+    assert str(official.epochs) == zoo["epochs"] == "12"
     assert row["row_label"] == f"{row['detector']} ResNet-50 / 12"
-    assert (row["family"], row["table_slug"], row["seed"]) == ("control", "control", "")
-    assert row["official_repo"] == "open-mmlab/mmdetection" and row["repo_commit"] == "v3.3.0"
+    assert (row["family"], row["table_slug"]) == ("control", "control")
+    assert official.repository == "open-mmlab/mmdetection" and official.commit == "v3.3.0"
     # What torchvision's hub gives mmdet 3.3 under the name torchvision://resnet50.
-    assert row["pretrained_url"].endswith("/resnet50-0676ba61.pth")
-    assert row["gpus_official"] == "8 (auto_scale_lr base batch 16 at 2 images per GPU)"
+    assert official.backbone.pretrained_url.endswith("/resnet50-0676ba61.pth")
+    assert (official.batch.gpus, official.total_batch, official.pool_images) == (8, 16, 2)
     assert zoo["name"].split("_")[0].replace("-", "") in row["detector"].lower().replace(
         " ", ""
     ).replace("-", "")

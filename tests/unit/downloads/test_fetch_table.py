@@ -20,11 +20,11 @@ CATALOGUE = load_catalogue()
 def test_every_entry_has_its_backbone():
     without = [entry.entry_id for entry in CATALOGUE if backbone_of(entry) is None]
     # Two rows have no public configuration, two are not named by their paper's code.
-    assert all(not CATALOGUE[name].pretrained for name in without)
+    assert all(CATALOGUE[name].official.backbone is None for name in without)
     for entry in CATALOGUE:
-        row = backbone_of(entry)
-        if row and entry.pretrained_url.startswith("https://"):
-            assert entry.pretrained_url in row.addresses, entry.entry_id
+        row, backbone = backbone_of(entry), entry.official.backbone
+        if row and (backbone.pretrained_url or "").startswith("https://"):
+            assert backbone.pretrained_url in row.addresses, entry.entry_id
 
 
 def test_a_name_of_2020_is_the_file_of_2020():

@@ -65,7 +65,7 @@ def other_score(config):
         (dict(change=other_batch, passes=2), "images a step: official 16, here 8"),
         (dict(change=other_epochs), "epochs: official 12, here 3"),
         (dict(change=other_pool), "images ranked together: official 4, here 2"),
-        (dict(change=other_score), "score_thr: official 0.05, here 0.2"),
+        (dict(change=other_score), "test.dense.score_thr: official 0.05, here 0.2"),
         (dict(passes=1), "images a GPU and pass: official 4, here 16"),
         (dict(official=False), "data: official coco, here coco: 4 images, not the official set"),
         (dict(speed={"bf16": True}), "speed options: official none, here bf16"),
