@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 from rankdet.audit import audit, resolved_settings
-from rankdet.audit.classes import DEFAULTS, HEADS, LOSS_STEPS, LOSSES, SWITCHES
+from rankdet.audit.classes import DEFAULTS, HEAD_NAMES, LOSS_STEPS, LOSSES, SWITCHES
 from rankdet.audit.resolved import NOT_COMPARED, UNREAD_STEPS, VARIABLES, WATCHING
 from tests.parity.rows import CATALOGUE, STATED, WITH_CONFIG, by_id, paper
 
@@ -150,28 +150,25 @@ def test_an_unknown_setting_is_noticed_wherever_it_stands(entry_id):
 
 
 @pytest.mark.parametrize("entry", WITH_CONFIG, ids=by_id)
-def test_a_head_of_another_loss_is_noticed(entry):
-    """Heads of one official class stand in for it with their own losses only."""
+def test_another_head_or_step_is_noticed(entry):
     config = config_of(entry.entry_id)
-    for path, value in list(paths(config["model"], ("model",))):
-        if path[-1] != "type" or value not in HEADS:
-            continue
-        node = node_at(config, path[:-1])
-        for name in HEADS:
+    types = [path for path, _ in paths(config["model"], ("model",)) if path[-1] == "type"]
+    heads = {node_at(config, path) for path in types if "head" in str(path[-2:-4:-1])}
+    for path in types:
+        known = HEAD_NAMES if path[-2] == "loss_step" else heads
+        node, value = node_at(config, path[:-1]), node_at(config, path)
+        for name in known if value in known else ():
             node["type"] = name
             assert name == value or noticed(entry.entry_id, config), (path, name)
         node["type"] = value
 
 
 def test_a_head_takes_its_loss_by_the_step_of_that_loss():
-    entry_id = "rs_mask_r50"
-    config = config_of(entry_id)
-    for head in (config["model"]["rpn_head"], config["model"]["roi_head"]["bbox_head"]):
-        head["loss_step"] = dict(type="RankSortStep")
-    assert not noticed(entry_id, config)
-    config["model"]["rpn_head"]["loss_step"] = dict(type="AlrpStep")
-    assert noticed(entry_id, config)
     assert set(LOSS_STEPS) == set(LOSSES)
+    assert {step for steps in LOSS_STEPS.values() for step in steps} == set(HEAD_NAMES)
+    config = config_of("rs_mask_r50")
+    del config["model"]["rpn_head"]["loss_step"]
+    assert noticed("rs_mask_r50", config)
 
 
 def test_defaults_are_those_of_the_classes():
@@ -181,8 +178,10 @@ def test_defaults_are_those_of_the_classes():
     from mmdet.models.task_modules import MaxIoUAssigner, RandomSampler
 
     from rankdet import losses
+    from rankdet.models.steps.alrp import AlrpStep
 
-    classes = {each.__name__: each for each in (ResNet, ResNeXt, MaxIoUAssigner, RandomSampler)}
+    kinds = (ResNet, ResNeXt, MaxIoUAssigner, RandomSampler, AlrpStep)
+    classes = {each.__name__: each for each in kinds}
     for name, defaults in DEFAULTS.items():
         kind = classes.get(name) or getattr(losses, name, None) or getattr(stock, name)
         kinds = [each for each in kind.__mro__ if "__init__" in vars(each)]

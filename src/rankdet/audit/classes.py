@@ -7,7 +7,6 @@ did; the class that mmdet 3.3 has under the official name is then another one, a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 # A class here -> the official one, alone or with what else it does.
@@ -55,6 +54,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "AlrpLoss": {"delta": 1.0, "eps": 1e-5},
     "RankSortLoss": {"delta": 0.5, "eps": 1e-10},
     "BucketedRankSortLoss": {"delta": 0.5, "eps": 1e-10},
+    "AlrpStep": {"tau": 0.5, "box_measure": "giou", "giou_eps": 1e-6},
     "GIoULoss": {"eps": 1e-6, "loss_weight": 1.0},
     "L1Loss": {"loss_weight": 1.0},
     "SmoothL1Loss": {"beta": 1.0, "loss_weight": 1.0},
@@ -81,50 +81,30 @@ LOSSES: Classes = {
 HOOKS: Classes = {"RenewSelfBalance": "self-balance renewed at the end of an epoch"}
 
 
-@dataclass(frozen=True)
-class Head:
-    """The official class that a head of this package stands for.
-
-    Attributes:
-        name: of the official class.
-        losses: it is that class only with one of these losses; empty for any.
-    """
-
-    name: str
-    losses: tuple[str, ...] = ()
-
-    def official(self, node: Mapping[str, Any], own: str) -> str:
-        """Return its official name; with another loss than it is for, that of this package."""
-        loss = node.get("loss_cls", {}).get("type", "")
-        return self.name if not self.losses or loss in self.losses else f"{own} with {loss}"
-
-
-_AP, _SORT = ("ApLoss", "BucketedApLoss"), ("RankSortLoss", "BucketedRankSortLoss")
-HEADS = {
-    "ApRetinaHead": Head("APLossRetinaHead", _AP),
-    "ApFoveaHead": Head("APLossFoveaHead", _AP),
-    "ApATSSHead": Head("RankBasedATSSHead", _AP),
-    "ApPAAHead": Head("RankBasedPAAHead", _AP),
-    "AlrpRetinaHead": Head("aLRPLossRetinaHead", ("AlrpLoss",)),
-    "AlrpATSSRetinaHead": Head("aLRPLossRetinaHead with ATSS", ("AlrpLoss",)),
-    "AlrpFoveaHead": Head("aLRPLossFoveaHead", ("AlrpLoss",)),
-    "AlrpRPNHead": Head("aLRPLossRPNHead", ("AlrpLoss",)),
-    "AlrpShared2FCBBoxHead": Head("aLRPLossShared2FCBBoxHead", ("AlrpLoss",)),
-    "RankSortATSSHead": Head("RankBasedATSSHead", _SORT),
-    "RankSortPAAHead": Head("RankBasedPAAHead", _SORT),
-    "RankSortRPNHead": Head("RankBasedRPNHead", _SORT),
-    "RankSortShared2FCBBoxHead": Head("RankBasedShared2FCBBoxHead", _SORT),
-    "RankSortRoIHead": Head("RankBasedStandardRoIHead"),
-    "RankSortCascadeRoIHead": Head("RankBasedCascadeRoIHead"),
-    "RankSortFCNMaskHead": Head("RankBasedFCNMaskHead"),
-    "RankSortSOLOV2Head": Head("RankBasedSOLOv2Head", _SORT),
-    "ParameterizedApRetinaHead": Head("PAPLossRetinaHead", ("ParameterizedApLoss",)),
-    "ParameterizedApRPNHead": Head("PAPLossRPNHead", ("ParameterizedApLoss",)),
-    "ParameterizedApShared2FCBBoxHead": Head("PAPLossShared2FCBBoxHead", ("ParameterizedApLoss",)),
-    "PixelApRetinaHead": Head("APLoss head of the AP-Loss code", _AP),
-    "PixelAlrpRetinaHead": Head("aLRPLoss head of the AP-Loss code", ("AlrpLoss",)),
-    "PixelAlrpATSSRetinaHead": Head("aLRPLoss head of the AP-Loss code with ATSS", ("AlrpLoss",)),
+# Step of a ranking head here -> how the names of the official heads of that loss begin.
+HEAD_NAMES = {
+    "ApStep": "APLoss",
+    "AlrpStep": "aLRPLoss",
+    "RankSortStep": "RankBased",
+    "WeightedApStep": "RankBased",
+    "ParameterizedApStep": "PAPLoss",
 }
+HEADS: Classes = {
+    "RankSortRoIHead": "RankBasedStandardRoIHead",
+    "RankSortFCNMaskHead": "RankBasedFCNMaskHead",
+    "RankSortSOLOV2Head": "RankBasedSOLOv2Head",
+}
+
+
+def official_head(kind: str, step: str | None) -> str:
+    """Return the official class of a head: the step of its loss says which one."""
+    name = HEAD_NAMES.get(step or "")
+    if name and kind.startswith("Ranked"):
+        detector, _, retina = kind.removeprefix("Ranked").partition("ATSSRetina")
+        return f"{name}Retina{retina} with ATSS" if retina else name + detector
+    if name and kind in ("PixelRetinaHead", "PixelATSSRetinaHead"):
+        return f"{name} head of the AP-Loss code" + " with ATSS" * ("ATSS" in kind)
+    return str(official_class(kind, HEADS)["type"])
 
 
 def official_class(name: str, classes: Classes) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from rankdet.audit.classes import (
     DATASETS,
     DEFAULTS,
     DETECTORS,
-    HEADS,
     HOOKS,
     LOSS_STEPS,
     LOSSES,
@@ -23,6 +22,7 @@ from rankdet.audit.classes import (
     STEPS,
     SWITCHES,
     official_class,
+    official_head,
 )
 from rankdet.catalogue.official import NONE, leaves
 
@@ -364,16 +364,15 @@ def _head(node: Any) -> Any:
         return node
     node = dict(node)
     step = node.pop("loss_step", None)  # how a head of this package takes its loss
+    taken = step.get("type") if isinstance(step, dict) else None
     if isinstance(step, dict):
-        node = {**_without(step, "type"), **node}
-        loss = node.get("loss_cls", {}).get("type", "")
-        if step.get("type") not in LOSS_STEPS.get(loss, ()):
-            node["loss_step"] = step.get("type")  # no official head has it: a difference
+        node = {**_without(_filled(step), "type"), **node}
+        if taken not in LOSS_STEPS.get(node.get("loss_cls", {}).get("type", ""), ()):
+            node["loss_step"] = taken  # no official head has it: a difference
     kind = node.get("type", "")
     if kind in SWITCHES:
         node = _switched(node, SWITCHES[kind])
-    found = {"type": HEADS[kind].official(node, kind) if kind in HEADS else kind}
-    found = found if kind else {}
+    found = {"type": official_head(kind, taken)} if kind else {}
     for name, value in _without(node, "type").items():
         if name.startswith("loss_") and isinstance(value, dict):
             value = _named(_filled(value), LOSSES)

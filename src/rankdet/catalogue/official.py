@@ -158,6 +158,7 @@ class Head(Component):
 
     pool_images: Count | None = None
     head_weight: Rate | None = None
+    tau: Share | None = None
     loss_cls: Loss | None = None
     loss_bbox: Loss | None = None
     loss_mask: Loss | None = None
