@@ -16,12 +16,12 @@ def show(*arguments: str) -> str:
 
 def test_a_deviation_stands_with_its_reason():
     shown = show("ext_br_ap_paa_r50")
-    assert "what differs here from the official run" in shown
+    assert "differences from the official run" in shown
     assert "hands its own delta" in " ".join(shown.split())
 
 
 def test_a_stock_row_differs_in_nothing():
-    assert "nothing: every setting and behaviour is the official one" in show("control_frcnn_r50")
+    assert "none: all settings and behavior are the same" in show("control_frcnn_r50")
 
 
 def test_settings_and_deviations_for_machines():
@@ -41,4 +41,4 @@ def test_without_mmdet_the_official_facts_are_shown(monkeypatch):
     monkeypatch.setattr(list_module, "find_spec", lambda name: None)
     shown = show("rs_paa_r50")
     assert "MaxIoUAssigner(pos_iou_thr=0.1" in shown
-    assert "what differs" not in shown
+    assert "differences from" not in shown

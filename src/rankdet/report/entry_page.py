@@ -1,4 +1,4 @@
-"""One entry on the terminal: published figures, facts with their source, state."""
+"""One entry on the terminal: published figures, settings with their source, status."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def entry_page(
     state: State,
     here: RunHere | None = None,
 ) -> RenderableType:
-    """Return everything the catalogue knows about ``entry``; ``heading`` is its table's.
+    """Return everything that the catalogue says about ``entry``; ``heading`` is its table's.
 
-    ``here`` adds the settings of its config, and what differs from the official run.
+    ``here`` adds the settings of its config, and the differences from the official run.
     """
     head = Text.assemble(
         (f"{entry.entry_id}\n", "bold"),
@@ -82,7 +82,7 @@ def entry_page(
     official = entry.official_config
     if entry.has_official_config:
         official = f"{entry.official_repo} {entry.official_config} @ {entry.repo_commit[:8]}"
-    head.append(f"\nofficial config: {printable(official) or 'none is public'}")
+    head.append(f"\nofficial config: {printable(official) or 'not public'}")
     parts: list[RenderableType] = [head, _published(published), _facts(entry, here)]
     if here is not None:
         parts.append(deviations_view(here))
@@ -119,8 +119,8 @@ def _published(published: tuple[PublishedValue, ...]) -> RenderableType:
 
 
 def _facts(entry: Entry, here: RunHere | None) -> RichTable:
-    view = _plain("facts of the official run, where they were read, and the settings here")
-    view.add_column("fact")
+    view = _plain("settings of the official run with their source, and the settings here")
+    view.add_column("setting")
     view.add_column("official", overflow="fold")
     view.add_column("here", overflow="fold")
     view.add_column("source", overflow="fold", min_width=14)

@@ -1,4 +1,4 @@
-"""How a row runs here beside the official run: settings, and what differs."""
+"""Settings of a row in this package, and differences from the official run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rankdet.report.plain import cell
 
 @dataclass(frozen=True)
 class Deviation:
-    """One thing that is not as in the official run.
+    """One difference from the official run.
 
     Attributes:
-        what: a field of the catalogue, or "behaviour" for what no setting says.
+        what: a field of the catalogue, or "behavior" for what no setting says.
         official: there.
         here: in this package.
         reason: why.
@@ -53,9 +53,9 @@ class RunHere:
 
 def deviations_view(here: RunHere) -> RenderableType:
     """Return what differs from the official run, or that nothing does."""
-    title = Text("\nwhat differs here from the official run", "bold")
+    title = Text("\ndifferences from the official run", "bold")
     if not here.deviations:
-        return Group(title, Text("nothing: every setting and behaviour is the official one"))
+        return Group(title, Text("none: all settings and behavior are the same"))
     view = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("what", "official", "here", "reason"):
         view.add_column(name, overflow="fold")

@@ -144,7 +144,7 @@ def test_the_area_is_that_of_the_mask_where_there_is_one(tmp_path):
 REFUSED = {
     "ids twice": (each("annotations", id=1), "unique annotation ids"),
     "ids as text": (each("annotations", id=str), '"id" of every annotation .*entry 0'),
-    "ids 1.5": (first("annotations", id=1.5), "whole number"),
+    "ids 1.5": (first("annotations", id=1.5), "as an integer"),
     "area as text": (first("annotations", area="12"), '"area" of every annotation .*entry 0'),
     "negative area": (first("annotations", area=-1), "not negative; got -1 in annotation 1"),
     "area NaN": (first("annotations", area=float("nan")), 'finite "area"'),

@@ -27,8 +27,8 @@ def run(objects, losses, **options):
 @pytest.mark.parametrize(
     ("objects", "losses", "said"),
     [
-        ([0] * 9, [0] * 9, "left out by the loader"),
-        ([0] * 9, [1] * 9, "left out by the loader"),
+        ([0] * 9, [0] * 9, "the loader filters out"),
+        ([0] * 9, [1] * 9, "the loader filters out"),
         ([3] * 9, [0] * 9, "no anchor or point is positive"),
         ([0, 0, 0, 0, 1, 0, 0, 0, 0], [1] * 9, ""),
         ([3] * 9, [0, 0, 0, 0, 1, 0, 0, 0, 0], ""),
