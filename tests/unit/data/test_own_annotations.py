@@ -155,7 +155,7 @@ REFUSED = {
     "box null": (first("annotations", bbox=None), "four numbers"),
     "no box": (without("annotations", "bbox"), '"bbox" in every annotation'),
     "box NaN": (first("annotations", bbox=[1, 1, float("nan"), 3]), "finite"),
-    "box 1e300": (first("annotations", bbox=[1, 1, 1e300, 3]), "none above 10000000"),
+    "box 1e300": (first("annotations", bbox=[1, 1, 1e300, 3]), "at most 10000000"),
     "negative width": (first("annotations", bbox=[9, 9, -3, 3]), "w, h >= 0"),
     "image ids as text": (each("images", id=str), '"id" of every image'),
     "image id null": (first("images", id=None), '"id" of every image'),
