@@ -1,6 +1,6 @@
 """CPU time and peak memory of evaluators on the same synthetic data: ``make bench-evaluation``.
 
-Each evaluator runs alone in its own process, one thread, and must give the same twelve numbers.
+Each evaluator runs in its own process with one thread, and must give the same twelve numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOLDER = Path(__file__).parents[1] / "results/reference/evaluation"
 
 
 def run(name: str, folder: Path, iou_type: str, repeats: int) -> dict:
-    """Return the run of the least CPU time of ``repeats``: the rest is other people's noise."""
+    """Return the run with the least CPU time of ``repeats``; the others include more noise."""
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     command = [sys.executable, "-m", "benchmarks.evaluation_run", name, str(folder), iou_type]
     results = []
@@ -79,11 +79,11 @@ def bench(repeats: int) -> list[dict]:
 
 
 def ratios(rows: list[dict]) -> list[str]:
-    """State what was asked for beside what was measured."""
+    """Compare the measured numbers with the other evaluators."""
     lines = []
     for load in LOADS:
         by_name = {row["evaluator"]: row for row in rows if row["load"] == load}
-        # Objects in memory on both sides: everything after json.loads, nothing else.
+        # Objects in memory on both sides: only the time after json.loads.
         work = {name: row["prepare_cpu_s"] + row["evaluate_cpu_s"] for name, row in by_name.items()}
         ours = work["rankdet (objects)"]
         pure = {name: row["evaluate_cpu_s"] for name, row in by_name.items()}
@@ -131,8 +131,8 @@ def write(rows: list[dict]) -> None:
             for row in rows
         ),
         "",
-        "`rankdet` reads files block by block straight into columns (reading and preparing are "
-        "one); `rankdet (objects)` is given the same parsed lists as the toolkits.",
+        "`rankdet` reads files in blocks directly into columns (reading and preparing are one "
+        "step); `rankdet (objects)` gets the same parsed lists as the toolkits.",
         "",
         *(f"- {line}" for line in ratios(rows)),
     ]

@@ -1,6 +1,6 @@
 """Synthetic COCO data of the size of val2017, the same on every run.
 
-Classes are as unequal as in COCO, images hold few classes, and detections look like those of a
+Classes are as imbalanced as in COCO, images contain few classes, and detections resemble those of a
 trained detector: some near each object, the rest background of mostly the same classes.
 """
 

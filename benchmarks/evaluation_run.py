@@ -1,4 +1,4 @@
-"""One evaluator on one data set, alone in its process: stages in CPU seconds, peak memory, figures.
+"""Run one evaluator on one data set in its own process: CPU seconds, peak memory, metrics.
 
 ``python -m benchmarks.evaluation_run NAME FOLDER IOU_TYPE`` prints one JSON line.
 """
@@ -42,7 +42,7 @@ def rankdet_from_files(annotations: Path, detections: Path, iou_type: str, stage
     stages = stages_of()
     truth = read_ground_truth(annotations, (iou_type,))
     found = read_detections(detections)
-    stages.mark("read")  # JSON to columns, block by block: reading and preparing are one
+    stages.mark("read")  # JSON to columns in blocks: reading and preparing are one step
     stages.mark("prepare")
     metrics = evaluate(truth, found, iou_type)
     stages.mark("evaluate")

@@ -1,9 +1,9 @@
-"""Build the CPU image without a Docker daemon, run one experiment in it, and keep what that took.
+"""Build the CPU image without a Docker daemon, run one experiment in it, and record the times.
 
     python -m benchmarks.image [--compile-mmcv]
 
-Writes results/reference/image/README.md. Needs root, buildah and debootstrap; 8 GiB of disk, which
-are free again at the end.
+Writes results/reference/image/README.md. Needs root, buildah, debootstrap and 8 GiB of disk, which
+are freed at the end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SMOKE = ("rs_atss_r50", "--preset", "smoke", "--threads", "1")
 def main() -> None:
     """Build, run, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--compile-mmcv", action="store_true", help="take no built wheel")
+    parser.add_argument("--compile-mmcv", action="store_true", help="do not use a prebuilt wheel")
     options = parser.parse_args()
     reason = unfit()
     wheel = None if options.compile_mmcv else cached_wheel()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def record(image: Image, results: Path) -> None:
-    """Build, run and write the page; again with Apptainer's times where it is installed."""
+    """Build, run and write the page; with Apptainer's times if it is installed."""
     results.mkdir()
     results.chmod(0o777)
     steps = []
@@ -143,7 +143,7 @@ def page(image: Image, steps: list, doctor: str, run: dict) -> str:
 
 
 def account(log: str) -> list[str]:
-    """Return the steps of the build log and what the installer said of each of its own."""
+    """Return the steps of the build log, with the installer's messages."""
     wanted = re.compile(r"^(\[\d/\d\] STEP|\d/6 |    mmcv \d|environment ready|\[\d/\d\] COMMIT)")
     lines = [line for line in log.splitlines() if wanted.match(line)]
     return [re.sub(r"\s{2,}.*$", " ...", line) if "STEP" in line else line for line in lines]

@@ -1,6 +1,6 @@
 """Build the CPU image without a Docker daemon and run commands in it (docker/buildah.sh).
 
-The tests of the image and the record under results/reference/image are made with this.
+Used by the tests of the image and for the record in results/reference/image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DISK_GIB = 8
 
 
 def installer():
-    """Return envs/install.py as a module: it knows where built wheels lie."""
+    """Return envs/install.py as a module, for the paths of built wheels."""
     spec = importlib.util.spec_from_file_location("install", ROOT / "envs" / "install.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -34,7 +34,7 @@ def unfit() -> str | None:
     if os.geteuid() != 0:
         return "Buildah's chroot isolation and debootstrap need root"
     if shutil.disk_usage(ROOT).free < DISK_GIB * 2**30:
-        return f"{DISK_GIB} GiB of free disk are needed"
+        return f"{DISK_GIB} GiB of free disk space are required"
     return None
 
 
@@ -47,7 +47,7 @@ def cached_wheel() -> Path | None:
 
 
 class Image:
-    """An image in a store of its own, gone with it.
+    """An image in its own store, deleted with it.
 
     Args:
         store: folder for layers and intermediate files.
@@ -63,7 +63,7 @@ class Image:
         self.environment = dict(
             os.environ,
             STORE=str(store),
-            # The Debian base takes a minute to make and is kept beside the built wheels.
+            # The Debian base takes a minute to create and is cached next to the built wheels.
             BASE_ARCHIVE=str(installer().cache_root().parent / "debian-bookworm.tar"),
             CONTAINERS_STORAGE_CONF=str(store / "storage.conf"),
             TMPDIR=str(store / "tmp"),
@@ -99,7 +99,7 @@ class Image:
         folder.mkdir()
         self.buildah("push", TAG, f"docker-archive:{folder / 'rankdet.tar'}:rankdet:latest")
         definition = self.source / "docker" / "apptainer.def"
-        # Its test runs apart: root in a container may lack the rights that building asks for it.
+        # The test runs separately: root in a container may lack permissions during the build.
         for arguments in (
             ("build", "--notest", "rankdet.sif", str(definition)),
             ("test", "rankdet.sif"),

@@ -1,9 +1,9 @@
-"""Keep what a preset's run measured under results/reference/, with machine and versions.
+"""Copy the results of a preset to results/reference/, with machine and versions.
 
     python -m benchmarks.keep_run demo [--seconds 720]
 
-Copies metrics, provenance, tables (Markdown) and figures (SVG), no checkpoints and no detections,
-and writes a README from the runs' own records.
+Copies metrics, provenance, tables (Markdown) and figures (SVG), no checkpoints or detections,
+and writes a README from the records of the runs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def keep_tables(source: Path, target: Path, entries: list[str]) -> None:
 
 
 def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
-    """Return the README: one line a run, then machine and versions."""
+    """Return the README: one line per run, then machine and versions."""
     first = records[0]
     threads = f"; each training on {first['threads']} thread(s), as many beside each other as "
     threads += "there are cores"

@@ -1,4 +1,4 @@
-"""Keep what a search found under results/reference/search/, with machine and versions.
+"""Copy the result of a search to results/reference/search/, with machine and versions.
 
 python -m benchmarks.keep_search demo [--seconds 540]
 """
@@ -36,9 +36,10 @@ def page(options: argparse.Namespace, source: Path) -> str:
     training = json.loads((source / "training.json").read_text())
     lines = kept.heading(f"Search {options.search}", options)
     lines += [
-        "[search.md](search.md): the points before, found and published; search.png: the rewards.",
-        f"The found config was then trained on the whole splits: box AP {training['reward']:.4f} "
-        f"after {training['seconds']} s (a proxy-sized run: it shows that the config trains).",
+        "[search.md](search.md): initial, found and published points; search.png: rewards.",
+        f"The found config was then trained on the complete splits: box AP "
+        f"{training['reward']:.4f} after {training['seconds']} s (a proxy-sized "
+        "run: it shows that the config trains).",
         "",
         *kept.where(provenance.machine(), provenance.versions()),
     ]

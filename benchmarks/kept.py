@@ -1,4 +1,4 @@
-"""What everything under results/reference has in common: its options, and machine and versions."""
+"""Common parts of the programs that write results/reference: options, machine and versions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 
 
 def options(description: str, what: str) -> argparse.Namespace:
-    """Read the options of a program that keeps the results of one ``what``."""
+    """Read the options of a program that copies the results of one ``what``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(what)
     parser.add_argument("--seconds", type=float, help="wall time of the whole workflow run")
-    parser.add_argument("--note", default="", help="what a reader must know of this run")
+    parser.add_argument("--note", default="", help="a remark about this run for the README")
     return parser.parse_args()
 
 

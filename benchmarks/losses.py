@@ -1,8 +1,8 @@
-"""Forward and backward of the losses against a plain loop and the bucketed form, one thread.
+"""Time the losses, forward and backward, against a plain loop and the bucketed form.
 
 `python -m benchmarks.losses` (make bench-losses) writes results/reference/losses/bench.{csv,md,svg,
-png} and fails if a floor is missed. Times are CPU seconds of the thread, medians of rounds in which
-the contestants take turns: so other work on the machine counts little, and for all alike.
+png} and fails if a goal is missed. Times are CPU seconds of one thread, medians of rounds in which
+the implementations alternate, so that other work on the machine has little and equal effect.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.losses_problems import CONTESTANTS, DISTRIBUTIONS, SIZES, proble
 from benchmarks.losses_report import floors_missed, write_report
 
 FOLDER = Path(__file__).parents[1] / "results/reference/losses"
-# The loop takes minutes at the last size: once is enough to know its order.
+# The loop takes minutes at the last size: one run is enough for its order of magnitude.
 ROUNDS = {100: (21, 21), 500: (11, 15), 2_000: (3, 11), 5_000: (1, 7), 1_000: (1, 3)}
 
 
@@ -40,7 +40,7 @@ def memory(loss: str, way: str, distribution: str, positives: int, negatives: in
 
 
 def measure(loss: str, distribution: str, positives: int, negatives: int, loop: bool) -> dict:
-    """One row: medians per contestant."""
+    """One row: medians per implementation."""
     inputs = problem(distribution, positives, negatives)
     of_loop, of_others = ROUNDS[positives]
     taken = {way: [] for way in CONTESTANTS[loss] if loop or way != "loop"}
@@ -85,7 +85,7 @@ def main() -> int:
     write_report(options.out, rows)
     missed = floors_missed(rows)
     for each in missed:
-        print(f"floor missed: {each}")
+        print(f"goal missed: {each}")
     return 1 if missed else 0
 
 

@@ -1,4 +1,4 @@
-"""Peak memory of one forward and backward pass, alone in a process: prints arrays of N float64.
+"""Print the peak memory of one forward and backward pass in its own process, as N-float64 arrays.
 
 Linux only: the high-water mark of the resident set is reset once the inputs exist.
 """

@@ -1,4 +1,4 @@
-"""What the loss benchmark times: problems, and three ways to compute each loss."""
+"""The problems of the loss benchmark, and three implementations of each loss."""
 
 from __future__ import annotations
 

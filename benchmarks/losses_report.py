@@ -1,4 +1,4 @@
-"""Table and plot of the loss benchmark, and the floors it must hold."""
+"""Table and plot of the loss benchmark, and its goals."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def _ratio(row: dict, way: str) -> float | None:
 
 
 def floors_missed(rows: list[dict]) -> list[str]:
-    """Every floor that a row does not hold."""
+    """Every goal that a row misses."""
     missed = []
     for row in rows:
         name = f"{row['loss']}, {row['distribution']}, {row['P']}/{row['N']}"
         loop, bucketed = _ratio(row, "loop"), _ratio(row, "bucketed")
         floor = LOOP_FLOORS[row["loss"]].get(row["N"])
         if floor and loop is not None and loop < floor:
-            missed.append(f"{name}: {loop:.1f} times the loop, floor {floor}")
+            missed.append(f"{name}: {loop:.1f} times the loop, goal {floor}")
         if bucketed is not None and row["N"] >= BUCKETED_FROM and bucketed < BUCKETED_FLOOR:
-            missed.append(f"{name}: {bucketed:.2f} times bucketed, floor {BUCKETED_FLOOR}")
+            missed.append(f"{name}: {bucketed:.2f} times bucketed, goal {BUCKETED_FLOOR}")
         if row.get("exact memory", 0) >= MEMORY_FLOOR:
-            missed.append(f"{name}: {row['exact memory']:.1f} arrays, floor {MEMORY_FLOOR}")
+            missed.append(f"{name}: {row['exact memory']:.1f} arrays, goal {MEMORY_FLOOR}")
     return missed
 
 
@@ -70,11 +70,11 @@ def _cell(row: dict, column: str) -> str:
 
 NOTE = """
 Forward + backward in milliseconds of CPU time, one thread, float32 logits, medians of rounds in
-which the contestants take turns (the loop: one round from 5 000 positives or 20 million negatives
-on). *loop*: a plain loop over the positives, every step vectorised over the relevant negatives
-(benchmarks/reference_losses.py). *bucketed*: the published approximation (ECCV 2024), our
+which the implementations alternate (the loop: one round from 5 000 positives or 20 million
+negatives on). *loop*: a plain loop over the positives, every step vectorized over the relevant
+negatives (benchmarks/reference_losses.py). *bucketed*: the published approximation (ECCV 2024), our
 implementation of its algorithm: joint sort, then all buckets x positives, in blocks of rows.
-*exact*: this package. Memory: peak beyond the inputs in arrays of N float64, the gradient included.
+*exact*: this package. Memory: peak beyond the inputs in arrays of N float64, with the gradient.
 """
 
 

@@ -1,9 +1,9 @@
-"""What the paper's rows cost and how they spread over nodes: a calculation from stated step times.
+"""Estimate the cost of the paper's rows, and their time on N nodes, from assumed step times.
 
     python -m benchmarks.scaling [--gpus-per-node 4] [--seconds-per-image-factor 1]
 
-Nothing is measured here. Writes results/reference/scaling: a line a row, and the time of all rows
-over the number of nodes.
+Nothing is measured here. Writes results/reference/scaling: one line per row, and the time of all
+rows by number of nodes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ TARGET = Path("results/reference/scaling")
 IMAGES = {"coco": 117_266, "lvis": 100_170, "cityscapes": 2_975}
 
 # ASSUMPTIONS. Seconds per training image and GPU with ResNet-50 at 800 pixels, 4 images a step:
-# a quarter of the iteration times that the bucketed losses' authors print (configs/published.csv),
-# whose losses cost about as much as ours; the rest is estimated from these.
+# a quarter of the iteration times published by the authors of the bucketed losses
+# (configs/published.csv), which take about as long as ours; the rest is estimated from these.
 SECONDS = {
     "RetinaNet": (0.048, "as ATSS"),
     "ATSS": (0.048, "printed 0.19 s for 4 images"),
@@ -37,11 +37,11 @@ SECONDS = {
     "SOLOv2-light": (0.040, "estimated, at its short side of 512"),
     "SOLOv2": (0.090, "estimated"),
 }
-BACKBONES = {"resnext": 3.0, "101": 1.6, "34": 1.0}  # SOLOv2-light's 34 is in its own line above
+BACKBONES = {"resnext": 3.0, "101": 1.6, "34": 1.0}  # ResNet-34 of SOLOv2-light is included above
 SCALES = {"512x512": 0.35, "550x550": 0.40, "800x800": 0.75}  # against 1333x800
 DEFORMABLE = 1.3
-LVIS = 1.2  # 1203 classes: printed 0.35 s against 0.29
-# Share of the ideal speed that is left on several GPUs of one node.
+LVIS = 1.2  # 1203 classes: published 0.35 s, versus 0.29 s
+# Fraction of the ideal speed on several GPUs of one node.
 EFFICIENCY = {1: 1.0, 2: 0.95, 4: 0.90, 8: 0.85}
 TEST_HOURS = 0.1  # 5000 images, and their evaluation
 
@@ -54,7 +54,7 @@ class Cost:
         entry: its id.
         seconds: per image and GPU.
         hours: GPU hours on one GPU, its test included.
-        gpus: most GPUs that keep its ranking pools whole.
+        gpus: most GPUs without splitting its ranking pools.
     """
 
     entry: str
@@ -99,7 +99,7 @@ def cost(entry: Entry, factor: float = 1.0) -> Cost:
 
 
 def backbone_factor(entry: Entry) -> float:
-    """Return how much dearer than ResNet-50 the backbone is."""
+    """Return the cost of the backbone relative to ResNet-50."""
     name = entry.backbone.lower()
     value = next((factor for key, factor in BACKBONES.items() if key in name), 1.0)
     deformable = "-DCN" in entry.backbone
@@ -135,7 +135,7 @@ def makespan(costs: list[Cost], gpus: int, each_gets: int) -> float:
 def nodes_table(costs: list[Cost], per_node: int) -> str:
     """Return the days of all rows over the number of nodes, for three ways to share GPUs out."""
     total = sum(each.hours for each in costs)
-    lines = [f"All {len(costs)} rows, {total:.0f} GPU hours, {per_node} GPUs a node.", ""]
+    lines = [f"All {len(costs)} rows, {total:.0f} GPU hours, {per_node} GPUs per node.", ""]
     lines += ["| nodes | GPUs | ideal, days | 1 GPU a row | 2 GPUs a row | 4 GPUs a row |"]
     lines += ["|---|---|---|---|---|---|"]
     for nodes in (1, 2, 4, 8, 16, 32, 64):

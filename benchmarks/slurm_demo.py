@@ -1,9 +1,9 @@
-"""Rows of the demo through a real Slurm and without it: what the queue showed, both tables.
+"""Run rows of the demo with a real Slurm and without it; write the queue output and both tables.
 
     python -m benchmarks.slurm_demo     (make slurm-demo; as root, with Slurm installed)
 
-One training gets less time than it needs: it is stopped by the queue's limit, submitted again and
-resumes. Writes results/reference/slurm.
+One training gets less time than it needs, so it is stopped by the time limit, submitted again and
+resumed. Writes results/reference/slurm.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def run_through(made: Project, cluster: Path, minutes: int) -> dict[str, str]:
         process = start(made, "demo", options=["--retries", "8"], rows=rows(minutes))
         seen, last = [], ""
         while process.poll() is None:
-            now = said("squeue", "--sort=i", "--format", SQUEUE)
-            states = re.sub(r" +\d+:\d\d ", " ", now)  # the time of a job runs on in any case
+            now = output_of("squeue", "--sort=i", "--format", SQUEUE)
+            states = re.sub(r" +\d+:\d\d ", " ", now)  # the elapsed time of a job always changes
             if states != last:
                 seen.append(f"{time.strftime('%H:%M:%S')}\n{now}")
                 last = states
@@ -91,17 +91,17 @@ def run_through(made: Project, cluster: Path, minutes: int) -> dict[str, str]:
         if process.returncode:
             raise SystemExit((made.folder / "snakemake.log").read_text())
         return {
-            "sinfo": said("sinfo", "--Node", "--format", "%8N %10P %6T %4c %7m %G"),
+            "sinfo": output_of("sinfo", "--Node", "--format", "%8N %10P %6T %4c %7m %G"),
             "squeue": "\n".join(seen),
-            "squeue-all": said("squeue", "--states=all", "--sort=i", "--format", SQUEUE),
-            "sacct": said("sacct", "--completion", f"--format={SACCT}"),
-            "version": said("sinfo", "--version").strip(),
+            "squeue-all": output_of("squeue", "--states=all", "--sort=i", "--format", SQUEUE),
+            "sacct": output_of("sacct", "--completion", f"--format={SACCT}"),
+            "version": output_of("sinfo", "--version").strip(),
         }
     finally:
         subprocess.run([HERE / "cluster" / "stop.sh", cluster], check=True)
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     """Return what a command printed."""
     return subprocess.run(command, text=True, capture_output=True, check=False).stdout
 
@@ -122,13 +122,13 @@ def write(
     for table in tables:
         write_text(TARGET / "tables" / table.name, table.read_text())
     same = [t.name for t in tables if t.read_text() == (results[1] / "tables" / t.name).read_text()]
-    lines = ["# The demo's workflow through Slurm, and without it", ""]
+    lines = ["# The demo with Slurm and without it", ""]
     lines += ["Written by `make slurm-demo`: a real Slurm of two virtual nodes on one machine, a"]
     lines += ["pretended GPU each; the trainings themselves compute on the processor, with the"]
-    size = f"cut down: {CUT_DOWN}" if options.cut_down else "whole: as `make demo` trains them"
+    size = f"shortened: {CUT_DOWN}" if options.cut_down else "complete: as in `make demo`"
     lines += [f"digits set. Two rows of the demo, {size}.", ""]
     lines += [
-        "| entry | AP through Slurm | without | oLRP through Slurm | without | jobs to train it |",
+        "| entry | AP with Slurm | without | oLRP with Slurm | without | training jobs |",
         "|---|---|---|---|---|---|",
     ]
     for row in ROWS:
@@ -140,9 +140,9 @@ def write(
     versions = run["versions"] | {"Slurm": shown["version"], "code": run["git"]}
     lines += [
         "",
-        f"Tables that are the same to the letter: {len(same)} of {len(tables)}.",
-        f"A training of {SHORT_OF_TIME} got {options.minutes} minute(s) a job: where that is too",
-        "little it is stopped in time, submitted again and resumes, as the last column counts. The",
+        f"Identical tables: {len(same)} of {len(tables)}.",
+        f"A training of {SHORT_OF_TIME} got {options.minutes} minute(s) per job: if that is not",
+        "enough, it is stopped, submitted again and resumed (see the last column). The",
         f"whole run took {seconds[0] / 60:.1f} minutes, without Slurm {seconds[1] / 60:.1f}.",
         "",
         "| file | what |",

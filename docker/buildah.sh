@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds the CPU image without a Docker daemon and without an image registry: Buildah with chroot
-# isolation, over a Debian base that debootstrap makes here. Needs root and the Debian packages
+# isolation, on a Debian base created with debootstrap. Needs root and the Debian packages
 # buildah and debootstrap. The tests and the record in results/reference/image use it.
 # Usage: buildah.sh TAG CONTEXT [options of `buildah bud`]
 #   STORE          folder of images and layers            default ./.containers
-#   BASE_ARCHIVE   the Debian base, made if it is missing default $STORE/debian-bookworm.tar
+#   BASE_ARCHIVE   the Debian base, created if missing    default $STORE/debian-bookworm.tar
 set -euo pipefail
 tag=${1:?TAG} context=${2:?CONTEXT}
 shift 2
@@ -43,8 +43,8 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
     buildah rm "$container" >/dev/null
 fi
 
-# This machine's pip settings (a certificate, folders of wheels) hold in the build too. Volumes exist
-# only while RUN steps run; --env would be written into the image.
+# Use this machine's pip settings (a certificate, folders of wheels) in the build too. Volumes exist
+# only during RUN steps; --env would be stored in the image.
 volumes=()
 {
     echo "[global]"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts `rankdet` in the image; `snakemake`, `python`, `torchrun`, `bash` and `sh` are started as
-# they are. Before hours of work it looks for what a container commonly lacks, says all that is
-# wrong and what to do, and ends with 2. RANKDET_SKIP_CHECKS=1 leaves the checks out.
+# Starts `rankdet` in the image; `snakemake`, `python`, `torchrun`, `bash` and `sh` are started
+# directly. Before a training or prediction it checks for common container problems, reports all of
+# them with a fix, and exits with 2. RANKDET_SKIP_CHECKS=1 skips the checks.
 set -euo pipefail
 
 data=${RANKDET_DATA:-/data} results=${RANKDET_RESULTS:-/results}
@@ -30,36 +30,36 @@ check_shared_memory() {
     mib=$(df -m --output=size /dev/shm 2>/dev/null | tail -n 1 | tr -d ' ') || true
     if [ "${mib:-0}" -lt 1024 ]; then
         problem "shared memory is ${mib:-0} MiB: data-loading processes pass images through it and
-    would die with 'Bus error'. Add --shm-size 8g (or --ipc=host), or give rankdet --workers 0."
+    would crash with 'Bus error'. Add --shm-size 8g (or --ipc=host), or use rankdet --workers 0."
     fi
 }
 
 check_gpu() {
     if [ "$image" = cpu ]; then
         problem "this is the CPU image, on which preset $1 takes days to months: use the CUDA image, or
-    RANKDET_SKIP_CHECKS=1 if you mean it."
+    set RANKDET_SKIP_CHECKS=1 to run it anyway."
     elif ! nvidia-smi -L >/dev/null 2>&1; then
-        problem "no GPU reaches this container. Add --gpus all (the host needs its NVIDIA driver and
+        problem "no GPU is available in this container. Add --gpus all (the host needs its NVIDIA driver and
     nvidia-container-toolkit); with Apptainer add --nv."
     elif ! python -c 'import torch; torch.ones(1, device="cuda")' >/dev/null 2>&1; then
         problem "there is a GPU, but torch cannot use it. Driver:
     $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>&1 | head -n 1)
     $(python -c 'import torch; print("torch needs one for CUDA", torch.version.cuda)' 2>&1)
-    Update the host's driver, or build the image on an older CUDA."
+    Update the host's driver, or build the image with an older CUDA."
     fi
 }
 
 check_results() {
     local probe
     if [ ! -d "$results" ]; then
-        problem "there is no $results: mount a folder to write to, -v RESULTS:$results"
+        problem "$results does not exist: mount a folder for the results, -v RESULTS:$results"
     elif ! probe=$(mktemp -p "$results" .probe.XXXXXX 2>/dev/null); then
-        problem "$results cannot be written: it belongs to $(stat -c %u:%g "$results"), this container
+        problem "$results is not writable: it belongs to $(stat -c %u:%g "$results"), this container
     runs as $(id -u):$(id -g). Add --user \"\$(id -u):\$(id -g)\", or mount it without :ro."
     else
         rm -f "$probe"
         if ! mountpoint -q "$results"; then
-            problem "nothing is mounted at $results: what is trained would vanish with the container.
+            problem "nothing is mounted at $results: the results would be lost with the container.
     Add -v RESULTS:$results"
         fi
     fi
@@ -67,12 +67,12 @@ check_results() {
 
 check_data() {
     if [ ! -d "$data" ]; then
-        problem "there is no $data: mount the data set, -v DATA:$data:ro"
+        problem "$data does not exist: mount the data set, -v DATA:$data:ro"
     elif ! ls "$data" >/dev/null 2>&1; then
-        problem "$data cannot be read: it belongs to $(stat -c %u:%g "$data"), this container runs as
+        problem "$data is not readable: it belongs to $(stat -c %u:%g "$data"), this container runs as
     $(id -u):$(id -g). Add --user \"\$(id -u):\$(id -g)\""
     elif [ ! -e "$data/dataset.json" ] && [ ! -d "$data/annotations" ]; then
-        problem "$data holds neither annotations/ (COCO layout) nor a dataset.json of \`rankdet prepare\`:
+        problem "$data contains neither annotations/ (COCO layout) nor a dataset.json of \`rankdet prepare\`:
     mount the data set, -v DATA:$data:ro"
     fi
 }
@@ -81,8 +81,8 @@ check_compiler() {
     case " $* " in
         *" --compile "*)
             command -v "${CC:-gcc}" >/dev/null ||
-                problem "--compile needs a C compiler when it runs, and this image has none: leave it out,
-    or install gcc in an image of your own on top of this one."
+                problem "--compile needs a C compiler at run time, and this image has none: leave it out,
+    or build your own image with gcc on top of this one."
             ;;
     esac
 }
@@ -103,8 +103,8 @@ check_experiment() {
     fi
 }
 
-# The workflow reads and writes where it is started; an empty folder gets the image's copy.
-lay_out_workflow() {
+# The workflow runs in the current folder; an empty folder gets a copy of the workflow.
+copy_workflow() {
     if [ ! -e Snakefile ] && [ -z "$(option -s "$@")$(option --snakefile "$@")" ]; then
         if [ "$PWD" = "$results" ]; then
             check_results
@@ -115,7 +115,7 @@ lay_out_workflow() {
     fi
 }
 
-# Weights may come along with the data. Not for the workflow, whose paths are its own.
+# Weights may be in the data folder. Not for the workflow, which has its own paths.
 choose_backbones() {
     if [ -z "${RANKDET_BACKBONES:-}" ]; then
         RANKDET_BACKBONES=$results/backbones
@@ -126,9 +126,8 @@ choose_backbones() {
     export RANKDET_BACKBONES
 }
 
-# Matplotlib's settings and font list: in the caller's home where there is one (Apptainer), else in a
-# folder that only this user can read, under a name that nobody could make before. It is gone with the
-# container.
+# Matplotlib's settings and font list: in the user's home if there is one (Apptainer), else in a new
+# private folder with an unpredictable name, which is deleted with the container.
 choose_matplotlib_folder() {
     if [ -z "${MPLCONFIGDIR:-}" ] && [ ! -O "${HOME:-}" ]; then
         MPLCONFIGDIR=$(mktemp -d -t matplotlib.XXXXXXXXXX)
@@ -136,9 +135,9 @@ choose_matplotlib_folder() {
     fi
 }
 
-tell_and_stop() {
+report_and_stop() {
     [ "${#problems[@]}" -gt 0 ] || return 0
-    echo "rankdet: this container cannot do that:" >&2
+    echo "rankdet: this container is not set up for this command:" >&2
     printf '  - %s\n' "${problems[@]}" >&2
     exit 2
 }
@@ -149,7 +148,7 @@ choose_matplotlib_folder
 case "${1:-}" in
     python | torchrun | bash | sh) exec "$@" ;;
     snakemake)
-        lay_out_workflow "$@"
+        copy_workflow "$@"
         ;;
     train | predict)
         case " $* " in
@@ -158,7 +157,7 @@ case "${1:-}" in
         esac
         ;;
 esac
-tell_and_stop
+report_and_stop
 case "${1:-}" in
     snakemake) exec "$@" ;;
     *)

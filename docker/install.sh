@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds /opt/venv in the image's first stage with the installer that every machine uses.
+# Builds /opt/venv in the first stage of the image with the same installer as everywhere.
 # Usage: install.sh cuda|cpu TORCH_INDEX CUDA_ARCHITECTURES MAX_JOBS TORCH_SHA256
 # (all but the first may be empty)
 set -euo pipefail
@@ -9,7 +9,7 @@ export PIP_CACHE_DIR=/var/cache/pip RANKDET_CACHE=/var/cache/rankdet
 [ "$torch" = cpu ] || export TORCH_CUDA_ARCH_LIST=$3
 [ -z "$4" ] || export MAX_JOBS=$4
 [ -z "$5" ] || export RANKDET_TORCH_SHA256=$5
-# A wheel given along wins over compiling; one compiled here stays in the build's cache.
+# A provided wheel is used instead of compiling; a wheel compiled here stays in the build's cache.
 mkdir -p "$RANKDET_CACHE/wheels"
 for folder in /wheels/python*; do
     [ ! -d "$folder" ] || cp -rn "$folder" "$RANKDET_CACHE/wheels/"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Asks the image registry for the digest of each base image and writes it into bases.csv, for
-# release.sh. A digest names the content; a tag can be moved. Look at the change before you commit it.
+# Gets the digest of each base image from the image registry and writes it to bases.csv, for
+# release.sh. A digest identifies the content; a tag can be moved. Review the change before you
+# commit it.
 # Usage: record-bases.sh            Needs docker with buildx, or skopeo.
 set -euo pipefail
 bases=${BASES:-$(dirname "$0")/bases.csv}
@@ -19,7 +20,7 @@ digest_of() {
 new=$(mktemp "$bases.XXXXXX")
 trap 'rm -f "$new"' EXIT
 echo "image,digest" >"$new"
-# Read first: the programs that are asked would take the rest of the list as their input.
+# Read the list first: the programs called below would consume it as their input.
 mapfile -t images < <(tail -n +2 "$bases" | cut -d, -f1)
 for image in "${images[@]}"; do
     digest=$(digest_of "$image") || exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds an image to be given out: the bases by digest, from a checkout without changes, with version
-# and revision as labels. The digests are those of bases.csv, which record-bases.sh writes.
+# Builds an image for distribution: base images pinned by digest, from a checkout without changes,
+# with version and revision as labels. The digests are in bases.csv, written by record-bases.sh.
 # Usage: release.sh gpu|cpu [options of `docker build`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -39,14 +39,14 @@ shift
 for argument in "$@"; do
     case $argument in
         *BASE_BUILD=* | *BASE_RUNTIME=*)
-            refuse "expected the bases of $bases; got $argument; change it there"
+            refuse "expected the base images of $bases; got $argument; change them there"
             ;;
     esac
 done
 build=$(pinned "$build")
 runtime=$(pinned "$runtime")
 [ -z "$(git status --porcelain)" ] ||
-    refuse "expected a checkout without changes; got those of 'git status'; commit them"
+    refuse "expected a checkout without changes; got uncommitted changes; commit them (git status)"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 exec docker build -t "rankdet:$version$suffix" --build-arg BASE_BUILD="$build" \
     --build-arg BASE_RUNTIME="$runtime" --build-arg VERSION="$version" \

@@ -1,5 +1,5 @@
-"""What a GPU does with the losses, heads and steps: `make gpu-check`.
+"""Check losses, heads and training steps on a GPU: `make gpu-check`.
 
-Every part also runs on a CPU (``--device cpu --quick``), which is how the tests run them; what
-needs a GPU is then said to be not measured.
+Every part also runs on a CPU (``--device cpu --quick``), as in the tests; values that need a GPU
+are then shown as not measured.
 """

@@ -1,7 +1,7 @@
 """`python -m benchmarks.gpu` (make gpu-check): all parts on one GPU, into results/reference/gpu.
 
-A part that stops is named and the others continue; the exit status is 0 only if nothing stopped,
-disagreed or missed its goal.
+If a part fails, it is reported and the others continue; the exit status is 0 only if nothing
+failed, disagreed or missed its goal.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from benchmarks.gpu.machine import describe
 from benchmarks.gpu.pools import pools
 from benchmarks.gpu.report import write_page, write_part
 from benchmarks.gpu.steps import pairs, speeds
-from benchmarks.gpu.synchronisations import UNAVOIDABLE
+from benchmarks.gpu.synchronizations import UNAVOIDABLE
 
 FOLDER = Path(__file__).parents[2] / "results/reference/gpu"
-# Part -> title, what measures it, what is wrong with a row.
+# Part -> title, measurement, test for a bad row.
 PARTS = {
     "goldens": (
         "Recorded outputs of the official code",
@@ -62,7 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, only to test that it runs"
+    )
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -80,13 +82,13 @@ def main(arguments: list[str] | None = None) -> int:
                 rows.append(row)
         except Exception as error:
             traceback.print_exc()
-            failures.append(f"{name} stopped: {type(error).__name__}: {str(error)[:200]}")
+            failures.append(f"{name} failed: {type(error).__name__}: {str(error)[:200]}")
         write_part(options.out, name, rows)
         judged = device.type == "cuda" or name in ("goldens", "agreement", "pools")
         bad = sum(is_wrong(row) for row in rows) if judged else 0
         if bad:
             failures.append(f"{name}: {bad} of {len(rows)} rows")
-        # After every part: a session that ends early keeps what it has.
+        # After every part, so that a session that ends early keeps its results.
         parts = {each: (PARTS[each][0], found.get(each, [])) for each in PARTS}
         write_page(options.out, machine, parts, failures)
     for failure in failures:
@@ -95,5 +97,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)  # mmengine tells how each weight was initialized
+    logging.disable(logging.INFO)  # mmengine logs how each weight was initialized
     sys.exit(main())

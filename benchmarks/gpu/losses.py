@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.machine import take_turns
-from benchmarks.gpu.synchronisations import count
+from benchmarks.gpu.synchronizations import count
 from benchmarks.losses_problems import CONTESTANTS, DISTRIBUTIONS, problem
 from rankdet import losses
 

@@ -1,4 +1,4 @@
-"""The device, and how its time is taken."""
+"""The device, and timing on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rankdet.training import provenance
 
 
 def describe(device: torch.device) -> dict[str, str]:
-    """Return device, driver, versions: what must stand beside every figure."""
+    """Return device, driver and versions, to report with every figure."""
     about = {"device": provenance.machine()["cpu"], "driver": "", "capability": ""}
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -54,7 +54,7 @@ def milliseconds(run: Callable[[], object], device: torch.device, rounds: int, w
 def take_turns(
     runs: dict[str, Callable[[], object]], device: torch.device, rounds: int, warm: int
 ) -> dict[str, float]:
-    """Return the median milliseconds of each contestant; they take turns, round by round."""
+    """Return the median milliseconds of each candidate; they alternate, round by round."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(warm):
         for run in runs.values():

@@ -1,4 +1,4 @@
-"""One CSV for each part, and a page that says what was measured, where, and what was not."""
+"""One CSV file per part, and a page with the results, the machine, and what was not measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOT_MEASURED = "not measured"
 
 
 def cell(value) -> str:
-    """Return a figure as text; what could not be measured says so."""
+    """Return a value as text, or that it was not measured."""
     if value is None:
         return NOT_MEASURED
     if isinstance(value, bool):
@@ -57,5 +57,5 @@ def write_page(
         for row in rows:
             cells = [cell(row[each]) if each in row else "" for each in names]
             lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Missed or stopped: " + ("; ".join(failures) or "nothing") + "."]
+    lines += ["", "Missed or failed: " + ("; ".join(failures) or "nothing") + "."]
     write_text(folder / "README.md", "\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Training steps of rows beside their stock controls, at the published scale and images per GPU.
+"""Training steps of rows and their standard counterparts, at the published scale and batch.
 
 Images and objects are drawn, the network starts from random weights: the work of a step does not
 depend on what the pixels show, and the ranking losses have their most relevant negatives then.
@@ -80,7 +80,7 @@ class Step:
 
 
 def pairs(device: torch.device, quick: bool) -> Iterator[dict]:
-    """Time each row beside its control; they take turns."""
+    """Time each row and its control; they alternate."""
     rounds, warm = (2, 1) if quick else (20, 5)
     for entry, control, size, images in PAIRS:
         if quick:
@@ -96,7 +96,7 @@ def pairs(device: torch.device, quick: bool) -> Iterator[dict]:
 
 
 def speeds(device: torch.device, quick: bool) -> Iterator[dict]:
-    """Time RS-ATSS with each option, and say how far its first loss is from float32's."""
+    """Time RS-ATSS with each option; report the difference of its first loss from float32."""
     entry, _, size, images = PAIRS[0]
     rounds, warm = (2, 1) if quick else (20, 5)
     if quick:
@@ -104,7 +104,7 @@ def speeds(device: torch.device, quick: bool) -> Iterator[dict]:
     plain = None
     for name, speed in SPEEDS.items():
         if quick and speed.compiled:
-            continue  # minutes of a compiler; the GPU's figure is what matters
+            continue  # compiling takes minutes; only the GPU time matters
         step = Step(entry, size, images, device, quick, speed)
         loss = float(step()["loss"].detach())
         plain = loss if plain is None else plain

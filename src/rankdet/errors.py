@@ -1,4 +1,4 @@
-"""The one error type for mistakes of a user: what was expected, what came, what to do."""
+"""The error type for user mistakes: what was expected, what was given, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LONGEST = 600  # characters of one part of a message
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave; the message is one line for the user, without traceback.
+    """A mistake in the user's input; the message is one line and is shown without a traceback.
 
     Args:
-        expected: what the program can work with.
+        expected: what the program needs.
         got: what it was given instead.
-        todo: the next step that solves it.
+        todo: how to fix it.
     """
 
     def __init__(self, expected: str, got: str, todo: str) -> None:
@@ -26,9 +26,9 @@ class InputError(ValueError):
 
 
 def one_line(text: object) -> str:
-    """Return ``text`` as one line that a terminal only shows: control characters are escaped.
+    """Return ``text`` as one line that is safe to print: control characters are escaped.
 
-    The middle of a text that is too long is left out.
+    The middle of a text that is too long is omitted.
     """
     text = str(text)
     if len(text) > LONGEST:
@@ -38,7 +38,7 @@ def one_line(text: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
-    """Return the known names most like ``name``, ready to stand in a message."""
+    """Return the known names most similar to ``name``, as text for a message."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=count, cutoff=0.4)
     return "nearest: " + ", ".join(close) if close else "known: " + ", ".join(known[:count])
@@ -47,13 +47,13 @@ def nearest(name: str, known: Iterable[str], count: int = 4) -> str:
 def shown(value: Any, length: int = 60) -> str:
     """Return ``value`` for a message: one line of at most ``length`` characters.
 
-    Unlike repr() it stays short and fast for long and deeply nested values, and does not fail.
+    Unlike repr(), it is short and fast for long and deeply nested values, and never fails.
     """
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = length
     short.maxlevel = 3
     try:
         text = " ".join(short.repr(value).split())
-    except Exception:  # a number of too many digits, or a __repr__ that fails
+    except Exception:  # a number with too many digits, or a __repr__ that fails
         text = f"a {type(value).__name__}"
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,6 +1,6 @@
-"""JSON is read here, and only here: every failure is one line with a remedy.
+"""The one place that reads JSON: every failure is a one-line message that says how to fix it.
 
-Writing is that of `rankdet.outputs`.
+For writing, see `rankdet.outputs`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from rankdet.errors import InputError, shown
 
 _PART = 1 << 24  # bytes
-# JSON shrinks to a tenth, long runs of equal rows to a hundredth. What unpacks to more is no JSON
-# that a program wrote, and would fill the memory.
+# JSON compresses to a tenth of its size, long runs of equal rows to a hundredth. A file with a
+# higher ratio is not JSON written by a program, and would fill the memory.
 _UNPACKED_AT_LEAST, _UNPACKED_TIMES = 1 << 28, 250
 
 
 class _Unreadable(Exception):
-    """What is wrong with a file of JSON, and what to do."""
+    """What is wrong with a JSON file, and how to fix it."""
 
     def __init__(self, problem: str, todo: str) -> None:
         super().__init__(problem)
@@ -32,10 +32,10 @@ class _Unreadable(Exception):
 
 
 class JsonText:
-    """The text of a JSON file, part by part: UTF-8, plain or compressed with gzip.
+    """The text of a JSON file, read in parts: UTF-8, plain or compressed with gzip.
 
-    Whether it is compressed is read from the file, not from its name. A byte order mark is skipped.
-    Use it inside of :func:`json_errors`.
+    Compression is detected from the content, not from the name. A byte order mark is skipped.
+    Use it inside :func:`json_errors`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -70,23 +70,23 @@ class JsonText:
             size = os.fstat(self._file.fileno()).st_size
             if self._bytes_read > _UNPACKED_TIMES * size > 0:
                 raise _Unreadable(
-                    f"which unpacks to more than {_UNPACKED_TIMES} times its size",
-                    "check where it comes from; if it is right, unpack it with gunzip first",
+                    f"which decompresses to more than {_UNPACKED_TIMES} times its size",
+                    "check where it comes from; if it is correct, decompress it with gunzip first",
                 )
 
 
 def _refuse_other_encodings(start: bytes) -> None:
-    # In UTF-16 and UTF-32 the mark or the first ASCII character shows.
+    # UTF-16 and UTF-32 are recognized by the byte order mark or the first ASCII character.
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in start[:4]:
-        raise _Unreadable("which is not JSON (UTF-16 or no text)", "save it as UTF-8")
+        raise _Unreadable("which is not JSON (UTF-16 or binary)", "save it as UTF-8")
 
 
 @contextmanager
 def json_errors(path: str | Path, what: str) -> Iterator[None]:
-    """Turn whatever goes wrong while ``path`` is read as JSON into one line with a remedy.
+    """Convert any error while ``path`` is read as JSON into a one-line message with a fix.
 
     Raises:
-        InputError: in place of every other exception.
+        InputError: instead of every other exception.
     """
     try:
         yield
@@ -100,7 +100,7 @@ def json_errors(path: str | Path, what: str) -> Iterator[None]:
 
 
 def _explained(error: Exception) -> tuple[str | None, str]:
-    """Return the problem (None: there is no file) and the remedy."""
+    """Return the problem (None: there is no file) and the fix."""
     if isinstance(error, _Unreadable):
         return error.problem, error.todo
     if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
@@ -108,9 +108,9 @@ def _explained(error: Exception) -> tuple[str | None, str]:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return None, "check the path"
     if isinstance(error, IsADirectoryError):
-        return "which is a folder", "name the file in it"
+        return "which is a folder", "give the file in it"
     if isinstance(error, PermissionError):
-        return "which may not be read", "change its permissions: chmod u+r"
+        return "which you have no permission to read", "change its permissions: chmod u+r"
     if isinstance(error, OSError):
         return f"which cannot be read ({error.strerror})", "check the path and the disk"
     if isinstance(error, UnicodeDecodeError):
@@ -119,11 +119,14 @@ def _explained(error: Exception) -> tuple[str | None, str]:
         problem = str(error) if error.doc.strip() else "it is empty"
         return f"which is not JSON ({problem})", "write it again"
     if isinstance(error, RecursionError):
-        return "which is nested too deeply", "check how it was written: it is no file of this kind"
+        return (
+            "which is nested too deeply",
+            "check how it was written: it is not a file of this kind",
+        )
     if isinstance(error, MemoryError):
         return "which does not fit into memory", "split it, or use a machine with more memory"
     if "digits" in str(error):
-        return "with a number of too many digits", "check how it was written"
+        return "with a number that has too many digits", "check how it was written"
     if "null byte" in str(error):  # in the path
         return None, "check the path"
     return f"which cannot be read ({shown(error)})", "check how it was written"
@@ -132,10 +135,10 @@ def _explained(error: Exception) -> tuple[str | None, str]:
 def read_json(path: str | Path, what: str = "a JSON file") -> Any:
     """Read a JSON file, plain or compressed with gzip, with or without a byte order mark.
 
-    Of equal keys in one object the last counts, as in every reader built on Python's.
+    If an object contains a key twice, the last one is used, as in Python's reader.
 
     Raises:
-        InputError: if ``path`` does not exist, may not be read, is damaged or does not hold JSON.
+        InputError: if ``path`` does not exist, cannot be read, is damaged or is not JSON.
     """
     with json_errors(path, what), JsonText(path) as text:
         return json.loads("".join(iter(lambda: text.read(_PART), "")))

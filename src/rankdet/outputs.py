@@ -1,7 +1,7 @@
-"""Files to write: looked at before the work, and then written whole or not at all.
+"""Output files: checked before the work starts, then written completely or not at all.
 
-A link stays and the file that it leads to is written. Devices, pipes and sockets are refused: a
-file is moved into place, and would replace them.
+A link is kept, and the file that it points to is written. Devices, pipes and sockets are refused:
+a file is moved into place and would replace them.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
 }
-ROOM = "make room and run it again; --resume lets a training continue from its checkpoint"
-# What to do about an error of writing; others are no matter of the place that is written to.
+ROOM = "free some space and run it again; a training continues from its checkpoint with --resume"
+# How to fix an error of writing; other errors do not depend on the output path.
 REMEDY = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
-    errno.EFBIG: "raise the limit of the file size (ulimit -f) or write to another disk",
+    errno.EFBIG: "raise the file size limit (ulimit -f) or write to another disk",
     errno.EROFS: "write to another folder: this file system is read-only",
-    errno.EACCES: "check the permissions or choose another place",
-    errno.EPERM: "check the permissions or choose another place",
+    errno.EACCES: "check the permissions or choose another path",
+    errno.EPERM: "check the permissions or choose another path",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ENOTDIR: "choose a place in a folder, not in a file",
-    errno.ELOOP: "repair the link or choose another place",
+    errno.EISDIR: "give a file, not a folder",
+    errno.ENOTDIR: "choose a path in a folder, not in a file",
+    errno.ELOOP: "fix the link or choose another path",
     errno.EBUSY: "write to another folder: this file is in use, or a mount point",
     errno.ETXTBSY: "write to another folder: this file is in use",
     errno.EIO: "check the disk",
@@ -52,7 +52,7 @@ REMEDY = {
 
 
 def write_failure(error: BaseException) -> str | None:
-    """Return one line about an error of the file system, with what to do; None for others."""
+    """Return a one-line message for a file system error, with the fix; None for other errors."""
     if not isinstance(error, OSError) or error.errno not in REMEDY:
         return None
     return f"{error}; {REMEDY[error.errno]}".replace("\n", " ")
@@ -66,17 +66,17 @@ def check_outputs(
     inputs: Iterable[str | Path | None] = (),
     own: Iterable[str | Path] = (),
 ) -> None:
-    """Check that all outputs of a command can be written, before it begins.
+    """Check that all outputs of a command can be written, before it starts.
 
     Args:
-        files: {option: file to write}; None is left out.
+        files: {option: file to write}; None is ignored.
         folders: {option: folder to write into}.
-        log: the file of ``--log``, which is appended to and so may be a device.
+        log: the file of ``--log``; it is appended to, so it may be a device.
         inputs: files that the command reads; no output may be one of them.
-        own: files that the command writes besides, under names of its own choice.
+        own: other files that the command writes, under fixed names.
 
     Raises:
-        InputError: naming the option, the path, and what is in the way.
+        InputError: naming the option, the path and the problem.
     """
     given = {option: Path(path) for option, path in files.items() if path is not None}
     places = {option: Path(path) for option, path in (folders or {}).items() if path is not None}
@@ -91,46 +91,48 @@ def check_outputs(
         if path in read:
             raise _refusal(option, shown[option], "an input of this command", "choose another name")
         if path in used:
-            raise _refusal(option, shown[option], "used by the command itself", "choose another")
+            raise _refusal(
+                option, shown[option], "used by the command itself", "choose another name"
+            )
     _check_apart(found, areas, shown)
 
 
 def _check_apart(
     files: Mapping[str, Path], folders: Mapping[str, Path], shown: Mapping[str, Path]
 ) -> None:
-    """Refuse two outputs in one place, and an output below a file to be."""
+    """Refuse two outputs with the same path, and an output inside an output file."""
     every = {**files, **folders}
     for option, path in files.items():
         for other, place in every.items():
             if other != option and (place == path or path in place.parents):
-                got = f"the place of {other} ({shown_path(shown[other])})"
-                raise _refusal(option, shown[option], got, "choose two places")
+                got = f"also used by {other} ({shown_path(shown[other])})"
+                raise _refusal(option, shown[option], got, "choose two different paths")
 
 
 def real_path(path: str | Path) -> Path:
-    """Return ``path`` with every link resolved, whether it exists or not.
+    """Return ``path`` with all links resolved, whether it exists or not.
 
     Raises:
-        InputError: if it holds a zero byte.
+        InputError: if it contains a null byte.
     """
     try:
         return Path(os.path.realpath(path))
     except ValueError:
-        raise InputError("a path", f"{shown_path(path)}, with a zero byte", "correct it") from None
+        raise InputError("a path", f"{shown_path(path)}, with a null byte", "correct it") from None
 
 
 def shown_path(path: str | Path) -> str:
-    """Return ``path`` as it stands in a message: on one line, and not too long for it."""
+    """Return ``path`` for a message: on one line, and shortened if it is too long."""
     text = str(path)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def target_of(path: str | Path, option: str = "the output") -> Path:
-    """Return the regular file that ``path`` leads to, or will be.
+    """Return the regular file that ``path`` points to, or that will be created there.
 
     Raises:
-        InputError: if something else lies there, or nothing can.
+        InputError: if the path is something else, or cannot be a file.
     """
     try:
         status = os.stat(path)
@@ -139,16 +141,16 @@ def target_of(path: str | Path, option: str = "the output") -> Path:
     except (OSError, ValueError) as error:
         raise _unusable(option, path, error) from None
     if status is not None and not stat.S_ISREG(status.st_mode):
-        kind = KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
-        todo = "name a file in it" if kind == "a folder" else "name a regular file"
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
+        todo = "give a file in it" if kind == "a folder" else "give a regular file"
         raise _refusal(option, path, kind, todo)
     if status is not None and _is_standard_output(status):
-        raise _refusal(option, path, "the file of standard output or error", "name another file")
+        raise _refusal(option, path, "the file of standard output or error", "choose another file")
     return real_path(path)
 
 
 def _is_standard_output(status: os.stat_result) -> bool:
-    """Tell whether a file is where the shell sends what a command prints, as /dev/stdout is."""
+    """Tell whether a file is the standard output or error of this process, like /dev/stdout."""
     for descriptor in (1, 2):
         with suppress(OSError):
             if os.path.samestat(status, os.fstat(descriptor)):
@@ -176,7 +178,7 @@ def _checked_log(path: Path) -> Path:
 def _checked_folder(option: str, path: Path) -> Path:
     try:
         if not stat.S_ISDIR(os.stat(path).st_mode):
-            raise _refusal(option, path, "no folder", "name a folder", "a folder to write into")
+            raise _refusal(option, path, "not a folder", "give a folder", "a folder to write into")
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
@@ -187,7 +189,7 @@ def _checked_folder(option: str, path: Path) -> Path:
 
 
 def _check_place(option: str, path: Path, folder: Path, name: str) -> None:
-    """Make a file in the nearest folder that exists: permissions alone do not tell."""
+    """Create a file in the nearest existing folder: permissions alone are not reliable."""
     missing = [name]
     try:
         while not folder.exists() and not folder.is_symlink():
@@ -195,8 +197,8 @@ def _check_place(option: str, path: Path, folder: Path, name: str) -> None:
             folder = folder.parent
         if any(len(os.fsencode(part)) > NAME_MAX for part in missing):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        (folder.joinpath(*reversed(missing))).exists()  # the whole may be too long as well
-        # Without a name where the file system can: a kill leaves nothing behind.
+        (folder.joinpath(*reversed(missing))).exists()  # the whole path may be too long as well
+        # Without a name if the file system supports it, so that a kill leaves nothing behind.
         tempfile.TemporaryFile(dir=folder, prefix=".", suffix=".part").close()
     except (OSError, ValueError) as error:
         raise _unusable(option, path, error) from None
@@ -210,27 +212,27 @@ def _refusal(
 
 def _unusable(option: str, path: str | Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
-    todo = REMEDY.get(getattr(error, "errno", None), "choose another place")
-    expected = f"a place that can be written for {option}"
+    todo = REMEDY.get(getattr(error, "errno", None), "choose another path")
+    expected = f"a writable path for {option}"
     return InputError(expected, f"{shown_path(path)}: {reason}", todo)
 
 
 def part_beside(target: Path) -> Path:
-    """Return a new name for the time until ``target`` is whole: in its folder, as to be moved."""
-    # Only the beginning of the name: with all of it, a long one would be too long.
+    """Return a temporary name for ``target``, in the same folder so that it can be renamed."""
+    # Only the beginning of the name: a long name would exceed the limit.
     return target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
 
 
 @contextmanager
 def part_of(target: Path, is_folder: bool = False) -> Iterator[Path]:
-    """Make a file or folder to be moved to ``target``; remove it if it is still there at the end.
+    """Create a file or folder to be moved to ``target``; remove it if it is still there at the end.
 
-    What killed processes left under such names is removed first. The kernel's lock on a part tells
-    whether its writer lives; where the file system has no locks, all parts stay.
+    Leftovers of killed processes are removed first. A kernel lock on each part tells whether its
+    writer is running; if the file system has no locks, all parts stay.
 
     Args:
         target: in an existing folder.
-        is_folder: make a folder, not a file.
+        is_folder: create a folder, not a file.
     """
     _remove_dead_parts(target)
     part, descriptor = _new_part(target, is_folder)
@@ -250,7 +252,7 @@ def _new_part(target: Path, is_folder: bool) -> tuple[Path, int]:
             descriptor = os.open(part, os.O_RDONLY)
         else:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        # Another process may have taken it for a dead one, between our two steps.
+        # Another process may have removed it as a leftover between our two steps.
         with suppress(FileNotFoundError):
             is_locked = try_lock(descriptor) is not False
             if is_locked and os.path.samestat(os.fstat(descriptor), os.stat(part)):
@@ -259,7 +261,7 @@ def _new_part(target: Path, is_folder: bool) -> tuple[Path, int]:
 
 
 def try_lock(descriptor: int) -> bool | None:
-    """Lock an open file or folder: False if another process holds it, None without locks."""
+    """Lock an open file or folder: False if another process has locked it, None without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -270,7 +272,7 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 def _is_part(path: Path, target: Path) -> bool:
-    """Tell whether ``path`` is a name that `part_beside` gives."""
+    """Tell whether ``path`` is a name that `part_beside` returns."""
     name = rf"\.{re.escape(target.name[:40])}\.[0-9a-f]{{8}}\.part"
     return path.parent == target.parent and re.fullmatch(name, path.name) is not None
 
@@ -297,13 +299,13 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Give a temporary path in ``target``'s folder; move it into place only on success.
+    """Yield a temporary path in ``target``'s folder; move it into place only on success.
 
-    The same folder, because a move across file systems is a copy and can be torn. A new file has
-    the mode that the umask leaves; one that is replaced keeps its own.
+    It is in the same folder because a move across file systems is a copy, which can be interrupted.
+    The mode of a new file is set by the umask; a file that is replaced keeps its mode.
 
     Raises:
-        InputError: if ``target`` is no place for a regular file.
+        InputError: if ``target`` cannot be a regular file.
         OSError: naming ``target``, if it cannot be written.
     """
     final, written = target_of(target), 0
@@ -328,7 +330,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the new name survive a power cut, where the file system can do that."""
+    """Make the new name survive a power failure, if the file system supports that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -338,14 +340,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _size(path: Path) -> int:
-    """Return the bytes of a file, as far as that can be known."""
+    """Return the size of a file in bytes; 0 if it is unknown."""
     with suppress(OSError):
         return path.stat().st_size
     return 0
 
 
 def _with_sizes(error: OSError, target: str | Path, written: int) -> OSError:
-    """Return ``error`` with the file that was meant, the bytes that were written, the free ones."""
+    """Return ``error`` with the name of the target, the bytes written and the bytes free."""
     free = "unknown"
     with suppress(OSError):
         free = f"{shutil.disk_usage(Path(target).parent).free:,}"
@@ -354,7 +356,7 @@ def _with_sizes(error: OSError, target: str | Path, written: int) -> OSError:
 
 
 def append_line(target: str | Path, line: str) -> None:
-    """Append a line to ``target``; if that fails, what stood there before still does.
+    """Append a line to ``target``; if that fails, the previous content is restored.
 
     Raises:
         OSError: naming ``target``, if it cannot be written.
@@ -372,7 +374,7 @@ def append_line(target: str | Path, line: str) -> None:
 
 
 def sync(target: str | Path) -> None:
-    """Bring what was appended to ``target`` to the disk."""
+    """Flush what was appended to ``target`` to disk."""
     with Path(target).open("rb") as stream:
         os.fsync(stream.fileno())
 
@@ -384,5 +386,5 @@ def write_text(target: str | Path, text: str) -> None:
 
 
 def write_json(target: str | Path, value: Any, indent: int | None = 2) -> None:
-    """Write ``value`` as JSON to ``target`` in one step; NaN is not JSON and is refused."""
+    """Write ``value`` as JSON to ``target`` in one step; NaN is refused, as it is not JSON."""
     write_text(target, json.dumps(value, indent=indent, allow_nan=False) + "\n")

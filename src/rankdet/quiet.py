@@ -1,4 +1,4 @@
-"""Known warnings of dependencies about their own code, of which a user can do nothing."""
+"""Known warnings of dependencies about their own code, which users cannot fix."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ KNOWN = (
 
 
 def quiet_dependencies() -> None:
-    """Silence these, and only these; call it before mmengine is imported."""
+    """Silence the warnings in `KNOWN` only; call this before mmengine is imported."""
     for message in KNOWN:
         warnings.filterwarnings("ignore", message=message)

@@ -93,9 +93,9 @@ def spoil(machine, what):
     [
         ("gpu", "--gpus all"),
         ("driver", "Update the host's driver"),
-        ("mount", "would vanish with the container"),
+        ("mount", "would be lost with the container"),
         ("shared memory", "shared memory is 64 MiB"),
-        ("data", "holds neither annotations/"),
+        ("data", "contains neither annotations/"),
         ("data folder", "-v DATA:"),
     ],
 )

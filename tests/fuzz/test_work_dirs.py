@@ -78,7 +78,7 @@ def test_locks(tmp_path, monkeypatch, count):
 
     def call(content):
         (tmp_path / lock.NAME).write_text(json.dumps(content))
-        with lock.held(tmp_path, silence=0.0):
+        with lock.locked(tmp_path, timeout=0.0):
             pass
 
     answered, refused = fuzz(count, mutated(valid), call)

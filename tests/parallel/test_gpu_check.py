@@ -53,7 +53,7 @@ def test_a_part_that_stops_fails_the_check_and_the_others_go_on(tmp_path, monkey
     monkeypatch.setitem(PARTS, "agreement", (*PARTS["agreement"][:1], stop, PARTS["agreement"][2]))
     arguments = ["--device", "cpu", "--quick", "--out", str(tmp_path)]
     assert main([*arguments, "--parts", "agreement", "pools"]) == 1
-    assert "agreement stopped: RuntimeError: out of memory" in (tmp_path / "README.md").read_text()
+    assert "agreement failed: RuntimeError: out of memory" in (tmp_path / "README.md").read_text()
     assert rows(tmp_path, "pools")
 
 

@@ -94,9 +94,13 @@ DAMAGED[len(DAMAGED) // 2 + 3] ^= 0x5A
         (json.dumps(ROWS).encode("utf-32-be"), "UTF-16", "save it as UTF-8"),
         ('[{"name": "naïve"}]'.encode("latin-1"), "not UTF-8", "save it as UTF-8"),
         (TEXT[:20] + b'"\xe4', "not UTF-8", "save it as UTF-8"),
-        (b"[" * 100_000, "nested too deeply", "no file of this kind"),
-        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply", "no file of this kind"),
-        (b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000, "nested too deeply", "no file of this kind"),
+        (b"[" * 100_000, "nested too deeply", "not a file of this kind"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply", "not a file of this kind"),
+        (
+            b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000,
+            "nested too deeply",
+            "not a file of this kind",
+        ),
         (b'[{"id": ' + b"1" * 5000 + b"}]", "too many digits", "how it was written"),
         (b'[{"id": -' + b"1" * 5000 + b"}]", "too many digits", "how it was written"),
         (gzip.compress(TEXT)[:-12], "damaged gzip data", "copy or compress it again"),
@@ -117,7 +121,7 @@ def test_content(tmp_path, read, content, problem, todo):
 
 
 def test_places(tmp_path, read):
-    assert "which is a folder; name the file in it" in refusal(read, tmp_path)
+    assert "which is a folder; give the file in it" in refusal(read, tmp_path)
     for name in ("absent.json", "a\0b", "rows.json/below"):
         (tmp_path / "rows.json").write_text("[]")
         assert "no file at" in refusal(read, tmp_path / name)
@@ -135,7 +139,7 @@ def test_permissions(tmp_path, monkeypatch, read):
     path = tmp_path / "rows.json"
     path.write_text("[]")
     monkeypatch.setattr(files, "open", refuse, raising=False)
-    assert "may not be read; change its permissions" in refusal(read, path)
+    assert "you have no permission to read; change its permissions" in refusal(read, path)
 
 
 def test_memory(tmp_path, monkeypatch, read):
@@ -152,7 +156,7 @@ def test_what_unpacks_to_far_more_is_refused(tmp_path, monkeypatch, read):
     monkeypatch.setattr(files, "_UNPACKED_AT_LEAST", 1 << 20)
     path = tmp_path / "rows.json.gz"
     path.write_bytes(gzip.compress(b"[" + b" " * (1 << 23) + b"]", 9))
-    assert "unpacks to more than 250 times its size" in refusal(read, path)
+    assert "decompresses to more than 250 times its size" in refusal(read, path)
     # Repetitive, but what a program writes.
     path.write_bytes(gzip.compress(json.dumps(ROWS * 40_000).encode(), 1))
     assert read(path) == ROWS * 40_000

@@ -165,7 +165,7 @@ def test_every_setting_of_a_search_refuses_a_command():
             with pytest.raises(InputError, match=key):
                 Plan.of("demo", settings | {key: value})
     for name in (*HOSTILE, "-x", "", "a/b", "..", 1, None):
-        with pytest.raises(InputError, match="name of a search"):
+        with pytest.raises(InputError, match="a search name of letters"):
             Plan.of(name, settings)
 
 
@@ -253,5 +253,5 @@ def test_a_search_that_is_no_search_stops_before_the_dag(hostile_project):
         run = hostile_project.snakemake("data/search/demo/dataset.json")
     finally:
         path.write_text(original)
-    assert run.returncode != 0 and "seed as a whole number" in run.stdout
+    assert run.returncode != 0 and "seed as an integer" in run.stdout
     assert made(hostile_project) == []

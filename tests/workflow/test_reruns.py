@@ -136,7 +136,7 @@ def test_a_record_that_nobody_can_make_again_is_missed_and_said(finished):
         run = finished.snakemake("smoke", "--dry-run")
         assert planned(finished) == SHOWN
     assert "results/smoke/rs_atss_r50/run.json is missing" in run.stdout
-    assert "the report does without it" in run.stdout
+    assert "the report will not include it" in run.stdout
 
 
 def test_a_living_snakemake_is_not_disturbed_and_named(project):
@@ -150,6 +150,8 @@ def test_a_living_snakemake_is_not_disturbed_and_named(project):
         (locks / "0.output.lock").write_text(f"{target}\n")
         run = project.snakemake(target)
         assert run.returncode != 0 and "cannot be locked" in run.stdout, run.stdout
-        assert f"another Snakemake works in this folder: process {os.getpid()} on " in run.stdout
+        assert (
+            f"another Snakemake is running in this folder: process {os.getpid()} on " in run.stdout
+        )
         assert (locks / "0.output.lock").exists()
     (locks / "0.output.lock").unlink()

@@ -1,4 +1,4 @@
-# What every rule asks: paths and parameters (INPUTS), resources (RESOURCES), searches (SEARCHES).
+# Used by all rules: paths and parameters (INPUTS), resources (RESOURCES), searches (SEARCHES).
 import os
 import shlex
 
@@ -11,7 +11,7 @@ from rankdet.workflow.inputs import FIGURES, Inputs
 from rankdet.workflow.resources import JobResources
 from rankdet.workflow.searches import Searches
 
-# Jobs on a cluster read this file too; they belong to the Snakemake that submitted them.
+# Cluster jobs read this file too, but only the main process manages locks and left-over jobs.
 LEFT_OVER = []
 if workflow.is_main_process:
     snakemakes.begin(os.getcwd())
@@ -23,12 +23,12 @@ def published_models(group):
     return checkpoints.published_models.get(group=group).output[0]
 
 
-# Reading the catalogue here checks its tables before any job is planned.
+# Loading the catalogue here checks its tables before any job is planned.
 INPUTS = Inputs(config, load_catalogue("configs"), published_models)
 RESOURCES = JobResources(config["cluster"], INPUTS, LEFT_OVER)
 SEARCHES = Searches(load_plans("configs"))
 
-# The workflow's own configs, also for the commands that the rules call.
+# The workflow's configs, also for the commands in the rules.
 EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
 if config["mirrors"]:
     EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
@@ -36,13 +36,13 @@ exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in EXPOR
 shell.prefix(exports.replace("{", "{{").replace("}", "}}"))  # Snakemake formats it
 
 
-# What has not begun of the jobs that a killed Snakemake left in the queue is cancelled.
+# Cancel the jobs of a killed Snakemake that are still pending in the queue.
 onstart:
     for job in queue.cancel_waiting(LEFT_OVER):
-        print(f"cancelled {job.job_id} ({job.comment}), left waiting by an earlier Snakemake")
+        print(f"canceled {job.job_id} ({job.comment}), a pending job of an earlier Snakemake")
 
 
-# What a wildcard may be before it is looked up: it becomes a part of paths and of commands.
+# Valid wildcards: they are used in paths and commands.
 SAFE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 

@@ -1,4 +1,4 @@
-# Snakemake compares the values of params as a set: `named` tells two that changed places.
+# Snakemake compares the values of params as a set; `named` detects swapped values.
 rule digits:
     output:
         "data/prepared/digits/dataset.json",

@@ -1,10 +1,10 @@
-# What comes from elsewhere: every file is verified before it has its name, and a broken transfer is
-# continued. The jobs run where Snakemake runs, because nodes of a cluster often have no network.
+# Downloads: every file is verified before it gets its final name, and an interrupted transfer is
+# resumed. The jobs run where Snakemake runs, because cluster nodes often have no network access.
 ruleorder: convert > train
 ruleorder: convert > record
 
 
-# Which models are there decides which rows are predicted: hence a checkpoint of the DAG.
+# The available models determine which rows are predicted, so this is a checkpoint of the DAG.
 checkpoint published_models:
     input:
         INPUTS.model_statuses,

@@ -1,5 +1,5 @@
-# The training writes both beside its checkpoint. They are outputs of a rule of their own, so that
-# one that was deleted comes back without a training and without a prediction.
+# The training writes both files next to its checkpoint. They are outputs of a separate rule, so
+# that a deleted file is restored without training or prediction.
 rule record:
     input:
         checkpoint=ancient("results/{preset}/{entry}/checkpoint.pth"),

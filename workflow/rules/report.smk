@@ -1,4 +1,4 @@
-# Everything that people read. Each takes seconds, so that it is made where Snakemake runs.
+# Tables, figures and pages. Each takes seconds, so these jobs run where Snakemake runs.
 REPORT = dict(mem_mb=2000, runtime=10)
 
 

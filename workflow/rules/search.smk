@@ -1,6 +1,6 @@
-# The search of Parameterized AP's functions: every proxy training is a job of its own, and so is the
-# update of a round. A state and the rewards of its samples decide the next state, whatever the
-# order in which the jobs end.
+# The search of Parameterized AP's functions: every proxy training is a separate job, and so is the
+# update after a round. The next state depends only on the state and the rewards of its samples, not
+# on the order in which the jobs end.
 rule search_split:
     input:
         SEARCHES.dataset,

@@ -1,6 +1,7 @@
-# The work directory is no output: Snakemake deletes outputs before a rerun, and with them days of
-# training. Only the verified checkpoint is, moved into place when it is complete. What the config
-# says is compared by its hash: a touched, moved or reformatted config does not train again.
+# The work directory is not an output, because Snakemake deletes outputs before a rerun, and with
+# them days of training. Only the final checkpoint is an output; it is moved into place when
+# complete. The content of the config is compared by hash: a touched, moved or reformatted config
+# does not train again.
 rule train:
     input:
         data=INPUTS.dataset,

@@ -1,9 +1,9 @@
 """The ``rankdet`` command: one verb per step of the DAG.
 
 Each module of this package registers its verbs on `rankdet.cli.app.app`; heavy imports (torch,
-mmdet, matplotlib) stay inside the verbs, so that ``rankdet --help`` answers at once. Nothing here
-imports more than the standard library before `main` runs: an installation for the losses alone has
-the command too, and is told what it lacks.
+mmdet, matplotlib) stay inside the verbs, so that ``rankdet --help`` is fast. Nothing here imports
+more than the standard library before `main` runs: an installation with only the losses has the
+command too, and reports which package is missing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rankdet.outputs import write_failure
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends with one message and exit code 2."""
-    _replace_what_cannot_be_shown()
+    """Run the command; a user mistake ends with a one-line message and exit code 2."""
+    _replace_unprintable_characters()
     try:
         try:
             _run()
         finally:
             if sys.stdout is not None:
-                sys.stdout.flush()  # a closed pipe shows here, not when Python ends
+                sys.stdout.flush()  # a closed pipe raises here, not when Python ends
     except BrokenPipeError:
         _discard_output()
         sys.exit(1)
@@ -48,17 +48,17 @@ def main() -> None:
 
 
 def missing_package(error: ModuleNotFoundError) -> InputError:
-    """Return what a user is told about a package that is not installed.
+    """Return the error message for a package that is not installed.
 
     Raises:
-        ModuleNotFoundError: ``error`` again, if it is about a module of our own.
+        ModuleNotFoundError: ``error`` itself, if it is about one of our own modules.
     """
     name = error.name or str(error)
     package = name.partition(".")[0]
     if package == __name__.partition(".")[0]:
         raise error
     if package != name and package in sys.modules:
-        todo = "reinstall that package; `rankdet doctor` says which build is needed"
+        todo = "reinstall that package; `rankdet doctor` shows which build is needed"
         return InputError(f"the module {name}", f"an installed {package} without it", todo)
     return InputError(
         f"the package {package}, which this command needs",
@@ -79,20 +79,20 @@ def _run() -> None:
     app(args=own_arguments())
 
 
-def _replace_what_cannot_be_shown() -> None:
-    """Let a terminal that lacks a character show another in its place."""
+def _replace_unprintable_characters() -> None:
+    """Print a replacement for characters that the terminal cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
 def _discard_output() -> None:
-    """Send what is still buffered nowhere: its reader is gone."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Discard buffered output whose reader has closed the pipe."""
+    null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
+            os.dup2(null, stream.fileno())
         except (AttributeError, ValueError):
             continue  # no stream, or a closed one

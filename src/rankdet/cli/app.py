@@ -10,7 +10,7 @@ from rankdet.catalogue.presets import PRESETS
 
 app = typer.Typer(
     name="rankdet",
-    help="Ranking-based losses for object detection: train, evaluate, tabulate.",
+    help="Ranking-based losses for object detection: train, evaluate, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

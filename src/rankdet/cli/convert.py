@@ -1,4 +1,4 @@
-"""`rankdet convert`: an official trained model to a checkpoint that `rankdet predict` reads."""
+"""`rankdet convert`: convert an official model to a checkpoint for `rankdet predict`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from rankdet.outputs import check_outputs
 
 @app.command("convert")
 def convert(
-    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
-    source: Annotated[Path, typer.Option(help="The official file: `rankdet fetch checkpoint`.")],
-    out: Annotated[Path, typer.Option(help="The checkpoint to write; run.json goes beside it.")],
+    entry: Annotated[str, typer.Argument(help="Entry id; see `rankdet list`.")],
+    source: Annotated[
+        Path, typer.Option(help="The official file, from `rankdet fetch checkpoint`.")
+    ],
+    out: Annotated[Path, typer.Option(help="Checkpoint to write; run.json is written next to it.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="dataset.json that it will be evaluated on; its name is kept."),
+        typer.Option(help="dataset.json that it will be evaluated on; its name is recorded."),
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="Full log.")] = None,
+    log: Annotated[Path | None, typer.Option(help="File for the full log.")] = None,
 ) -> None:
-    """Convert an official model: old names to ours, tensors only, strictly checked."""
+    """Convert an official model: rename its tensors, keep only tensors, check them strictly."""
     from rankdet.catalogue import load_catalogue
     from rankdet.datasets.manifest import load_manifest
 
     load_catalogue()[entry]
     manifest = load_manifest(data) if data else None
-    outputs = {"--out": out, "run.json beside --out": out.parent / "run.json"}
+    outputs = {"--out": out, "run.json next to --out": out.parent / "run.json"}
     check_outputs(outputs, log=log, inputs=[source, *places.files_of(data, manifest)])
     with logged(log):
         from rankdet.training.convert import convert as run

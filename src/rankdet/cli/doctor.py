@@ -1,4 +1,4 @@
-"""`rankdet doctor`: what is installed, whether it works, and how to fix what does not."""
+"""`rankdet doctor`: check what is installed, whether it works, and how to fix problems."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rankdet.cli.app import app
 @app.command("doctor")
 def doctor(
     software: Annotated[
-        bool, typer.Option("--software", help="Only what is installed; not this machine.")
+        bool,
+        typer.Option("--software", help="Check only the installed software, not this machine."),
     ] = False,
 ) -> None:
-    """Print the version matrix, import the compiled ops, run NMS and RoIAlign once."""
+    """Check versions, compiled operators, GPU, shared memory and disk; say how to fix problems."""
     from rich.console import Console
     from rich.table import Table
 
@@ -27,7 +28,7 @@ def doctor(
     failed = 0
     for check in run_checks(software):
         failed += not check.good
-        verdict = "[green]good[/]" if check.good else f"[red]to fix:[/] {check.todo}"
+        verdict = "[green]ok[/]" if check.good else f"[red]problem:[/] {check.todo}"
         table.add_row(check.name, check.found, verdict)
     Console().print(table)
     if failed:

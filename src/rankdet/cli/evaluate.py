@@ -24,10 +24,10 @@ def evaluate_command(
         typer.Option(
             "--detections",
             help="COCO results JSON. Repeat it to pair files with --iou-type in order; one file "
-            "serves all types.",
+            "is used for all types.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Where to write metrics.json.")],
+    out: Annotated[Path, typer.Option("--out", help="metrics.json to write.")],
     annotations: Annotated[
         Path | None, typer.Option("--annotations", help="COCO or LVIS v1 annotations.")
     ] = None,
@@ -35,29 +35,31 @@ def evaluate_command(
         Path | None,
         typer.Option(
             "--dataset",
-            help="In place of --annotations: a dataset.json (rankdet prepare), or its folder.",
+            help="Instead of --annotations: a dataset.json (rankdet prepare), or its folder.",
         ),
     ] = None,
     iou_type: Annotated[
-        list[str], typer.Option("--iou-type", help="bbox or segm; repeat it for both.")
+        list[str], typer.Option("--iou-type", help="bbox or segm; repeat the option for both.")
     ] = ["bbox"],  # noqa: B006 - typer copies it
     protocol: Annotated[
-        str | None, typer.Option("--protocol", help="coco or lvis; default: coco or the manifest's")
+        str | None,
+        typer.Option("--protocol", help="coco or lvis; default: the manifest's, else coco."),
     ] = None,
     area: Annotated[
         str,
         typer.Option(
             "--area",
-            help="Which area of a detection is small, medium, large: box, mask, or auto "
-            "(the toolkits' rule: box if the results hold boxes).",
+            help="Which area of a detection determines small, medium, large: box, mask, or auto "
+            "(the rule of the COCO toolkit: box if the results contain boxes).",
         ),
     ] = "auto",
     curves: Annotated[
-        Path | None, typer.Option("--curves", help="Also write PR and LRP curves here.")
+        Path | None,
+        typer.Option("--curves", help="Also write precision-recall and LRP curves to this file."),
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Run pycocotools too and fail on any difference (slow)."),
+        typer.Option("--check", help="Also run pycocotools, and fail on any difference (slow)."),
     ] = False,
 ) -> None:
     """Evaluate detections: AP, AR and oLRP from one matching pass.
@@ -76,7 +78,7 @@ def evaluate_command(
         raise InputError(
             "--check with --protocol coco --area auto",
             f"{protocol}, {area}",
-            "drop --check: pycocotools knows no other rule",
+            "drop --check: pycocotools supports only these",
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -102,12 +104,12 @@ def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[str, Path]]:
     if unknown:
         raise InputError("--iou-type bbox or segm", unknown[0], "choose one of them")
     if len(set(kinds)) != len(kinds):
-        raise InputError("each --iou-type once", ", ".join(kinds), "drop the repetition")
+        raise InputError("each --iou-type once", ", ".join(kinds), "remove the duplicate")
     if len(paths) == 1:
         paths = paths * len(kinds)
     if len(paths) != len(kinds):
         raise InputError(
-            "one --detections for all, or one for each --iou-type",
+            "one --detections for all types, or one for each --iou-type",
             f"{len(paths)} --detections for {', '.join(kinds)}",
             "repeat both options in the same order",
         )
@@ -133,7 +135,7 @@ def _ground_truth(
             prepared += [(dataset.parent / split.get("source", ""), split.get("source_sha256"))]
         except (TypeError, KeyError, AttributeError):
             raise InputError(what, str(dataset), "write it with `rankdet prepare`") from None
-        for path, sha256 in prepared:  # a manifest of a user's own may hold no hash
+        for path, sha256 in prepared:  # a user's own manifest may have no hash
             if isinstance(sha256, str) and sha256 and path.is_file():
                 check_unchanged(path, sha256)
         protocol = protocol or manifest.get("format")

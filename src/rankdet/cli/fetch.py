@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from rankdet.downloads.obtain import FetchOptions
 
 fetch = typer.Typer(
-    help="Fetch data, backbones and published checkpoints: verified, resumed after a break.",
+    help="Download data, backbones and published checkpoints: verified and resumable.",
     no_args_is_help=True,
 )
 app.add_typer(fetch, name="fetch")
 
-Inbox = Annotated[Path, typer.Option(help="Where you put files that no program can get.")]
+Inbox = Annotated[Path, typer.Option(help="Folder for files that you have to download by hand.")]
 Mirror = Annotated[
     list[str] | None,
-    typer.Option(help="Address of a folder to try first; repeat it.", envvar="RANKDET_MIRRORS"),
+    typer.Option(help="URL of a folder to try first; can be repeated.", envvar="RANKDET_MIRRORS"),
 ]
-Connections = Annotated[int, typer.Option(min=1, max=16, help="Byte ranges at a time.")]
-Archives = Annotated[Path, typer.Option(help="Folder for the archives until they are unpacked.")]
-Keep = Annotated[bool, typer.Option(help="Keep the archives after they were unpacked.")]
+Connections = Annotated[int, typer.Option(min=1, max=16, help="Parallel connections per file.")]
+Archives = Annotated[Path, typer.Option(help="Folder for the archives until they are extracted.")]
+Keep = Annotated[bool, typer.Option(help="Keep the archives after extraction.")]
 INBOX, ARCHIVES = Path("data/inbox"), Path("data/downloads")
 BACKBONES, CHECKPOINTS = Path("data/backbones"), Path("data/checkpoints")
 
 
 @fetch.command("coco")
 def coco(
-    into: Annotated[Path, typer.Option(help="Folder in COCO layout.")] = Path("data/coco"),
+    into: Annotated[Path, typer.Option(help="Target folder, in COCO layout.")] = Path("data/coco"),
     test: Annotated[bool, typer.Option(help="Also test2017, for the evaluation server.")] = False,
     sums: Annotated[Path, typer.Option(help="File for the hashes of the annotations.")] = (
         ARCHIVES / "coco.sha256"
@@ -45,7 +45,7 @@ def coco(
     mirror: Mirror = None,
     connections: Connections = 4,
 ) -> None:
-    """Fetch COCO 2017: 118 287 + 5 000 images and their instances (19 GiB, unpacked 20)."""
+    """Download COCO 2017: 118 287 + 5 000 images and annotations (19 GiB, extracted 20)."""
     from rankdet.downloads.data_sets import Folders, fetch_data_set
     from rankdet.downloads.table import data_set
 
@@ -58,7 +58,7 @@ def coco(
 
 @fetch.command("lvis")
 def lvis(
-    into: Annotated[Path, typer.Option(help="COCO folder, whose images LVIS uses.")] = Path(
+    into: Annotated[Path, typer.Option(help="COCO folder; LVIS uses its images.")] = Path(
         "data/coco"
     ),
     sums: Annotated[Path, typer.Option(help="File for the hashes of the annotations.")] = (
@@ -70,7 +70,7 @@ def lvis(
     mirror: Mirror = None,
     connections: Connections = 4,
 ) -> None:
-    """Fetch the LVIS v1 annotations; their images are those of COCO (`rankdet fetch coco`)."""
+    """Download the LVIS v1 annotations; LVIS uses the images of COCO (`rankdet fetch coco`)."""
     from rankdet.downloads.data_sets import Folders, fetch_data_set
     from rankdet.downloads.table import data_set
 
@@ -82,10 +82,10 @@ def lvis(
 
 @fetch.command("cityscapes-help")
 def cityscapes_help(
-    into: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data/cityscapes"),
+    into: Annotated[Path, typer.Option(help="Target folder.")] = Path("data/cityscapes"),
     inbox: Inbox = INBOX,
 ) -> None:
-    """Say how to get Cityscapes, which needs a login; verify and unpack what you downloaded."""
+    """Explain how to get Cityscapes, which requires a login; verify and extract your downloads."""
     from rankdet.downloads.data_sets import take_cityscapes
 
     check_outputs({}, {"--into": into})
@@ -94,15 +94,17 @@ def cityscapes_help(
 
 @fetch.command("backbone")
 def backbone(
-    names: Annotated[list[str], typer.Argument(help="Names or files of configs/downloads.csv.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names or files listed in configs/downloads.csv.")
+    ],
     into: Annotated[
-        Path, typer.Option(envvar="RANKDET_BACKBONES", help="Folder of the backbones.")
+        Path, typer.Option(envvar="RANKDET_BACKBONES", help="Target folder.")
     ] = BACKBONES,
     inbox: Inbox = INBOX,
     mirror: Mirror = None,
     connections: Connections = 4,
 ) -> None:
-    """Fetch ImageNet weights, e.g. `resnet50`; an unknown name lists the known ones."""
+    """Download ImageNet weights, e.g. `resnet50`; an unknown name lists the known ones."""
     from rankdet.downloads.obtain import obtain
     from rankdet.downloads.table import find_backbone
     from rankdet.weights.checkpoint_files import check_backbone
@@ -116,17 +118,17 @@ def backbone(
 
 @fetch.command("checkpoint")
 def checkpoint(
-    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
-    into: Annotated[Path, typer.Option(help="Folder of the official files.")] = CHECKPOINTS,
+    entry: Annotated[str, typer.Argument(help="Entry id; see `rankdet list`.")],
+    into: Annotated[Path, typer.Option(help="Target folder.")] = CHECKPOINTS,
     status: Annotated[
         Path | None,
-        typer.Option(help="JSON to write: available, or missing and why; then missing is no error"),
+        typer.Option(help="JSON file for the outcome; a missing model is then not an error."),
     ] = None,
     inbox: Inbox = INBOX,
     mirror: Mirror = None,
     connections: Connections = 4,
 ) -> None:
-    """Fetch the official trained model of an entry and check that it fits the entry here."""
+    """Download the official trained model of an entry and check that it fits our model."""
     from rankdet.catalogue import load_catalogue
     from rankdet.downloads.obtain import Unreachable
     from rankdet.outputs import write_json
@@ -137,7 +139,7 @@ def checkpoint(
     try:
         found = _checkpoint(row, into / f"{entry}.pth", _options(inbox, mirror, connections))
     except Unreachable:
-        raise  # another run may get it: no answer yet
+        raise  # may succeed in another run: not an outcome yet
     except InputError as error:
         if status is None:
             raise
@@ -149,10 +151,12 @@ def checkpoint(
 
 @fetch.command("status")
 def status_command(
-    statuses: Annotated[list[Path], typer.Argument(help="Written with --status, one a model.")],
-    out: Annotated[Path, typer.Option(help="JSON to write: available and missing models.")],
+    statuses: Annotated[
+        list[Path], typer.Argument(help="Files written with --status, one per model.")
+    ],
+    out: Annotated[Path, typer.Option(help="JSON file to write: available and missing models.")],
 ) -> None:
-    """Gather which published models are available."""
+    """Summarize which published models are available."""
     from rankdet.files import read_json
     from rankdet.outputs import write_json
 
@@ -171,7 +175,7 @@ def everything(
     mirror: Mirror = None,
     connections: Connections = 4,
 ) -> None:
-    """Fetch COCO, LVIS, every backbone and every published checkpoint; list what is missing."""
+    """Download COCO, LVIS, all backbones and all published checkpoints; list the failures."""
     from rankdet.catalogue import load_catalogue
     from rankdet.downloads.table import backbone_of, published_model
 
@@ -190,8 +194,8 @@ def everything(
             failures.append(f"{name}: {error}")
             typer.echo(failures[-1], err=True)
     if failures:
-        first = f"{len(failures)} missing, first {failures[0]}"
-        raise InputError(f"all {len(steps)} parts", first, "repeat: what is here stays")
+        first = f"{len(failures)} failures, the first is {failures[0]}"
+        raise InputError(f"all {len(steps)} downloads", first, "run it again: finished files stay")
 
 
 def _options(inbox: Path, mirrors: list[str] | None = None, connections: int = 4) -> FetchOptions:

@@ -1,4 +1,4 @@
-"""``rankdet list`` and ``rankdet show``: the catalogue, its published figures and its state."""
+"""``rankdet list`` and ``rankdet show``: the table entries, published figures, and status."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from rankdet.catalogue import Catalogue, Entry, State, Table
 
 Results = Annotated[Path, typer.Option("--results", help="Folder with <preset>/<entry>/.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_command(
-    table: Annotated[str | None, typer.Option("--table", help="Slug of one table.")] = None,
-    paper: Annotated[str | None, typer.Option("--paper", help="Part of a paper's name.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="Only this table (its slug).")
+    ] = None,
+    paper: Annotated[
+        str | None, typer.Option("--paper", help="Only papers whose name contains this text.")
+    ] = None,
     build: Annotated[
-        bool, typer.Option("--build", help="Build every model that has a config (needs mmdet).")
+        bool, typer.Option("--build", help="Build every model that has a config (requires mmdet).")
     ] = False,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List the catalogue by paper and table, with what is published and how far each entry is."""
+    """List all entries by paper and table, with published figures and status."""
     from rankdet.catalogue import load_catalogue
     from rankdet.report.listing import as_data, listing
 
@@ -53,13 +57,13 @@ def list_command(
 
 @app.command("show")
 def show_command(
-    entry_id: Annotated[str, typer.Argument(metavar="ENTRY", help="Id, as in `rankdet list`.")],
+    entry_id: Annotated[str, typer.Argument(metavar="ENTRY", help="Entry id; see `rankdet list`.")],
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Show one entry: published figures, every setting and its source, what differs here.
+    """Show one entry: published figures, official settings with sources, and differences here.
 
-    The settings of the run here need mmdet; without it the official ones are shown.
+    Showing the settings used here requires mmdet; without it, only the official ones are shown.
     """
     from rankdet.catalogue import load_catalogue
     from rankdet.report.entry_page import entry_page
@@ -87,7 +91,7 @@ def show_command(
 
 
 def _audit(entry: Entry) -> Audit | None:
-    """Return settings and deviations of the run here; None without mmdet."""
+    """Return the settings used here and how they deviate; None without mmdet."""
     if find_spec("mmdet") is None:
         return None
     from rankdet.audit import audit
@@ -104,7 +108,9 @@ def _select(catalogue: Catalogue, slug: str | None, paper: str | None) -> list[T
         papers = {table.paper for table in tables}
         tables = [table for table in tables if paper.lower() in table.paper.lower()]
         if not tables:
-            raise InputError("part of the name of a paper", repr(paper), nearest(paper, papers))
+            raise InputError(
+                "text that occurs in the name of a paper", repr(paper), nearest(paper, papers)
+            )
     return tables
 
 
@@ -116,7 +122,7 @@ def _state(catalogue: Catalogue, entry_id: str, results: Path) -> State:
 
 
 def _build(entry_ids: list[str]) -> dict[str, str]:
-    """Build each model; the reason of a failure is one line, whatever went wrong inside mmdet."""
+    """Build each model; the reason for a failure is one line, whatever mmdet raises."""
     from rankdet.training.build import build_model
 
     outcomes = {}
@@ -132,7 +138,7 @@ def _build(entry_ids: list[str]) -> dict[str, str]:
 
 
 def _console() -> Console:
-    """A terminal is as wide as it is; a pipe gets lines wide enough for every table."""
+    """Return a console with the terminal's width; for a pipe, one wide enough for every table."""
     from rich.console import Console
 
     console = Console(soft_wrap=False)

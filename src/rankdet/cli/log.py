@@ -1,4 +1,4 @@
-"""A full log in a file, short progress on the screen."""
+"""Full log to a file, short progress to the screen."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rankdet.outputs import write_failure
 
 @contextmanager
 def logged(path: Path | None) -> Iterator[None]:
-    """Send what dependencies print to ``path``; `sys.stderr` stays on the screen.
+    """Redirect the output of dependencies to ``path``; `sys.stderr` still goes to the screen.
 
     mmengine logs to stdout, compiled code to the file descriptors 1 and 2; both go to the file, so
-    that a DAG of many trainings stays readable. A failure tells where the file is.
+    that the output of many trainings stays readable. A failure message gives the path of the file.
     """
     if path is None:
         yield
@@ -40,7 +40,7 @@ def logged(path: Path | None) -> Iterator[None]:
         raise
     except Exception as error:
         if write_failure(error) is not None:
-            raise  # one line says it, and the log may have no room for more
+            raise  # reported in one line; the log may be on the full disk
         os.write(2, traceback.format_exc().encode(errors="replace"))
         print(f"rankdet: {type(error).__name__}: {error}\n  full log: {path}", file=screen)
         raise SystemExit(1) from None

@@ -1,7 +1,7 @@
-"""Where `rankdet train` and `predict` read and write when only two folders are known.
+"""Default paths of `rankdet train` and `predict`, from two environment variables.
 
-A container has two mounts: one data set to read, one folder to write. Their names stand in the
-environment variables ``RANKDET_DATA`` and ``RANKDET_RESULTS``; options given by hand win.
+A container has two mounts: a data set to read and a folder to write. ``RANKDET_DATA`` and
+``RANKDET_RESULTS`` name them; command line options take precedence.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ DATA, RESULTS = "RANKDET_DATA", "RANKDET_RESULTS"
 
 
 def data_set(given: Path | None, entry: Entry, preset: Preset) -> Manifest:
-    """Return the data set: the one given, else that of the environment, prepared if need be.
+    """Return the data set: the given one, else that of the environment, prepared if necessary.
 
     Args:
         given: a dataset.json, or None.
-        entry: the row; its data set tells which annotations of the folder it needs.
-        preset: says which data it is meant for.
+        entry: the row; determines which annotations of the folder are needed.
+        preset: determines which data set is used.
 
     Raises:
         InputError: if nothing is given, or the folder is neither prepared nor in COCO layout.
@@ -47,7 +47,7 @@ def data_set(given: Path | None, entry: Entry, preset: Preset) -> Manifest:
         raise InputError(
             "--data, a dataset.json",
             f"neither it nor {DATA}",
-            "write one with `rankdet prepare`, or name a folder in COCO layout in the variable",
+            "write one with `rankdet prepare`, or set the variable to a folder in COCO layout",
         )
     root = Path(os.environ[DATA])
     if not root.is_dir() or not any(root.iterdir()):
@@ -62,7 +62,7 @@ def data_set(given: Path | None, entry: Entry, preset: Preset) -> Manifest:
 
 
 def files_of(given: Path | None, manifest: Manifest | None) -> list[Path]:
-    """Return the files of a data set that no output may replace."""
+    """Return the files of a data set, which no output may overwrite."""
     if manifest is None:
         return []
     path = manifest.folder / "dataset.json" if given is None or given.is_dir() else given
@@ -70,17 +70,17 @@ def files_of(given: Path | None, manifest: Manifest | None) -> list[Path]:
 
 
 def checkpoint(given: Path | None, entry: Entry, preset: str) -> Path:
-    """Return where the trained checkpoint lies."""
+    """Return the path of the trained checkpoint."""
     return given or _results("--out") / preset / entry.entry_id / "checkpoint.pth"
 
 
 def detections(given: Path | None, entry: Entry, preset: str) -> Path:
-    """Return where the detections lie."""
+    """Return the path of the detections."""
     return given or _results("--out") / preset / entry.entry_id / "detections.json"
 
 
 def work_dir(given: Path | None, entry: Entry, preset: str, part: str = "") -> Path:
-    """Return where intermediate checkpoints lie."""
+    """Return the folder of the intermediate checkpoints."""
     return given or _results("--work-dir") / "work" / preset / entry.entry_id / part
 
 
@@ -104,7 +104,7 @@ def _digits(entry: Entry, preset: Preset) -> Manifest:
 
 
 def _coco(root: Path, entry: Entry, preset: Preset) -> Manifest:
-    """Prepare the folder once; the same annotation files are not checked again."""
+    """Prepare the folder once; unchanged annotation files are not checked again."""
     from rankdet.datasets.coco import prepare_coco
     from rankdet.datasets.layouts import annotation_files
     from rankdet.datasets.manifest import load_manifest

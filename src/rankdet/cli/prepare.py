@@ -1,4 +1,4 @@
-"""`rankdet prepare digits|drawn|coco|lvis`: data sets that the later steps can rely on."""
+"""`rankdet prepare digits|drawn|coco|lvis`: check or generate data sets for the later steps."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.outputs import check_outputs, shown_path
 
-prepare = typer.Typer(help="Prepare a data set and write its dataset.json.", no_args_is_help=True)
+prepare = typer.Typer(
+    help="Check or generate a data set and write its dataset.json.", no_args_is_help=True
+)
 app.add_typer(prepare, name="prepare")
 
 
 Sums = Annotated[
-    Path | None, typer.Option(help="Hashes of its files (`sha256sum`); default ROOT/SHA256SUMS.")
+    Path | None, typer.Option(help="Hashes of the files (`sha256sum`); default: ROOT/SHA256SUMS.")
 ]
 
 
-Place = Annotated[Path | None, typer.Option(help="In place of the file or folder that is found.")]
+Override = Annotated[
+    Path | None, typer.Option(help="Use this instead of the file or folder that is detected.")
+]
 
 
 @prepare.command("digits")
 def prepare_digits(
-    out: Annotated[Path, typer.Option(help="Folder to write the set into.")],
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the data set.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     train_images: Annotated[int, typer.Option(min=1)] = 1600,
     val_images: Annotated[int, typer.Option(min=1)] = 300,
     long_tail: Annotated[
         bool, typer.Option(help="LVIS v1 format with rare, common and frequent classes.")
     ] = False,
 ) -> None:
-    """Compose the built-in digits set: real handwriting on real photographs."""
+    """Generate the built-in digits data set: real handwriting on real photographs."""
     from rankdet.datasets.digits import prepare_digits as compose
 
     check_outputs({}, {"--out": out})
@@ -46,9 +50,9 @@ def prepare_digits(
 def prepare_drawn(
     out: Annotated[Path, typer.Option(help="A new or empty folder.")],
     like: Annotated[str, typer.Option(help="coco, lvis or cityscapes.")] = "coco",
-    seed: Annotated[int, typer.Option(help="Same seed, same images.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
 ) -> None:
-    """Draw a few small images in the layout of a paper's data set, for preset rehearsal."""
+    """Generate a few small images in the layout of a paper's data set, for preset rehearsal."""
     from rankdet.datasets.drawn import prepare_drawn as draw
 
     check_outputs({}, {"--out": out})
@@ -58,32 +62,37 @@ def prepare_drawn(
 @prepare.command("coco")
 def prepare_coco(
     root: Annotated[Path, typer.Option(help="Folder with annotations/ and the image folders.")],
-    out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
-    name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "coco",
+    out: Annotated[Path, typer.Option(help="dataset.json to write.")],
+    name: Annotated[
+        str, typer.Option(help="Name of the data set, recorded in every result.")
+    ] = "coco",
     overfit: Annotated[
-        bool, typer.Option("--overfit", help="Train on the val images: an overfit check.")
+        bool,
+        typer.Option(
+            "--overfit", help="Train on the val images, to check that a model can overfit."
+        ),
     ] = False,
     sums: Sums = None,
-    train_annotations: Place = None,
-    train_images: Place = None,
-    val_annotations: Place = None,
-    val_images: Place = None,
+    train_annotations: Override = None,
+    train_images: Override = None,
+    val_annotations: Override = None,
+    val_images: Override = None,
     val_fraction: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="Of one file without splits: the share to measure on, at random."
+            min=0.0, max=1.0, help="For a single file without splits: random share for validation."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of --val-fraction.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of --val-fraction.")] = 0,
 ) -> None:
-    """Check images with COCO annotations and point to them; images are not copied.
+    """Check images with COCO annotations and record their paths; images are not copied.
 
-    ROOT is laid out as COCO, CVAT, Datumaro, Label Studio or Roboflow write it (docs/data.md);
-    for any other layout name the files, relative to ROOT.
+    ROOT has the layout of COCO, CVAT, Datumaro, Label Studio or Roboflow (docs/data.md); for any
+    other layout, give the files relative to ROOT.
     """
     from rankdet.datasets.coco import prepare_coco as take_over
 
-    _check_manifest_place(out, sums)
+    _check_manifest_path(out, sums)
     files = {
         "train_annotations": train_annotations,
         "train_images": train_images,
@@ -107,21 +116,23 @@ def prepare_coco(
 @prepare.command("lvis")
 def prepare_lvis(
     root: Annotated[
-        Path, typer.Option(help="COCO's folder, with annotations/lvis_v1_{train,val}.json.")
+        Path, typer.Option(help="COCO folder, with annotations/lvis_v1_{train,val}.json.")
     ],
-    out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
-    name: Annotated[str, typer.Option(help="Stands in every result made from it.")] = "lvis",
+    out: Annotated[Path, typer.Option(help="dataset.json to write.")],
+    name: Annotated[
+        str, typer.Option(help="Name of the data set, recorded in every result.")
+    ] = "lvis",
     sums: Sums = None,
 ) -> None:
-    """Check LVIS v1 annotations beside COCO's images and point to them; nothing is copied."""
+    """Check LVIS v1 annotations with COCO's images and record their paths; nothing is copied."""
     from rankdet.datasets.coco import prepare_coco as take_over
 
-    _check_manifest_place(out, sums)
+    _check_manifest_path(out, sums)
     _tell(take_over(root, out, name, format="lvis", sums=sums), out)
 
 
-def _check_manifest_place(out: Path, sums: Path | None) -> None:
-    """Refuse to replace anything but an older manifest: annotations have the same ending."""
+def _check_manifest_path(out: Path, sums: Path | None) -> None:
+    """Refuse to overwrite any file but an older manifest: annotations have the same suffix."""
     check_outputs({"--out": out}, inputs=[sums])
     try:
         content = read_json(out) if out.exists() and out.stat().st_size else {}

@@ -19,10 +19,10 @@ report = typer.Typer(help="Tables, figures and pages from results/<preset>/.", n
 app.add_typer(report, name="report")
 
 Results = Annotated[
-    Path | None, typer.Option("--results", help="Folder of the preset; default results/<preset>.")
+    Path | None, typer.Option("--results", help="Folder of the preset; default: results/<preset>.")
 ]
 Entries = Annotated[
-    str | None, typer.Option("--entries", help="Only these entries: ids with commas between.")
+    str | None, typer.Option("--entries", help="Only these entries: comma-separated ids.")
 ]
 
 
@@ -31,12 +31,14 @@ def tables_command(
     preset: PresetName,
     results: Results = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder; default <results>/tables.")
+        Path | None, typer.Option("--out", help="Target folder; default: <results>/tables.")
     ] = None,
-    table: Annotated[str | None, typer.Option("--table", help="Slug of one table only.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="Only this table (its slug).")
+    ] = None,
     entries: Entries = None,
 ) -> None:
-    """Write every table as CSV, Markdown, HTML and LaTeX, published beside measured."""
+    """Write tables as CSV, Markdown, HTML and LaTeX, with published and measured values."""
     from rankdet.report.formats import FORMATS, write_table
     from rankdet.report.tables import table_view
 
@@ -60,11 +62,11 @@ def figures_command(
     preset: PresetName,
     results: Results = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder; default <results>/figures.")
+        Path | None, typer.Option("--out", help="Target folder; default: <results>/figures.")
     ] = None,
     entries: Entries = None,
 ) -> None:
-    """Write AP and oLRP bars, training, precision-recall and LRP curves as SVG and PNG."""
+    """Write AP and oLRP bars and training, precision-recall and LRP curves as SVG and PNG."""
     from rankdet.report.figures import draw_figures, write_figures
 
     target = out or _folder(preset, results) / "figures"
@@ -79,11 +81,11 @@ def html_command(
     preset: PresetName,
     results: Results = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File; default <results>/report.html.")
+        Path | None, typer.Option("--out", help="File to write; default: <results>/report.html.")
     ] = None,
     entries: Entries = None,
 ) -> None:
-    """Write one self-contained page with summary, figures, tables and provenance."""
+    """Write one self-contained HTML page with summary, figures, tables and provenance."""
     from rankdet.outputs import write_text
     from rankdet.report.figures import draw_figures
     from rankdet.report.page import render_page
@@ -102,7 +104,7 @@ def html_command(
 
 @report.command("summary")
 def summary_command(preset: PresetName, results: Results = None, entries: Entries = None) -> None:
-    """Print what was measured, how long it took, what is missing and where the report is."""
+    """Print the measured results, the training times, missing entries and the report files."""
     from rich.console import Console
 
     from rankdet.report.summary import summary
@@ -124,7 +126,7 @@ def rehearsal_command(
         bool, typer.Option("--record", help="Record what passed beside the catalogue.")
     ] = False,
 ) -> None:
-    """Tell which rows have passed preset rehearsal at this code; fail if any did not."""
+    """List the rows that have not passed preset rehearsal with this code; fail if there are any."""
     from rankdet.catalogue import load_catalogue
     from rankdet.catalogue.code import code_identity
     from rankdet.catalogue.rehearsal import record_rehearsals, rehearsals_of
@@ -135,11 +137,11 @@ def rehearsal_command(
     passed = [each for each in every if each.code == codes[each.entry]]
     older = {each.entry for each in every} - {each.entry for each in passed}
     for name in sorted(set(codes) - {each.entry for each in passed}):
-        why = "passed at other code" if name in older else "did not come to its end"
+        why = "passed with other code" if name in older else "did not finish"
         typer.echo(f"{name}: {why}")
     seconds = sum(each.seconds for each in passed)
     typer.echo(
-        f"{len(passed)} of {len(rows)} rows rehearsed at this code; training {seconds:.0f} s"
+        f"{len(passed)} of {len(rows)} rows rehearsed with this code; training {seconds:.0f} s"
     )
     if record:
         typer.echo(str(record_rehearsals(passed)))
@@ -185,7 +187,7 @@ def _tables(catalogue: Catalogue, slug: str | None, entries: str | None) -> list
 
 
 def _states(catalogue: Catalogue, folder: Path) -> dict[str, State]:
-    """Return how far each entry is, measured or not in the preset at hand and its neighbours."""
+    """Return the status of each entry, from the results of all presets."""
     from dataclasses import replace
 
     from rankdet.catalogue import entry_state

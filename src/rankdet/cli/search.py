@@ -1,4 +1,4 @@
-"""`rankdet search start|sample|update|finish|train`: the steps of a search of functions."""
+"""`rankdet search start|sample|update|finish|train`: the steps of a search for functions."""
 
 from __future__ import annotations
 
@@ -15,31 +15,35 @@ from rankdet.cli.prepare import prepare
 from rankdet.outputs import check_outputs
 
 search = typer.Typer(
-    help="Search the functions of Parameterized AP Loss, a job for each proxy training.",
+    help="Search the functions of Parameterized AP Loss; each proxy training is one job.",
     no_args_is_help=True,
 )
 app.add_typer(search, name="search")
 
 StatePath = Annotated[Path, typer.Option(help="state.json of the round.")]
-DataPath = Annotated[Path, typer.Option(help="dataset.json of the search's own split.")]
-WorkDir = Annotated[Path, typer.Option(help="For logs and the training record.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
-LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goes to the screen.")]
+DataPath = Annotated[
+    Path, typer.Option(help="dataset.json written by `rankdet prepare search-split`.")
+]
+WorkDir = Annotated[Path, typer.Option(help="Folder for logs and the training record.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+LogFile = Annotated[
+    Path | None, typer.Option(help="File for the full log; progress is still printed.")
+]
 
 
 @prepare.command("search-split")
 def search_split(
     data: Annotated[Path, typer.Option(help="dataset.json whose train split is divided.")],
-    out: Annotated[Path, typer.Option(help="The dataset.json to write.")],
-    val_images: Annotated[int, typer.Option(min=1, help="Images held out.")] = 5000,
-    seed: Annotated[int, typer.Option(help="Same seed, same split.")] = 42,
+    out: Annotated[Path, typer.Option(help="dataset.json to write.")],
+    val_images: Annotated[int, typer.Option(min=1, help="Number of images held out.")] = 5000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same split.")] = 42,
 ) -> None:
-    """Hold out a part of the train images for a search; the val images stay unseen."""
+    """Hold out part of the train images for a search; the val images are not used."""
     from rankdet.datasets.manifest import load_manifest
     from rankdet.datasets.search_split import SEARCH_FILES, prepare_search_split
 
     source = load_manifest(data)
-    written = {f"{name} beside --out": out.parent / name for name in SEARCH_FILES}
+    written = {f"{name} next to --out": out.parent / name for name in SEARCH_FILES}
     check_outputs({"--out": out, **written}, inputs=places.files_of(data, source))
     manifest = prepare_search_split(source, out, val_images, seed)
     for split in ("train", "val"):
@@ -49,10 +53,10 @@ def search_split(
 
 @search.command("start")
 def start_command(
-    name: Annotated[str, typer.Argument(help="A search of configs/searches.yaml.")],
-    out: Annotated[Path, typer.Option(help="state.json of round 0.")],
+    name: Annotated[str, typer.Argument(help="Name of a search in configs/searches.yaml.")],
+    out: Annotated[Path, typer.Option(help="state.json of round 0, to write.")],
 ) -> None:
-    """Write the state before the first round."""
+    """Write the initial state of a search."""
     from rankdet.search.plan import load_plan
     from rankdet.search.rounds import start
 
@@ -66,14 +70,14 @@ def start_command(
 @search.command("sample")
 def sample_command(
     state: StatePath,
-    index: Annotated[int, typer.Option(min=0, help="Which sample of the round, from 0.")],
+    index: Annotated[int, typer.Option(min=0, help="Index of the sample in the round, from 0.")],
     data: DataPath,
     work_dir: WorkDir,
-    out: Annotated[Path, typer.Option(help="The sample with its reward.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write: the sample with its reward.")],
     threads: Threads = None,
     log: LogFile = None,
 ) -> None:
-    """Draw a sample, train a proxy with it and write its reward; a finished one is kept."""
+    """Draw a sample, train a proxy with it and write its reward; finished ones are reused."""
     from rankdet.datasets.manifest import load_manifest
     from rankdet.outputs import write_json
     from rankdet.search.rounds import finished, heads_of, read_state, write_sample
@@ -81,8 +85,8 @@ def sample_command(
     check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=[state, data])
     current = read_state(state)
     plan, label = current.plan, f"round {current.turn} sample {index}"
-    # The work directory keeps a copy: Snakemake deletes an output that was complete when it was
-    # killed before it knew.
+    # The work directory keeps a copy: a Snakemake that is killed deletes complete outputs that it
+    # had not registered yet.
     copy = work_dir / "sample.json"
     kept = finished(out, current, index) or finished(copy, current, index)
     if kept is not None:
@@ -113,10 +117,10 @@ def sample_command(
 @search.command("update")
 def update_command(
     state: StatePath,
-    sample: Annotated[list[Path], typer.Option(help="A sample of the round; repeat it.")],
-    out: Annotated[Path, typer.Option(help="state.json of the next round.")],
+    sample: Annotated[list[Path], typer.Option(help="A sample of the round; can be repeated.")],
+    out: Annotated[Path, typer.Option(help="state.json of the next round, to write.")],
 ) -> None:
-    """Change the policy by a round's rewards."""
+    """Update the policy with the rewards of a round."""
     from rankdet.search.rounds import after, read_samples, read_state
 
     check_outputs({"--out": out}, inputs=[state, *sample])
@@ -135,17 +139,21 @@ def update_command(
 @search.command("finish")
 def finish_command(
     folder: Annotated[Path, typer.Argument(help="Folder of the search, with round-*/.")],
-    out: Annotated[Path, typer.Option(help="found.json; the config goes beside it, found.py.")],
-    use: Annotated[str, typer.Option(help="best: the best sample; mean: the final mean.")] = "best",
+    out: Annotated[
+        Path, typer.Option(help="found.json to write; the config found.py is written next to it.")
+    ],
+    use: Annotated[
+        str, typer.Option(help="best: the best sample; mean: the final mean of the policy.")
+    ] = "best",
 ) -> None:
-    """Say what the search found and write a config with it."""
+    """Write the result of the search, and a config that uses it."""
     from rankdet.catalogue import load_catalogue
     from rankdet.outputs import write_json, write_text
     from rankdet.search.choice import conclude, config_text
     from rankdet.search.rounds import read_samples, read_state
     from rankdet.training.proxy import head_settings
 
-    outputs = {"--out": out, "the config beside --out": out.with_suffix(".py")}
+    outputs = {"--out": out, "the config next to --out": out.with_suffix(".py")}
     check_outputs(outputs, inputs=folder.glob("round-*/*.json"))
     plan = read_state(folder / "round-000" / "state.json").plan
     turns = [folder / f"round-{turn:03d}" for turn in range(plan.rounds + 1)]
@@ -168,18 +176,18 @@ def finish_command(
 
 @search.command("train")
 def train_command(
-    config: Annotated[Path, typer.Option(help="Written by `rankdet search finish`.")],
+    config: Annotated[Path, typer.Option(help="found.py written by `rankdet search finish`.")],
     preset: PresetName,
     data: Annotated[Path, typer.Option(help="dataset.json written by `rankdet prepare`.")],
     work_dir: WorkDir,
-    out: Annotated[Path, typer.Option(help="The outcome as JSON.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write: the outcome.")],
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
     iterations: Annotated[int | None, typer.Option(min=1)] = None,
     seed: int = 0,
     threads: Threads = None,
     log: LogFile = None,
 ) -> None:
-    """Train a found config as a proxy, on whole splits: it runs, and what it reaches."""
+    """Train a found config like a proxy, but on the complete splits, and report its AP."""
     from rankdet.datasets.manifest import load_manifest
     from rankdet.errors import InputError
     from rankdet.outputs import write_json

@@ -13,9 +13,11 @@ from rankdet.cli.report import report
 @report.command("search")
 def search_report(
     found: Annotated[Path, typer.Argument(help="found.json written by `rankdet search finish`.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder; default beside it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Target folder; default: that of found.json.")
+    ] = None,
 ) -> None:
-    """Write search.{svg,png,csv,md,html}: rewards, functions, points beside the published ones."""
+    """Write search.{svg,png,csv,md,html}: rewards, functions, found and published points."""
     from rankdet.outputs import check_outputs
     from rankdet.report.canvas import write_figure
     from rankdet.report.search_figure import search_figure

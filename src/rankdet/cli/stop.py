@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal end the command cleanly: no traceback, no part files."""
+"""Ctrl-C, SIGTERM and a closed terminal end the command without traceback or partial files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(SystemExit):
-    """A signal has ended the command; what is open is closed and part files are removed."""
+    """A signal has ended the command; open files are closed and partial files removed."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -17,9 +17,9 @@ class Stopped(SystemExit):
 
 
 def end_at_signals() -> None:
-    """Let signals raise `Stopped` in this process; a second one ends it at once.
+    """Make signals raise `Stopped` in this process; a second signal ends it immediately.
 
-    A signal that is ignored stays so, as of a command in the background or under nohup.
+    An ignored signal stays ignored, as in a background command or under nohup.
     """
     owner = os.getpid()
 
@@ -27,7 +27,7 @@ def end_at_signals() -> None:
         for each in SIGNALS:
             if signal.getsignal(each) is end:
                 signal.signal(each, signal.SIG_DFL)
-        if os.getpid() != owner:  # a loading process, which has nothing to clean up
+        if os.getpid() != owner:  # a data-loading process, which has nothing to clean up
             os.kill(os.getpid(), number)
             return
         raise Stopped(number)

@@ -13,17 +13,19 @@ from rankdet.cli.app import app
 @app.command("submission")
 def submission_command(
     detections: Annotated[Path, typer.Option("--detections", help="COCO results JSON.")],
-    name: Annotated[str, typer.Option("--name", help="The algorithm's name on the server.")],
-    out_dir: Annotated[Path, typer.Option("--out-dir", help="Folder of the JSON and the zip.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the algorithm on the server.")],
+    out_dir: Annotated[
+        Path, typer.Option("--out-dir", help="Folder for the JSON file and the zip file.")
+    ],
     image_info: Annotated[
         Path | None,
         typer.Option("--image-info", help="image_info_test-dev2017.json, to check image ids."),
     ] = None,
     testset: Annotated[
-        str, typer.Option("--testset", help="The server's name of the images.")
+        str, typer.Option("--testset", help="Name of the test set on the server.")
     ] = "test-dev2017",
 ) -> None:
-    """Pack detections_test-dev2017_<name>_results.zip for the COCO server and validate it."""
+    """Validate detections and pack detections_test-dev2017_<name>_results.zip for the server."""
     from rankdet.evaluation.submission import pack, stem
     from rankdet.outputs import check_outputs
 

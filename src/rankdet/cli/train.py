@@ -1,6 +1,6 @@
 """`rankdet train` and `rankdet predict`: from an entry to its detections.
 
-What is not given comes from ``RANKDET_DATA`` and ``RANKDET_RESULTS``, as in the image.
+The defaults of the paths come from ``RANKDET_DATA`` and ``RANKDET_RESULTS``, as in the image.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from rankdet.cli import places
 from rankdet.cli.app import PresetName, app
 from rankdet.cli.log import logged
 from rankdet.cluster.launch import is_launched, launch, rank
-from rankdet.cluster.lock import held
+from rankdet.cluster.lock import locked
 from rankdet.outputs import check_outputs, real_path
 from rankdet.paths import BACKBONES
 from rankdet.training.records import BESIDE
 
-AGAIN = 75  # exit code of a training that was stopped in time and can continue (EX_TEMPFAIL)
+EXIT_RESUMABLE = 75  # exit code of a training that stopped with a checkpoint (EX_TEMPFAIL)
 
-# What it writes into its work directory.
-STOPPED = ".rankdet-stopped"  # tells the command that its processes stopped with a checkpoint
+# Files in the work directory.
+STOPPED = (
+    ".rankdet-stopped"  # tells the launching command that its processes stopped with a checkpoint
+)
 OWN_FILES = (
     *("running.json", "running.lock", "last_checkpoint", "run_settings.json"),
     *("finished.json", "finished.pth", "training.jsonl"),
@@ -33,82 +35,89 @@ OWN_FILES = (
 
 DataPath = Annotated[
     Path | None,
-    typer.Option(help="dataset.json written by `rankdet prepare`; default: made of RANKDET_DATA."),
+    typer.Option(help="dataset.json written by `rankdet prepare`; default: from RANKDET_DATA."),
 ]
 OUT = "; default: in RANKDET_RESULTS/PRESET/ENTRY."
 WORK = "; default: in RANKDET_RESULTS/work."
 
 
 class OnChange(StrEnum):
-    """What becomes of a training of other settings."""
+    """What to do with a training that has other settings."""
 
     REFUSE = "refuse"
     SET_ASIDE = "set-aside"
 
 
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
-LogFile = Annotated[Path | None, typer.Option(help="Full log; progress still goes to the screen.")]
+LogFile = Annotated[
+    Path | None, typer.Option(help="File for the full log; progress is still printed.")
+]
 
 
 @app.command("train")
 def train(
-    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
+    entry: Annotated[str, typer.Argument(help="Entry id; see `rankdet list`.")],
     preset: PresetName,
     data: DataPath = None,
     work_dir: Annotated[
-        Path | None, typer.Option(help=f"Checkpoints on the way; kept{WORK}")
+        Path | None, typer.Option(help=f"Folder for intermediate checkpoints{WORK}")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help=f"The checkpoint to publish{OUT}")] = None,
+    out: Annotated[Path | None, typer.Option(help=f"Final checkpoint to write{OUT}")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="In place of a short preset's own number.")
+        int | None,
+        typer.Option(min=1, help="Overrides the number of iterations of a short preset."),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Continue from the work directory.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Resume the training in the work directory.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete the training in the work directory first.")
     ] = False,
     on_change: Annotated[
         OnChange,
-        typer.Option(help="What happens with a training of other settings in the work directory."),
+        typer.Option(
+            help="What to do with a training in the work directory that has other settings."
+        ),
     ] = OnChange.REFUSE,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for another training in the work directory.")
+        bool, typer.Option("--wait", help="Wait for another training in the work directory to end.")
     ] = False,
     backbones: Annotated[
         Path,
         typer.Option(
-            envvar="RANKDET_BACKBONES", help="Fetched weights, from which preset paper starts."
+            envvar="RANKDET_BACKBONES", help="Folder of the pretrained weights, for preset paper."
         ),
     ] = BACKBONES,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own.")
+        int, typer.Option(min=1, help="Training processes, each on its own GPU.")
     ] = 1,
     passes: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Passes of a step, each with a part of its images; 0: the official GPUs' parts.",
+            help="Passes per step, each with a part of the images; 0: one per official GPU.",
         ),
     ] = 0,
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to spread over.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of this Slurm job to use.")] = 1,
     bf16: Annotated[
-        bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; loss in float32.")
+        bool, typer.Option("--bf16", help="Backbone and neck in bfloat16; losses in float32.")
     ] = False,
     channels_last: Annotated[
-        bool, typer.Option("--channels-last", help="Channels innermost in backbone and neck.")
+        bool, typer.Option("--channels-last", help="Channels-last memory in backbone and neck.")
     ] = False,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="torch.compile on the backbone.")
+        bool, typer.Option("--compile", help="Use torch.compile on the backbone.")
     ] = False,
     stop_without_positives: Annotated[
-        bool, typer.Option(help="End a training that finds nothing to learn from; else a warning.")
+        bool, typer.Option(help="Stop, not only warn, if no training image has a usable object.")
     ] = False,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
 ) -> None:
-    """Train one entry and publish its checkpoint, run.json and training.jsonl beside it."""
+    """Train one entry and write its checkpoint, with run.json and training.jsonl next to it."""
     from rankdet.catalogue import load_catalogue
     from rankdet.datasets.manifest import load_manifest
 
@@ -119,7 +128,7 @@ def train(
     work_dir = places.work_dir(work_dir, row, preset)
     if not is_launched():
         folder, in_work = out.parent, real_path(out.parent) == real_path(work_dir)
-        beside = {f"{name} beside --out": folder / name for name in BESIDE[: 1 if in_work else 2]}
+        beside = {f"{name} next to --out": folder / name for name in BESIDE[: 1 if in_work else 2]}
         check_outputs(
             {"--out": out, **beside},
             {"--work-dir": work_dir},
@@ -129,9 +138,9 @@ def train(
         )
     stopped = work_dir / STOPPED
     own = threads and max(1, threads * nodes // processes)
-    with held(work_dir, wait=wait) if not is_launched() else nullcontext():
+    with locked(work_dir, wait=wait) if not is_launched() else nullcontext():
         if processes > 1 and not is_launched():
-            if data is None:  # prepared once, before the processes look for it
+            if data is None:  # prepared once, before the processes need it
                 from rankdet.catalogue.presets import get_preset
 
                 places.data_set(data, row, get_preset(preset, iterations))
@@ -139,7 +148,7 @@ def train(
             code = launch(sys.argv[1:], processes, nodes, threads or 1)
             if stopped.exists():
                 stopped.unlink()
-                code = AGAIN
+                code = EXIT_RESUMABLE
             raise typer.Exit(code)
         with logged(log):
             from rankdet.catalogue.presets import get_preset
@@ -171,11 +180,11 @@ def train(
                 )
             except Interrupted as stop:
                 if rank() == 0:
-                    print(f"{entry} {preset}: {stop}; --resume continues there", file=sys.stderr)
-                if is_launched():  # 0, as all have ended well; the command itself says 75
+                    print(f"{entry} {preset}: {stop}; continue with --resume", file=sys.stderr)
+                if is_launched():  # exit code 0 here; the launching command returns 75
                     stopped.touch()
                     return
-                raise SystemExit(AGAIN) from None
+                raise SystemExit(EXIT_RESUMABLE) from None
     if rank() > 0:
         return
     typer.echo(f"{entry} {preset}: {record['iterations']} iterations, {record['seconds']} s, {out}")
@@ -183,19 +192,19 @@ def train(
 
 @app.command("predict")
 def predict(
-    entry: Annotated[str, typer.Argument(help="Entry id, as in `rankdet list`.")],
+    entry: Annotated[str, typer.Argument(help="Entry id; see `rankdet list`.")],
     preset: PresetName,
     checkpoint: Annotated[
-        Path | None, typer.Option(help=f"Written by `rankdet train`{OUT}")
+        Path | None, typer.Option(help=f"Checkpoint written by `rankdet train`{OUT}")
     ] = None,
     data: DataPath = None,
     out: Annotated[Path | None, typer.Option(help=f"COCO results JSON to write{OUT}")] = None,
-    work_dir: Annotated[Path | None, typer.Option(help=f"For mmengine's logs{WORK}")] = None,
+    work_dir: Annotated[Path | None, typer.Option(help=f"Folder for mmengine's logs{WORK}")] = None,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
 ) -> None:
-    """Run a checkpoint over the val images and write standard COCO results."""
+    """Run a checkpoint on the val images and write COCO results."""
     from rankdet.catalogue import load_catalogue
     from rankdet.datasets.manifest import load_manifest
 

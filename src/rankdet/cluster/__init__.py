@@ -1,1 +1,1 @@
-"""Running on a cluster: what a job asks for, jobs left over, one launcher per training."""
+"""Running on a cluster: the Slurm queue, locks of work directories, the launcher."""

@@ -1,4 +1,4 @@
-"""One launcher per training: torchrun on one node, or one torchrun a node that srun starts."""
+"""One launcher per training: torchrun on one node, or srun starting one torchrun per node."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from pathlib import Path
 
 from rankdet.errors import InputError
 
-# torchrun takes some of a command's own options for abbreviations of its own, hence the detour.
+# In an environment variable, because torchrun would read some options as its own abbreviations.
 ARGUMENTS = "RANKDET_ARGUMENTS"
 
 
 def is_launched() -> bool:
-    """Return whether this process is one of those that our launcher started."""
-    # RANK alone is also what Slurm plug-ins, Kubeflow and others set around one process.
+    """Return whether our launcher started this process."""
+    # RANK alone is not enough: Slurm plug-ins, Kubeflow and others set it for single processes.
     return ARGUMENTS in os.environ and "RANK" in os.environ
 
 
 def rank() -> int:
-    """Return the number of this process among those that train together."""
+    """Return the rank of this process among the training processes."""
     return int(os.environ["RANK"]) if is_launched() else 0
 
 
 def own_arguments() -> list[str] | None:
-    """Return what the launcher passes to its processes; None in any other process."""
+    """Return the command line passed by the launcher; None in any other process."""
     return json.loads(os.environ[ARGUMENTS]) if is_launched() else None
 
 
@@ -39,7 +39,7 @@ def launch(arguments: Sequence[str], processes: int, nodes: int = 1, threads: in
     """Run ``rankdet`` with ``arguments`` in ``processes`` processes; return the exit code."""
     environment = os.environ | {ARGUMENTS: json.dumps(list(arguments))}
     command = launcher(processes, nodes, threads)
-    # In a session of its own: the launcher would answer Ctrl-C by killing its processes.
+    # In its own session: torchrun would kill its processes on Ctrl-C.
     child = subprocess.Popen(command, env=environment, start_new_session=True)
     received: list[int] = []
 
@@ -65,7 +65,7 @@ def launch(arguments: Sequence[str], processes: int, nodes: int = 1, threads: in
 
 
 def _children(pid: int) -> list[int]:
-    """Return the processes that the launcher ``pid`` has started on this machine."""
+    """Return the processes that the launcher ``pid`` started on this machine."""
     try:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:

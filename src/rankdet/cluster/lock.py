@@ -1,8 +1,8 @@
-"""One training a work directory: who holds it, and whether that one still lives.
+"""A lock for work directories: one training at a time, and detection of dead owners.
 
-A killed Snakemake leaves its trainings running, on this machine or on another node. A second one
-in the same work directory would write over the checkpoints of the first. On one machine the
-kernel's lock decides; between machines a file with signs of life does.
+If Snakemake is killed, its trainings keep running, on this machine or on another node. A second
+training in the same work directory would overwrite the checkpoints of the first. On one machine a
+kernel lock prevents that; between machines, a file with a heartbeat does.
 """
 
 from __future__ import annotations
@@ -25,146 +25,152 @@ from rankdet.hashing import content_sha256
 from rankdet.outputs import try_lock, write_json
 
 NAME = "running.json"
-GUARD = "running.lock"  # the kernel's lock on it ends with the process
-ORPHANS = 10.0  # seconds in which the loading processes of a killed training end
-PAUSE = 1.0  # seconds between two looks at a holder that is waited for
-BEAT = 15.0  # seconds between two signs of life
-# Without a sign of life for this long, a holder of whom nothing is known is dead.
-SILENCE = 4 * BEAT
+GUARD = "running.lock"  # the kernel releases the lock on it when the process ends
+ORPHAN_SECONDS = 10.0  # time for the data-loading processes of a killed training to end
+POLL_SECONDS = 1.0  # between two attempts while waiting for another training
+HEARTBEAT = 15.0  # seconds between two updates of the file
+# Without a heartbeat for this long, an owner whose state is unknown counts as dead.
+TIMEOUT = 4 * HEARTBEAT
 
 
 @contextmanager
-def held(
-    work_dir: str | Path, beat: float = BEAT, silence: float = SILENCE, *, wait: bool = False
+def locked(
+    work_dir: str | Path,
+    heartbeat: float = HEARTBEAT,
+    timeout: float = TIMEOUT,
+    *,
+    wait: bool = False,
 ) -> Iterator[None]:
-    """Hold ``work_dir`` for this process while the body runs.
+    """Lock ``work_dir`` for this process while the body runs.
 
     Args:
         work_dir: of a training.
-        beat: seconds between two signs of life.
-        silence: seconds without one after which a holder of whom nothing is known is dead.
-        wait: until a holder that lives has ended, instead of an error.
+        heartbeat: seconds between two heartbeats.
+        timeout: seconds without a heartbeat after which an owner whose state is unknown counts
+            as dead.
+        wait: wait for a running owner to end, instead of raising an error.
 
     Raises:
-        InputError: if another training that lives holds it.
+        InputError: if another running training has locked it.
     """
     with ExitStack() as stack:
-        is_told = False
+        is_announced = False
         while True:
             try:
-                stack.enter_context(_held(work_dir, beat, silence))
+                stack.enter_context(_lock_once(work_dir, heartbeat, timeout))
                 break
             except InputError as refusal:
                 if not wait:
                     raise
-                if not is_told:
+                if not is_announced:
                     print(f"rankdet: waiting for {refusal.got}", file=sys.stderr, flush=True)
-                is_told = True
-                time.sleep(PAUSE)
+                is_announced = True
+                time.sleep(POLL_SECONDS)
         yield
 
 
 @contextmanager
-def _held(work_dir: str | Path, beat: float, silence: float) -> Iterator[None]:
+def _lock_once(work_dir: str | Path, heartbeat: float, timeout: float) -> Iterator[None]:
     path = Path(work_dir) / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     own = _self()
     with _guarded(path) as is_guarded:
-        _take(path, own, silence, is_guarded)
-        stop_beating = threading.Event()
-        thread = threading.Thread(target=_beat, args=(path, own, beat, stop_beating), daemon=True)
+        _take(path, own, timeout, is_guarded)
+        stop = threading.Event()
+        thread = threading.Thread(target=_beat, args=(path, own, heartbeat, stop), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            stop_beating.set()
+            stop.set()
             thread.join()
             now = _read(path)
             if now is not None and _same(now, own):
                 path.unlink(missing_ok=True)
 
 
-def living_holder(work_dir: str | Path, silence: float = SILENCE) -> dict[str, Any] | None:
-    """Return who holds ``work_dir`` and lives, as {"host", "pid", "job", ...}; None if nobody does.
+def running_owner(work_dir: str | Path, timeout: float = TIMEOUT) -> dict[str, Any] | None:
+    """Return the running owner of the lock as {"host", "pid", "job", ...}; None if there is none.
 
-    Takes up to ``silence`` seconds where the holder is on another machine.
+    Takes up to ``timeout`` seconds if the owner is on another machine.
     """
     path = Path(work_dir) / NAME
-    holder = _read(path)
-    if holder is not None and holder["host"] != socket.gethostname():
-        return holder if _lives(path, holder, silence) else None
-    descriptor, is_free = _locked(path.with_name(GUARD))
+    owner = _read(path)
+    if owner is not None and owner["host"] != socket.gethostname():
+        return owner if _is_running(path, owner, timeout) else None
+    descriptor, is_free = _try_guard(path.with_name(GUARD))
     os.close(descriptor)
     if is_free is None:  # no locks in this file system
-        return holder if holder is not None and _lives(path, holder, silence) else None
-    return None if is_free else holder or {**_self(), "pid": "unknown", "job": None}
+        return owner if owner is not None and _is_running(path, owner, timeout) else None
+    return None if is_free else owner or {**_self(), "pid": "unknown", "job": None}
 
 
 @contextmanager
 def _guarded(path: Path) -> Iterator[bool | None]:
-    """Hold the kernel's lock: only one process of this machine can, and none that is dead.
+    """Take the kernel lock, which only one running process of this machine can have.
 
     Yields:
-        True if it is held; False if another process holds it; None if the file system has no such
-        locks.
+        True if this process has it; False if another one has it; None if the file system does not
+        support such locks.
     """
     guard = path.with_name(GUARD)
-    end = time.monotonic() + ORPHANS
-    descriptor, is_held = _locked(guard)
-    # Who has just begun has not written its name yet; loading processes outlive a killed training.
-    while is_held is False and time.monotonic() < end and not _has_living_holder(path):
+    end = time.monotonic() + ORPHAN_SECONDS
+    descriptor, is_locked = _try_guard(guard)
+    # A new owner may not have written its name yet; loading processes outlive a killed training.
+    while is_locked is False and time.monotonic() < end and not _may_have_owner(path):
         os.close(descriptor)
         time.sleep(0.05)
-        descriptor, is_held = _locked(guard)
+        descriptor, is_locked = _try_guard(guard)
     try:
-        yield is_held
+        yield is_locked
     finally:
-        if is_held:
+        if is_locked:
             guard.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def _locked(guard: Path) -> tuple[int, bool | None]:
+def _try_guard(guard: Path) -> tuple[int, bool | None]:
     """Open ``guard`` and try to lock it."""
     while True:
         descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o666)
         if not (is_locked := try_lock(descriptor)):
             return descriptor, is_locked
-        # The one before may have removed the file between our two steps.
+        # The previous owner may have removed the file between our two steps.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(guard)):
                 return descriptor, True
         os.close(descriptor)
 
 
-def _has_living_holder(path: Path) -> bool:
-    """Tell whether the written holder may live, as far as that is known at once."""
-    holder = _read(path)
-    if holder is None:
+def _may_have_owner(path: Path) -> bool:
+    """Tell whether the recorded owner may be running, without waiting."""
+    owner = _read(path)
+    if owner is None:
         return False
-    if holder["host"] != socket.gethostname():
+    if owner["host"] != socket.gethostname():
         return True
-    return bool(_start_of(holder["pid"]) == holder["started"])
+    return bool(_start_of(owner["pid"]) == owner["started"])
 
 
-def _take(path: Path, own: dict[str, Any], silence: float, is_guarded: bool | None) -> None:
-    """Write ``own`` as the holder, unless another one lives.
+def _take(path: Path, own: dict[str, Any], timeout: float, is_guarded: bool | None) -> None:
+    """Write ``own`` as the owner, unless another one is running.
 
-    The kernel's lock may not reach other machines. So a lock is created by one process only, and
-    that of a dead holder is replaced only by who holds the lock on replacing this very one.
+    The kernel lock may not be visible on other machines. So the file is created by one process
+    only, and the file of a dead owner is replaced only by the process that has locked its
+    replacement.
     """
     while True:
         content = _content(path)
-        holder = _parsed(content)
-        is_here = holder is None or holder["host"] == own["host"]
-        if (is_here and is_guarded is False) or (holder and _lives(path, holder, silence)):
-            raise _refusal(path.parent, holder)
+        owner = _parsed(content)
+        is_here = owner is None or owner["host"] == own["host"]
+        if (is_here and is_guarded is False) or (owner and _is_running(path, owner, timeout)):
+            raise _refusal(path.parent, owner)
         if content is None:
             if _created(path, own):
                 return
-            continue  # another one was quicker: look who
+            continue  # another process was faster: check which
         claim = path.with_name(f".{path.name}.{content_sha256(content)[:12]}.part")
-        _take(claim, own, silence, None)
+        _take(claim, own, timeout, None)
         try:
             if _content(path) == content:
                 write_json(path, own)
@@ -182,7 +188,7 @@ def _created(path: Path, own: dict[str, Any]) -> bool:
             os.link(part, path)
         except FileExistsError:
             return False
-        except OSError:  # a file system without links
+        except OSError:  # the file system does not support hard links
             with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
                 stream.write(json.dumps(own))
                 return True
@@ -192,13 +198,13 @@ def _created(path: Path, own: dict[str, Any]) -> bool:
     return True
 
 
-def _refusal(work_dir: Path, holder: dict[str, Any] | None) -> InputError:
-    got, stop = "another process, which still runs", ""
-    if holder is not None:
-        job = f", Slurm job {holder['job']}" if holder["job"] else ""
-        got = f"process {holder['pid']} on {holder['host']}{job}, which still runs"
-        command = f"scancel {holder['job']}" if holder["job"] else f"kill {holder['pid']}"
-        stop = f", or stop it ({command}) and run this again with --resume"
+def _refusal(work_dir: Path, owner: dict[str, Any] | None) -> InputError:
+    got, stop = "another process, which is still running", ""
+    if owner is not None:
+        job = f", Slurm job {owner['job']}" if owner["job"] else ""
+        got = f"process {owner['pid']} on {owner['host']}{job}, which is still running"
+        command = f"scancel {owner['job']}" if owner["job"] else f"kill {owner['pid']}"
+        stop = f", or stop it ({command}) and run this command again with --resume"
     return InputError(f"no other training in {work_dir}", got, f"wait for it{stop}")
 
 
@@ -212,33 +218,33 @@ def _self() -> dict[str, Any]:
     }
 
 
-def _beat(path: Path, own: dict[str, Any], beat: float, stopped: threading.Event) -> None:
-    while not stopped.wait(beat):
+def _beat(path: Path, own: dict[str, Any], heartbeat: float, stopped: threading.Event) -> None:
+    while not stopped.wait(heartbeat):
         own = own | {"beats": own["beats"] + 1}
-        with suppress(OSError):  # a full or slow disk is no reason to end a training
+        with suppress(OSError):  # a full or slow disk must not end a training
             now = _read(path)
             if now is not None and not _same(now, own):
-                return  # this machine was cut off, and another one has taken over
+                return  # this machine was disconnected, and another one has taken the lock
             write_json(path, own)
 
 
-def _lives(path: Path, holder: dict[str, Any], silence: float) -> bool:
-    """Tell whether the holder still trains, by the surest sign there is."""
+def _is_running(path: Path, owner: dict[str, Any], timeout: float) -> bool:
+    """Tell whether the owner is still running, by the most reliable evidence available."""
     own = _self()
-    if holder["host"] == own["host"]:
-        return holder["started"] is not None and _start_of(holder["pid"]) == holder["started"]
-    if holder["job"] and holder["job"] == own["job"]:
-        return False  # Slurm has put this very job on another node
-    if holder["job"] and is_queued(holder["job"]) is False:
+    if owner["host"] == own["host"]:
+        return owner["started"] is not None and _start_of(owner["pid"]) == owner["started"]
+    if owner["job"] and owner["job"] == own["job"]:
+        return False  # Slurm has moved this same job to another node
+    if owner["job"] and is_queued(owner["job"]) is False:
         return False
-    # On another machine: look whether it gives signs of life, without comparing clocks.
-    end = time.monotonic() + silence
+    # On another machine: look for heartbeats, without comparing clocks.
+    end = time.monotonic() + timeout
     while time.monotonic() < end:
-        time.sleep(min(1.0, silence / 10))
+        time.sleep(min(1.0, timeout / 10))
         now = _read(path)
         if now is None:
             return False
-        if now != holder:
+        if now != owner:
             return True
     return False
 
@@ -260,14 +266,14 @@ def _content(path: Path) -> bytes | None:
 
 def _parsed(content: bytes | None) -> dict[str, Any] | None:
     try:
-        holder = json.loads(content or b"")
+        owner = json.loads(content or b"")
     except ValueError:
         return None
-    return holder if isinstance(holder, dict) and {*_self()} <= set(holder) else None
+    return owner if isinstance(owner, dict) and {*_self()} <= set(owner) else None
 
 
 def _start_of(pid: int) -> str | None:
-    """Return when a process of this machine began (boot clock ticks); None if it does not run."""
+    """Return the start time of a local process (boot clock ticks); None if it is not running."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,8 +1,8 @@
-"""What Slurm's queue says of jobs that an earlier Snakemake left there.
+"""Jobs in the Slurm queue that an earlier Snakemake left there.
 
-A Snakemake that is killed leaves its jobs running. The next one does not know them and would submit
-the same trainings again, beside those that still run. Its executor names every job: the comment
-holds rule and wildcards, the work directory is the workflow's.
+If Snakemake is killed, its jobs keep running. The next Snakemake does not know them and would
+submit the same trainings again. The jobs can be identified: Snakemake's executor writes rule and
+wildcards to the comment, and the work directory is that of the workflow.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job that waits or runs.
+    """A pending or running job.
 
     Attributes:
-        job_id: Slurm's number.
-        state: in Slurm's words.
+        job_id: Slurm's job id.
+        state: Slurm's job state.
         comment: rule and wildcards.
     """
 
@@ -45,11 +45,11 @@ def comment_of(rule: str, wildcards: Iterable[str]) -> str:
 
 
 def left_over(folder: str | Path) -> list[QueuedJob]:
-    """Return this user's jobs of the workflow in ``folder`` that wait or run."""
+    """Return this user's pending and running jobs of the workflow in ``folder``."""
     folder = str(Path(folder).resolve())
-    said = _squeue("--user", getpass.getuser(), "--format", "%i|%T|%Z|%k") or ""
-    # A comment of another job may hold a line break; only whole lines are rows.
-    rows = filter(None, map(_ROW.fullmatch, said.splitlines()))
+    output = _squeue("--user", getpass.getuser(), "--format", "%i|%T|%Z|%k") or ""
+    # The comment of another job may contain a line break; only complete lines are rows.
+    rows = filter(None, map(_ROW.fullmatch, output.splitlines()))
     return [
         QueuedJob(row["job_id"], row["state"], row["comment"])
         for row in rows
@@ -58,20 +58,20 @@ def left_over(folder: str | Path) -> list[QueuedJob]:
 
 
 def is_queued(job_id: str) -> bool | None:
-    """Return whether a job still waits or runs; None where nobody can be asked."""
-    said = _squeue("--format", "%i")
-    return None if said is None else job_id in said.split()
+    """Return whether a job is pending or running; None if that is unknown."""
+    output = _squeue("--format", "%i")
+    return None if output is None else job_id in output.split()
 
 
 def seconds_left() -> float | None:
-    """Return how long this process's job may still run; None without a job or a limit."""
+    """Return the time left for this process's job; None without a job or a limit."""
     job = os.environ.get("SLURM_JOB_ID")
-    said = _squeue("--job", job, "--format", "%L") if job else None
-    return None if said is None else duration(said.strip())
+    output = _squeue("--job", job, "--format", "%L") if job else None
+    return None if output is None else duration(output.strip())
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds of Slurm's [days-][[hours:]minutes:]seconds; None if it is no time."""
+    """Return the seconds of Slurm's [days-][[hours:]minutes:]seconds; None if it is not a time."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
     if match is None:
         return None
@@ -80,23 +80,23 @@ def duration(text: str) -> float | None:
 
 
 def cancel_waiting(jobs: Iterable[QueuedJob]) -> list[QueuedJob]:
-    """Cancel those of ``jobs`` that have not begun, and return them; there is nothing to lose."""
+    """Cancel those of ``jobs`` that have not started, and return them."""
     waiting = [job for job in jobs if job.state in WAITING]
     if waiting:
         ids = [job.job_id for job in waiting]
-        # By state again: one that has begun since keeps running.
+        # By state again: a job that has started in the meantime keeps running.
         subprocess.run(["scancel", "--state=PENDING", *ids], check=False)
     return waiting
 
 
-def hold_for(jobs: Iterable[QueuedJob], comment: str) -> str | None:
-    """Return sbatch's option to begin after predecessors with this comment; None if none."""
+def dependency_on(jobs: Iterable[QueuedJob], comment: str) -> str | None:
+    """Return sbatch's option to start after the jobs with this comment; None if there are none."""
     ids = [job.job_id for job in jobs if job.comment == comment]
     return f"--dependency=afterany:{':'.join(ids)}" if ids else None
 
 
 def _squeue(*options: str) -> str | None:
-    """Return what squeue says; None where there is none, or it does not answer."""
+    """Return the output of squeue; None if it is missing, fails or does not respond."""
     if shutil.which("squeue") is None:
         return None
     command = ["squeue", "--noheader", *options]

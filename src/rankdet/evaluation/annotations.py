@@ -1,8 +1,8 @@
-"""The one check of an annotation document, for `prepare`, training and evaluation alike.
+"""The check of annotation files, used by `prepare`, training and evaluation.
 
-What many tools write and what has one right meaning is accepted and completed: annotation ids from
-0 or none, a missing area, a missing crowd flag. Everything else that a later step could not use is
-refused, with the list, the entry and what to change.
+Common deviations with a clear meaning are accepted and completed: annotation ids that start at 0 or
+are missing, a missing area, a missing crowd flag. Everything else that a later step could not use
+is refused with the list, the entry and the fix.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from rankdet.evaluation.foreign_ids import annotation_id_remedy
 
 LISTS = ("images", "annotations", "categories")
 FREQUENCIES = ("r", "c", "f")
-LARGEST = 1e7  # pixels: no image is as large, and products of such numbers are exact in float64
+LARGEST = 1e7  # pixels: no image is this large, and products of such numbers are exact in float64
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A document that every later step can use.
+    """A document that all later steps can use.
 
     Attributes:
         document: the lists "images", "annotations", "categories"; rows are those of the input
@@ -41,16 +41,16 @@ def check_document(
 ) -> Checked:
     """Check ids, boxes, areas, flags and LVIS fields of an annotation document.
 
-    Masks are not looked at, except to compute a missing area: see `mask_problems`.
+    Masks are not checked, except to compute a missing area: see `mask_problems`.
 
     Args:
         document: the parsed file; it is not changed.
         protocol: "coco" or "lvis".
         where: the file, for errors.
-        boxes: whether boxes are needed; masks can be evaluated without.
+        boxes: whether boxes are required; masks can be evaluated without them.
 
     Raises:
-        InputError: naming the list, the entry and the field that cannot be used.
+        InputError: naming the list, the entry and the invalid field.
     """
     try:
         return _check(document, protocol, boxes)
@@ -97,7 +97,7 @@ def _annotations(
     if needs_boxes:
         boxes = fields.boxes(rows, "annotation")
         is_beyond = (np.abs(boxes) > LARGEST).any(1)
-        _refuse_first(is_beyond, rows, "bbox", f"in pixels, none above {LARGEST:.0f}")
+        _refuse_first(is_beyond, rows, "bbox", f"in pixels, at most {LARGEST:.0f}")
     return _with_areas(rows, lists["images"], notes)
 
 
@@ -114,7 +114,9 @@ def _numbered(rows: list[Any], notes: list[str]) -> list[dict[str, Any]]:
     ids = fields.integers(rows, "id", "annotation")
     _refuse_duplicates(ids, "annotation")
     if ids.min() < 1:
-        notes.append(f"annotation ids begin at {ids.min()}: numbered from 1 in the file's order")
+        notes.append(
+            f"annotation ids start at {ids.min()}: renumbered from 1 in the order of the file"
+        )
         return [{**row, "id": number} for number, row in enumerate(rows, start=1)]
     return rows
 
@@ -133,13 +135,13 @@ def _refuse_duplicates(ids: np.ndarray, what: str) -> None:
     if len(twice):
         raise InputError(
             f"unique {what} ids",
-            f"{len(twice)} repeated, the first {twice[0]}",
-            "renumber them from 1: one would hide the other",
+            f"{len(twice)} duplicates, the first is {twice[0]}",
+            "renumber them from 1",
         )
 
 
 def _flags(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Return the rows with ``key`` as 0 or 1 where it is given; null counts as not given."""
+    """Return the rows with ``key`` as 0 or 1 where it is given; null means not given."""
     if any(row.get(key, 0) is None for row in rows):
         rows = [{**row, key: 0} if row.get(key, 0) is None else row for row in rows]
     fields.flags(rows, key, "annotation")
@@ -152,7 +154,7 @@ def _with_areas(
     lacking = [number for number, row in enumerate(rows) if row.get("area") is None]
     given = [row for row in rows if row.get("area") is not None]
     area = fields.numbers(given, "area", "annotation")
-    _refuse_first(area < 0, given, "area", "in pixels, not negative")
+    _refuse_first(area < 0, given, "area", "in pixels, at least 0")
     if not lacking:
         return rows
     sizes = {row["id"]: (row.get("height"), row.get("width")) for row in images}
@@ -172,7 +174,7 @@ def _with_areas(
 
 
 def _mask_area(value: object, size: tuple[Any, ...] | None, number: int) -> float | None:
-    """Return the pixels of a mask; None where there is no usable one, as `_with_areas` asks."""
+    """Return the pixel count of a mask; None if there is no usable mask."""
     if not value or size is None or not all(map(_is_side, size)):
         return None
     try:
@@ -191,7 +193,7 @@ def _refuse_first(is_bad: np.ndarray, rows: Sequence[Any], key: str, meant: str)
         raise InputError(
             f'"{key}" of every annotation {meant}',
             f"{shown(rows[number][key])} in annotation {rows[number]['id']}",
-            "correct it in the annotation file, or leave the annotation out",
+            "correct it in the annotation file, or remove the annotation",
         )
 
 
@@ -210,14 +212,14 @@ def _check_lvis(lists: dict[str, list[Any]]) -> None:
 def mask_problems(
     rows: Sequence[dict[str, Any]], sizes: dict[int, tuple[int, int]]
 ) -> dict[int, str]:
-    """Return which rows have no usable mask: none, or a polygon of one or two points.
+    """Return which rows have no usable mask: no mask, or a polygon with fewer than three points.
 
     Args:
         rows: checked annotations.
         sizes: height and width of each image by its id.
 
     Returns:
-        {index of the row: the problem}; empty if every row has a mask.
+        {index of the row: the problem}; empty if every row has a usable mask.
 
     Raises:
         InputError: if a mask is neither polygons nor an RLE of its image.
@@ -228,17 +230,17 @@ def mask_problems(
         if value is None or value == []:
             found[number] = "no mask"
         elif _has_few_points(value):
-            found[number] = f"a polygon of fewer than three points in annotation {row['id']}"
+            found[number] = f"a polygon with fewer than three points in annotation {row['id']}"
         else:
             masks.check_mask(value, sizes[row["image_id"]], f"annotation {row['id']}")
     return found
 
 
 def _has_few_points(value: object) -> bool:
-    """Tell whether the polygons are sound but for one of two points or fewer."""
+    """Tell whether the polygons are valid except that one has fewer than three points."""
     if not isinstance(value, list) or not all(isinstance(each, list) for each in value):
         return False
-    if min(map(len, value)) >= 6:  # nearly always: the numbers are looked at once, elsewhere
+    if min(map(len, value)) >= 6:  # nearly always: the numbers are checked elsewhere
         return False
     return all(
         len(polygon) % 2 == 0

@@ -1,4 +1,4 @@
-"""Arrange detections and ground truth for matching: by class, image, score; and by class, score."""
+"""Sort detections and ground truth for matching: by class, image, score; and by class, score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rankdet.evaluation.foreign_ids import unknown_image_remedy
 
 @dataclass(frozen=True)
 class Arrangement:
-    """N kept detections and G annotations, each by (category, image), and the bridge between them.
+    """N kept detections and G annotations, each by (category, image), and the mapping between them.
 
     Detections of one (category, image) group descend by score, ties in file order; annotations
     keep the file order. ``gt_start`` and ``gt_count`` give each detection its group's annotations.
@@ -33,7 +33,7 @@ class Arrangement:
 
 
 def index_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the index of each ``wanted`` in the ascending ``ids``; -1 where it is not there."""
+    """Return the index of each ``wanted`` in the ascending ``ids``; -1 if it is missing."""
     found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
     return np.where(ids[found] == wanted, found, -1)
 
@@ -55,7 +55,7 @@ def place_detections(
     if (image < 0).any():
         unknown = np.unique(detections.image_id[image < 0])
         raise InputError(
-            "detections of the annotated images",
+            "detections on the annotated images",
             f"{len(unknown)} unknown image ids: {', '.join(map(str, unknown[:3]))}",
             unknown_image_remedy(ground_truth, detections.image_id, int(unknown[0])),
         )
@@ -63,8 +63,8 @@ def place_detections(
     if (category < 0).any():
         unknown = np.unique(detections.category_id[category < 0])
         warnings.warn(
-            f"{int((category < 0).sum())} detections of unknown categories count for nothing, as "
-            f"in the COCO toolkit: category ids {', '.join(map(str, unknown[:3]))}",
+            f"{int((category < 0).sum())} detections of unknown categories are ignored, as in "
+            f"the COCO toolkit: category ids {', '.join(map(str, unknown[:3]))}",
             stacklevel=2,
         )
     return image, category

@@ -1,7 +1,7 @@
 """Average precision and recall of every class, threshold and area range from the matches.
 
-Precision changes for the better only at true positives, so the 101-point curve needs no other
-detection: COCO toolkit, accumulate, without its loops.
+Precision rises only at true positives, so the 101-point curve needs no other detections. Source:
+COCO toolkit, accumulate, without its loops.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ground truth and detections as columns: what every later step computes on.
+"""Ground truth and detections as columns of numbers.
 
 A list of a million dictionaries costs ten times the memory and time of the same numbers in arrays.
 """
@@ -28,7 +28,7 @@ class GroundTruth:
     """
 
     image_ids: Ints  # [I] ascending
-    image_sizes: Ints  # [I, 2] height, width; 0 where the file does not say
+    image_sizes: Ints  # [I, 2] height, width; 0 if the file does not say
     category_ids: Ints  # [K] ascending
     category_names: list[str]  # [K]
     image: Ints  # [G]
@@ -39,10 +39,10 @@ class GroundTruth:
     is_ignored: Bools  # [G] in every area range
     segmentation: list[Any] | None = None  # [G] as in the file, if asked for
     entry: Ints | None = None  # [G] place of the annotation in the file, for messages
-    image_names: list[str] | None = None  # [I] "" where the file does not say
+    image_names: list[str] | None = None  # [I] "" if the file does not say
     frequency: list[str] | None = None  # [K] LVIS: r, c or f
     negative: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys known to be absent
-    not_exhaustive: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys only partly labelled
+    not_exhaustive: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys only partly labeled
 
     def pair_key(self, image: Ints, category: Ints) -> Ints:
         """One integer for each (category, image) pair, ascending by category, then image."""

@@ -1,4 +1,4 @@
-"""One matching pass from annotations and detections to every number."""
+"""All metrics from annotations and detections in one matching pass."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def evaluate(
         iou_type: overlap of boxes or of masks.
         protocol: "coco": 100 detections per image and category. "lvis": 300 per image, federated
             ground truth, no crowds.
-        area: which area of a detection decides small, medium, large: "box" (w * h), "mask" (pixel
-            count), or "auto", the toolkits' rule: the box if the results hold boxes. Tables made
-            with mmdetection before 2.12 used boxes for masks too; later ones use masks.
+        area: which area of a detection determines small, medium, large: "box" (w * h), "mask"
+            (pixels), or "auto", the toolkits' rule: the box if the results contain boxes. Tables
+            made with mmdetection before 2.12 used boxes for masks too; later ones use masks.
         limits: detections per image and category in AR, ascending; AP and oLRP use the last.
             COCO only, default (1, 10, 100).
 
@@ -68,16 +68,16 @@ def evaluate(
     if found.box is not None and area != "mask":
         dt_area = found.box[:, 2] * found.box[:, 3]
     if protocol == "lvis":
-        rows, is_unlabelled = federated_rows(ground_truth, image, category, found.score, dt_area)
+        rows, is_unlabeled = federated_rows(ground_truth, image, category, found.score, dt_area)
         if len(found) and not len(rows):
             warnings.warn(
-                f"none of the {len(found)} detections counts: LVIS judges a category only on "
+                f"none of the {len(found)} detections counts: LVIS evaluates a category only on "
                 "images where it is annotated or listed as absent",
                 stacklevel=2,
             )
         arrangement = arrange(ground_truth, image, category, found.score, rows, None)
     else:
-        rows, is_unlabelled = np.flatnonzero(category >= 0), None
+        rows, is_unlabeled = np.flatnonzero(category >= 0), None
         arrangement = arrange(ground_truth, image, category, found.score, rows, limits[-1])
 
     gt_ignored = _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
@@ -91,8 +91,8 @@ def evaluate(
         ground_truth.is_crowd[gt_row],
     )
     costs = ~_outside(dt_area[arrangement.row])
-    if is_unlabelled is not None:
-        costs &= ~is_unlabelled[arrangement.row][:, None]
+    if is_unlabeled is not None:
+        costs &= ~is_unlabeled[arrangement.row][:, None]
     scored = _in_score_order(arrangement, matches, costs)
     gt_count = np.stack(
         [
@@ -125,7 +125,7 @@ def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int,
         known = ()
     if protocol == "lvis" or not known or known[0] < 1 or list(known) != sorted(set(known)):
         raise InputError(
-            "ascending positive limits, for COCO only",
+            "ascending positive limits, only for COCO",
             f"{shown(limits)} for {protocol}",
             "omit limits",
         )

@@ -1,4 +1,4 @@
-"""One field of many JSON rows as an array, with an error that names the first bad row."""
+"""Read one field of many JSON rows as an array; errors name the first invalid row."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from rankdet.errors import InputError, shown
 
 Rows = Sequence[dict[str, Any]]
-# What to do about a value that is text, from the value and its row.
+# Returns the fix for a value that is text, from the value and its row.
 Remedy = Callable[[str, dict[str, Any]], str]
 LARGEST = 2**63
 
 
 class Selected(list[Any]):
-    """Some of the rows of a file, which know their places in it: errors name them."""
+    """Some of the rows of a file, with their indices in the file for error messages."""
 
     def __init__(self, rows: Sequence[Any], chosen: np.ndarray) -> None:
         super().__init__(rows[index] for index in chosen.tolist())
@@ -26,7 +26,7 @@ class Selected(list[Any]):
 
 
 class Block(list[Any]):
-    """A run of the rows of a file that begins at the place ``start``."""
+    """Consecutive rows of a file, starting at index ``start``."""
 
     def __init__(self, rows: Sequence[Any], start: int) -> None:
         super().__init__(rows)
@@ -73,7 +73,7 @@ def require_objects(rows: Rows, what: str) -> None:
 
 
 def is_number(kind: type) -> bool:
-    """Whether values of this type are numbers; truth values and text are none."""
+    """Whether values of this type are numbers; booleans and text are not."""
     return kind in (int, float) or issubclass(kind, (np.integer, np.floating))
 
 
@@ -103,7 +103,7 @@ def _todo(value: Any, row: dict[str, Any], remedy: Remedy | None) -> str:
 
 
 def as_floats(column: Sequence[Any]) -> np.ndarray:
-    """Return numbers as float64; whole numbers beyond all floats become infinite."""
+    """Return numbers as float64; integers that are too large become infinite."""
     try:
         return np.array(column, dtype=np.float64)
     except OverflowError:
@@ -125,7 +125,7 @@ def _refuse_non_finite(array: np.ndarray, key: str, what: str, rows: Rows) -> No
         raise InputError(
             f'finite "{key}" in every {what}',
             f"{row} in entry {_place(rows, number)}",
-            "look for a diverged model or a division by zero where it was written",
+            "check for a diverged model or a division by zero in the program that wrote it",
         )
 
 
@@ -136,10 +136,10 @@ def integers(rows: Rows, key: str, what: str, remedy: Remedy | None = None) -> n
         rows: of the file.
         key: the field.
         what: what a row is, in errors.
-        remedy: what to do about text in place of a number.
+        remedy: how to fix text that should be a number.
 
     Raises:
-        InputError: if one is missing or not a whole number.
+        InputError: if one is missing or not an integer.
     """
     column = values(rows, key, what)
     if not set(map(type, column)) <= {int}:
@@ -148,7 +148,7 @@ def integers(rows: Rows, key: str, what: str, remedy: Remedy | None = None) -> n
         if not whole.all():
             number = int(np.argmin(whole))
             raise InputError(
-                f'"{key}" of every {what} as a whole number',
+                f'"{key}" of every {what} as an integer',
                 f"{shown(column[number])} in entry {_place(rows, number)}",
                 "use integer ids",
             )
@@ -211,7 +211,7 @@ def lists_of_ids(rows: Rows, key: str, what: str) -> tuple[np.ndarray, np.ndarra
     """Return the ids in the lists ``row[key]``, one after another, and the index of each one's row.
 
     Raises:
-        InputError: if one is no list of whole numbers.
+        InputError: if one is not a list of integers.
     """
     lists = values(rows, key, what)
     for number, each in enumerate(lists):
@@ -219,7 +219,7 @@ def lists_of_ids(rows: Rows, key: str, what: str) -> tuple[np.ndarray, np.ndarra
             raise InputError(
                 f'"{key}" of every {what} as a list of ids',
                 f"{shown(each)} in entry {_place(rows, number)}",
-                "write [] where there is none",
+                "write [] if there are none",
             )
     owner = np.repeat(np.arange(len(rows)), [len(each) for each in lists])
     flat = Selected(rows, owner)
@@ -228,10 +228,10 @@ def lists_of_ids(rows: Rows, key: str, what: str) -> tuple[np.ndarray, np.ndarra
 
 
 def sizes(images: Rows) -> np.ndarray:
-    """Return height and width of every image as int64 [I, 2]; 0 where the file does not say.
+    """Return height and width of every image as int64 [I, 2]; 0 if the file does not say.
 
     Raises:
-        InputError: if one is text, negative or no whole number.
+        InputError: if one is text, negative or not an integer.
     """
     found = np.zeros((len(images), 2), dtype=np.int64)
     for column, key in enumerate(("height", "width")):

@@ -1,4 +1,4 @@
-"""What to do about ids that are not those of the annotation file: text, file names, positions."""
+"""Suggested fixes for ids that are not in the annotation file: text, file names, positions."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from rankdet.evaluation.fields import Remedy
 
 
 def text_remedy(key: str, truth: GroundTruth | None = None) -> Remedy:
-    """Return what tells users of text in the field ``key`` of their detections what to write."""
+    """Return the function that suggests a fix for text in the field ``key`` of a detection."""
     find = {"image_id": _image_remedy, "category_id": _category_remedy}.get(key, _number_remedy)
     return lambda value, row: find(value, row, truth)
 
 
 def unknown_image_remedy(truth: GroundTruth, image_ids: np.ndarray, unknown: int) -> str:
-    """Return what to do about detections of the image ``unknown``, which is not annotated."""
+    """Return the fix for detections on the image ``unknown``, which is not annotated."""
     known = _ids_by_stem(truth).get(_digits(str(unknown)))
     if known is not None:
         return (
-            f"the ids are the numbers in the file names: give the annotation file's ids, "
-            f"{known} for {unknown}"
+            "the ids are the numbers in the file names: use the ids of the annotation file "
+            f"instead, {known} for {unknown}"
         )
     positions = np.arange(len(truth.image_ids))
     if np.isin(image_ids, positions).all() and not np.isin(positions, truth.image_ids).all():
         return (
-            "the ids may be positions in the list of images, from 0: give the annotation file's "
-            f'"id" of each image, the first is {truth.image_ids[0]}'
+            "the ids may be positions in the list of images, from 0: use the "
+            f'"id" of each image in the annotation file instead; the first is {truth.image_ids[0]}'
         )
     return "check that annotations and detections are of the same split"
 
 
 def annotation_id_remedy(value: str, row: dict[str, Any]) -> str:
-    """Return what to do about text as an id of the annotation file."""
+    """Return the fix for text as an id in the annotation file."""
     if _is_whole(value):
         return f"write it as a JSON number: {shown(int(value))}"
     return "number the entries from 1, and use these numbers in annotations and detections"
@@ -48,15 +48,15 @@ def _image_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) ->
     found = next((known[key] for key in keys if key in known), None)
     if found is not None:
         return (
-            f"image ids are file names here: give the annotation file's id of each file name, "
+            "the image ids are file names: use the ids of the annotation file instead, "
             f"{found} for {shown(value)}"
         )
     if _is_whole(value):
         return f"convert the ids to numbers: {shown(int(value))}"
-    remedy = 'image ids are file names here: give the annotation file\'s "id" of each file name'
+    remedy = "the image ids are file names: use the ids of the annotation file instead"
     if known and truth is not None:
         first = next(name for name in truth.image_names or [] if name)
-        remedy += f"; it has no file {shown(value)}, its first is {shown(first)}"
+        remedy += f"; it has no file {shown(value)}, its first file is {shown(first)}"
     return remedy
 
 
@@ -64,12 +64,12 @@ def _category_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None)
     if truth is not None and value in truth.category_names:
         number = truth.category_ids[truth.category_names.index(value)]
         return (
-            "category ids are names here: give the annotation file's id of each name, "
+            "the category ids are names: use the ids of the annotation file instead, "
             f"{number} for {shown(value)}"
         )
     if _is_whole(value):
         return f"convert the ids to numbers: {shown(int(value))}"
-    return 'category ids are names here: give the annotation file\'s "id" of each name'
+    return "the category ids are names: use the ids of the annotation file instead"
 
 
 def _number_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
@@ -77,7 +77,7 @@ def _number_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -
 
 
 def _ids_by_stem(truth: GroundTruth | None) -> dict[str, int]:
-    """Ids by the stems of the file names, and by the numbers that stems end with, if unique."""
+    """Ids by the stem of the file name, and by the number in the stem, if unique."""
     if truth is None or truth.image_names is None:
         return {}
     known: dict[str, int] = {}
@@ -93,14 +93,14 @@ def _ids_by_stem(truth: GroundTruth | None) -> dict[str, int]:
 
 
 def _stem(name: str) -> str:
-    """The name of a file without folders, of Windows or not, and without its ending."""
+    """The name of a file without folders (Windows or not) and without suffix."""
     name = PureWindowsPath(name).name if "\\" in name else PurePosixPath(name).name
     stem, dot, ending = name.rpartition(".")
     return stem if dot and stem and ending.isalnum() and not ending.isdigit() else name
 
 
 def _digits(name: str) -> str:
-    """The number that a stem consists of, as other tools make ids of; "" if it is none."""
+    """The number in a numeric stem, which other tools use as an id; "" if it is not numeric."""
     stem = _stem(name)
     return str(int(stem)) if _is_whole(stem) and len(stem) < 20 else ""
 

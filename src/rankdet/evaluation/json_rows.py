@@ -1,4 +1,4 @@
-"""Read a JSON file of rows block by block, so that only one block stands in memory as objects."""
+"""Read a JSON file of rows in blocks, so that only one block is in memory as objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCK_CHARACTERS = 1 << 23
 
 @contextmanager
 def paused_garbage_collector() -> Iterator[None]:
-    """Parsing makes millions of objects and no cycle; the collector would walk them for nothing."""
+    """Parsing creates millions of objects but no cycles, so garbage collection would waste time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -57,7 +57,7 @@ def _blocks(stream: JsonText) -> Iterator[list[Any]]:
         raise ValueError("not an array")
     text = text[1:]
     while True:
-        # A text without a seam doubles: one long row must not cost the square of its length.
+        # Doubling avoids quadratic time for one very long row.
         more = stream.read(max(BLOCK_CHARACTERS, len(text)))
         if not more:
             yield json.loads("[" + text)
@@ -71,16 +71,16 @@ def _blocks(stream: JsonText) -> Iterator[list[Any]]:
 
 
 def read_rows(path: str | Path, what: str) -> Iterator[list[Any]]:
-    """Yield the rows of the JSON array in ``path``, some ten thousands at a time.
+    """Yield the rows of the JSON array in ``path``, tens of thousands at a time.
 
-    A file whose rows hold nested objects that look like rows is read as a whole instead.
+    A file whose rows contain nested objects that look like rows is read as a whole instead.
 
     Raises:
-        InputError: if the file is missing, torn, not JSON or not an array.
+        InputError: if the file is missing, truncated, not JSON or not an array.
     """
     rows_seen = 0
     try:
-        # What cannot be opened again, such as a pipe, is read once, as a whole.
+        # A pipe cannot be opened twice and is read as a whole.
         if Path(path).is_file():
             with JsonText(path) as stream, paused_garbage_collector():
                 for block in _blocks(stream):
@@ -92,6 +92,8 @@ def read_rows(path: str | Path, what: str) -> Iterator[list[Any]]:
     document = read_document(path, what)
     if not isinstance(document, list):
         raise InputError(
-            what, f"{path}, which holds a {type(document).__name__}, not an array", "check the file"
+            what,
+            f"{path}, which contains a {type(document).__name__}, not an array",
+            "check the file",
         )
     yield document[rows_seen:]

@@ -1,4 +1,4 @@
-"""pycocotools as judge of record: the same detections, number by number, class by class."""
+"""Comparison with pycocotools, the reference: every number, for every class."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pycocotools_numbers(
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    # pycocotools writes into what it is given, and prints.
+    # pycocotools modifies its inputs and prints.
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = _copied(_document(annotations, "annotations"))
@@ -67,9 +67,9 @@ def differences(
     detections: str | Path | list[Any],
     iou_type: str,
 ) -> list[str]:
-    """Return one line for each number that is not exactly that of pycocotools; none is right.
+    """Return one line for each number that is not exactly equal to that of pycocotools.
 
-    With no detections at all pycocotools gives no numbers, so there is nothing to differ from.
+    Without any detections pycocotools returns no numbers, so there is nothing to compare.
     """
     numbers, per_class = pycocotools_numbers(annotations, detections, iou_type)
     if not per_class:
@@ -95,7 +95,7 @@ def check(
     """Compare with pycocotools.
 
     Raises:
-        InputError: naming the first differences, if there is any.
+        InputError: naming the first differences, if there are any.
     """
     lines = differences(metrics, annotations, detections, iou_type)
     if lines:

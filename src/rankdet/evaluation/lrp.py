@@ -1,4 +1,4 @@
-"""Localisation Recall Precision error and its optimum over the score (Oksuz et al.).
+"""Localization Recall Precision (LRP) error and its optimum over the score (Oksuz et al.).
 
 LRP of the detections above a score: [sum over TP of (1 - IoU) / (1 - tau) + FP + FN] /
 (TP + FP + FN) with tau = 0.5. oLRP is the minimum over every prefix of a class's detections.

@@ -1,4 +1,4 @@
-"""The rules that set LVIS apart: 300 detections per image and federated ground truth."""
+"""The rules specific to LVIS: 300 detections per image and federated ground truth."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def federated_rows(
     score: np.ndarray,
     area: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the detections that LVIS judges, and which are ignored when they match nothing.
+    """Return the detections that LVIS evaluates, and which are ignored when they match nothing.
 
-    A category is judged on an image where it has annotations or is known to be absent; where it
-    is only partly labelled, unmatched detections are no false positives.
+    A category is evaluated on an image where it has annotations or is known to be absent; where it
+    is only partly labeled, unmatched detections are no false positives.
 
     Args:
         ground_truth: with the federated fields.

@@ -1,4 +1,4 @@
-"""Masks as run-length codes: polygons rasterised, results validated, overlaps."""
+"""Masks as run-length encodings (RLE): rasterize polygons, validate results, compute overlaps."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_mask(value: Any, size: Sequence[int], what: str) -> None:
         what: its name in an error.
 
     Raises:
-        InputError: if it is no mask of an image of this size.
+        InputError: if it is not a mask of an image of this size.
     """
     if isinstance(value, list):
         check_polygons(value, size, what)
@@ -116,11 +116,11 @@ def detection_masks(
         return [], np.zeros(0)
     if area == "box" and found.box is None:
         raise InputError(
-            "detections with boxes for box areas", "masks only", 'use area "mask" or "auto"'
+            "detections with boxes, for box areas", "only masks", 'use area "mask" or "auto"'
         )
     if found.segmentation is None:
         raise InputError(
-            '"segmentation" in every detection', "boxes only", "evaluate boxes, with box areas"
+            '"segmentation" in every detection', "only boxes", "evaluate boxes, with box areas"
         )
     sizes = ground_truth.image_sizes[image].tolist()
     names = [f"detection {row}" for row in range(len(found))]

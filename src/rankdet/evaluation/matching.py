@@ -2,7 +2,7 @@
 
 Detections of different images or categories do not compete, so the first candidate-bearing
 detection of every group is matched in one step, then the second of every group, and so on. Only
-detections that overlap something enough to match take part.
+detections with a sufficient overlap take part.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CANDIDATES_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True)
 class Matches:
-    """What became of the M detections that have candidates; T thresholds, A area ranges."""
+    """The matches of the M detections that have candidates; T thresholds, A area ranges."""
 
     detection: np.ndarray  # [M] into Arrangement.row, ascending
     is_matched: np.ndarray  # [M, T, A]

@@ -1,4 +1,4 @@
-"""The numbers of an evaluation under the field's names, as 0-1 floats; absent is None."""
+"""The metrics of an evaluation under their usual names, in [0, 1]; None if undefined."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Metrics:
     """What `rankdet.evaluation.evaluate` returns.
 
     Attributes:
-        numbers: the metrics by name, 0-1 at full precision; None where nothing is present.
+        numbers: the metrics by name, 0-1 at full precision; None if undefined.
             COCO: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl, oLRP, oLRP_loc,
-            oLRP_fp, oLRP_fn, oLRPs, oLRPm, oLRPl. LVIS: APr, APc, APf and AR300 in place of the
-            three AR, oLRPr, oLRPc, oLRPf in place of the sizes.
+            oLRP_fp, oLRP_fn, oLRPs, oLRPm, oLRPl. LVIS: APr, APc, APf and AR300 instead of the
+            three AR, and oLRPr, oLRPc, oLRPf instead of the sizes.
         per_class: one row per category, with its LRP-optimal score ``oLRP_threshold``.
         curves: precision-recall and LRP-score curves, means over the present classes.
         by_area: oLRP and its components for all, small, medium, large.

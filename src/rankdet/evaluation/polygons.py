@@ -1,8 +1,8 @@
 """Check polygons before they are rasterized.
 
 The compiled rasterizer walks along every edge in steps of a fifth of a pixel and keeps all steps in
-memory, some 40 bytes a pixel; numbers that do not fit its integers end the process. A polygon may
-leave its image, where it is clipped, so what counts is how far, and how long its outline is.
+memory, about 40 bytes per pixel; numbers that overflow its integers crash the process. A polygon
+may extend beyond its image, where it is clipped, but distance and outline length are limited.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def check_polygons(polygons: list[Any], size: Any, what: str) -> None:
         what: the name of the mask in an error.
 
     Raises:
-        InputError: naming the first number that is none, is not finite or lies too far outside of
-            the image; if a polygon has no even count of 6 or more numbers; if an outline is too
-            long, or the size of the image is not known.
+        InputError: naming the first value that is not a finite number or is too far outside the
+            image; if a polygon does not have an even count of 6 or more numbers; if an outline is
+            too long, or the size of the image is unknown.
     """
     if not size[0] or not size[1]:
         raise InputError(
@@ -76,7 +76,7 @@ def _check_reach(points: np.ndarray, size: Any, where: str) -> None:
     if not inside.all():
         place = int(np.argmin(inside.ravel()))
         raise _refusal(
-            f"finite polygons in pixels, at most {FURTHEST} times the longer side outside of the "
+            f"finite polygons in pixels, at most {FURTHEST} times the longer side outside the "
             f"image of {width} x {height}",
             f"{points.ravel()[place]:g} as number {place} of {where}",
         )

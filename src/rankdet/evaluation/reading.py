@@ -1,4 +1,4 @@
-"""Read annotations and detections into columns, and refuse what cannot be evaluated."""
+"""Read annotations and detections into columns, and refuse invalid input."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_ground_truth(
         protocol: "coco" or "lvis"; LVIS needs its federated fields.
 
     Raises:
-        InputError: on what `rankdet.evaluation.annotations.check_document` refuses.
+        InputError: if `rankdet.evaluation.annotations.check_document` refuses the document.
     """
     if protocol not in ("coco", "lvis"):
         raise InputError("protocol coco or lvis", shown(protocol), "choose one of them")
@@ -136,12 +136,12 @@ def read_detections(
 ) -> Detections:
     """Read a COCO results array.
 
-    As in the official loader the first entry decides what the file holds: boxes (and masks, if it
-    has both) or masks only.
+    As in the official loader, the first entry determines the content of the file: boxes (and masks,
+    if it has both) or only masks.
 
     Args:
         source: a path (also .json.gz), the parsed array, or an earlier result of this function.
-        ground_truth: if given, errors about ids tell which ids it has.
+        ground_truth: if given, errors about ids suggest the correct ids.
 
     Raises:
         InputError: on a missing field, a score that is text, NaN or infinite, a malformed box.
@@ -162,7 +162,7 @@ def read_detections(
             rows_read += len(block)
     if not parts:
         warnings.warn(
-            "no detections: every present class counts as missed (AP 0, oLRP 1)", stacklevel=2
+            "no detections: every annotated class counts as missed (AP 0, oLRP 1)", stacklevel=2
         )
         nothing = np.zeros(0, dtype=np.int64)
         return Detections(nothing, nothing, np.zeros(0), np.zeros((0, 4)), [])
@@ -178,7 +178,7 @@ def read_detections(
 
 
 def _with_shared_sizes(blocks: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """Let masks of one size share one list: a sixth of the memory of masks that were just read."""
+    """Let masks of the same size share one list, which saves a sixth of their memory."""
     known: dict[tuple[int, ...], list[int]] = {}
     for block in blocks:
         for row in block:

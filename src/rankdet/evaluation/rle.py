@@ -1,7 +1,7 @@
-"""Check run-length codes by the ten thousand: torn strings, foreign characters, wrong totals.
+"""Check run-length encodings in bulk: truncated strings, invalid characters, wrong totals.
 
-The compiled decoder trusts its input and computes on with whatever it reads, so every mask that
-comes from outside goes through here first. The pixel counts fall out of it.
+The compiled decoder does not check its input, so every mask from a file is checked here first. The
+check also gives the pixel counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def check_layout(row: Any, size: Sequence[int], what: str) -> None:
     """Check everything but the encoded runs; ``size`` is the image's, zeros if unknown.
 
     Raises:
-        InputError: if ``row`` is no RLE, or not of this size.
+        InputError: if ``row`` is not an RLE, or not of this size.
     """
     if not isinstance(row, dict) or "size" not in row or "counts" not in row:
         raise refuse(shown(row), what)
@@ -44,24 +44,24 @@ def check_layout(row: Any, size: Sequence[int], what: str) -> None:
         raise refuse(f"size {list(own)} for an image of {list(size)}", what)
     if isinstance(counts, list):
         if not all(map(_is_count, counts)):
-            raise refuse("runs that are no counts", what)
+            raise refuse("runs that are not counts", what)
         total = sum(map(int, counts))  # numpy's small integers would wrap around
         if total != own[0] * own[1]:
             raise refuse(f"runs of {shown(total)} pixels for {own[0] * own[1]}", what)
     elif type(counts) not in (str, bytes):  # the compiled decoder takes no other
         raise refuse(f"counts of type {type(counts).__name__}", what)
     elif not counts.isascii():
-        raise refuse("counts with a foreign character", what)
+        raise refuse("counts with an invalid character", what)
 
 
 def check_size(size: Any, what: str) -> None:
-    """Check that an image of ``size`` (height, width) is no larger than a run can be long.
+    """Check that an image of ``size`` (height, width) is within the limits of the RLE format.
 
     Raises:
-        InputError: if it has no pixel, or too many.
+        InputError: if it has no pixels, or too many.
     """
     if min(size) < 1:
-        raise refuse(f"size {list(size)}, without a pixel,", what)
+        raise refuse(f"size {list(size)}, without pixels,", what)
     if max(size) > LONGEST_SIDE or int(size[0]) * int(size[1]) > MOST_PIXELS:
         raise InputError(
             f"masks of at most {MOST_PIXELS} pixels and {LONGEST_SIDE} pixels a side",
@@ -71,7 +71,7 @@ def check_size(size: Any, what: str) -> None:
 
 
 def _is_count(value: Any) -> bool:
-    """Whether ``value`` is a whole number >= 0 of Python or numpy; True is none."""
+    """Whether ``value`` is an integer >= 0 of Python or numpy; True is not."""
     return isinstance(value, int | np.integer) and type(value) is not bool and bool(value >= 0)
 
 
@@ -86,7 +86,7 @@ def pixel_counts(
         what: the name of each in an error.
 
     Raises:
-        InputError: naming the first string that is torn or does not add up to its image.
+        InputError: naming the first string that is truncated or does not add up to its image.
     """
     if not texts:
         return np.zeros(0)
@@ -109,8 +109,8 @@ def _block_areas(texts: Sequence[str | bytes], pixels: np.ndarray, what: list[st
     after = np.cumsum(length)
     if code.max() > 63:
         foreign = np.add.reduceat(code > 63, after - length) > 0
-        _refuse_first(foreign, "counts with a foreign character", what)
-    _refuse_first(code[after - 1] & 32 > 0, "torn counts", what)  # a count without its end
+        _refuse_first(foreign, "counts with an invalid character", what)
+    _refuse_first(code[after - 1] & 32 > 0, "truncated counts", what)  # a count without its end
 
     run, end = _numbers(code)
     if run is None:

@@ -1,4 +1,4 @@
-"""The zip that the COCO test server takes: names and contents checked before anything is sent."""
+"""The zip file for the COCO test server, with names and contents checked."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def pack(
         testset: the server's name for the images.
 
     Returns:
-        The two paths and a line for each thing worth knowing that is no error.
+        The two paths, and a line for each remark that is not an error.
 
     Raises:
-        InputError: if the server would refuse the file, or silently count only a part of it.
+        InputError: if the server would refuse the file, or silently use only a part of it.
     """
     base = stem(name, testset)
     rows = read_document(detections, "detections as a COCO results array")
@@ -84,36 +84,36 @@ def _validate(rows: list[Any], image_info: str | Path | None) -> list[str]:
         raise InputError(
             "the 80 category ids of COCO",
             f"{', '.join(map(str, unknown[:5]))}",
-            "map the labels of the model to COCO category ids, not to 0-79",
+            "map the labels of the model to COCO category ids instead of 0-79",
         )
     image_ids, counts = np.unique(found.image_id, return_counts=True)
     if counts.max() > PER_IMAGE:
         raise InputError(
             f"at most {PER_IMAGE} detections per image",
             f"{counts.max()} on image {image_ids[counts.argmax()]}",
-            f"keep the {PER_IMAGE} best of each image (test_cfg.max_per_img)",
+            f"keep the best {PER_IMAGE} of each image (test_cfg.max_per_img)",
         )
     boxed = np.flatnonzero(["bbox" in row for row in rows])
     fields.boxes(fields.Selected(rows, boxed), "detection")
     masks = [
         (number, row["segmentation"]) for number, row in enumerate(rows) if "segmentation" in row
     ]
-    # Sizes are not known without the images; each mask must at least add up to its own.
+    # Image sizes are unknown here; each mask must at least add up to its own size.
     checked_masks(
         [mask for _, mask in masks], [(0, 0)] * len(masks), [f"detection {n}" for n, _ in masks]
     )
     if image_info is None:
-        return ["image ids were not checked: give the list of test images to do so"]
+        return ["image ids were not checked: give the list of test images to check them"]
     listed = _listed_images(image_info)
     foreign = np.setdiff1d(image_ids, listed)
     if len(foreign):
         raise InputError(
             f"image ids of {Path(image_info).name}",
-            f"{len(foreign)} others, the first {foreign[0]}",
+            f"{len(foreign)} unknown ids, the first is {foreign[0]}",
             "predict on the test images, not on val",
         )
     empty = len(listed) - len(image_ids)
-    return [f"{empty} of {len(listed)} images have no detection"] if empty else []
+    return [f"{empty} of {len(listed)} images have no detections"] if empty else []
 
 
 def _listed_images(image_info: str | Path) -> np.ndarray:
@@ -126,7 +126,7 @@ def _listed_images(image_info: str | Path) -> np.ndarray:
 
 
 def validate_zip(path: str | Path, base: str) -> None:
-    """Check that the archive is whole and holds exactly ``<base>.json`` at its top.
+    """Check that the archive is intact and contains only ``<base>.json`` at the top level.
 
     Raises:
         InputError: if not.
@@ -134,4 +134,4 @@ def validate_zip(path: str | Path, base: str) -> None:
     with zipfile.ZipFile(path) as archive:
         names, torn = archive.namelist(), archive.testzip()
     if names != [f"{base}.json"] or torn:
-        raise InputError(f"an archive of {base}.json alone", f"{names}", "pack it again")
+        raise InputError(f"an archive with only {base}.json", f"{names}", "pack it again")

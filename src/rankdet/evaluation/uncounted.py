@@ -1,4 +1,4 @@
-"""Warn of annotations that count for nothing: of some that are not listed, or of all."""
+"""Warn about ignored annotations: some that are not listed, or all of them."""
 
 from __future__ import annotations
 
@@ -58,13 +58,11 @@ def warn(total: int, unlisted: list[Reason], others: list[Reason]) -> None:
     """Warn if annotations are not listed, or if none of ``total`` counts."""
     if total > sum(count for count, _ in [*unlisted, *others]):
         for count, reason in unlisted:
-            warnings.warn(
-                f"{count} of {total} annotations {reason} and count for nothing", stacklevel=3
-            )
+            warnings.warn(f"{count} of {total} annotations {reason} and are ignored", stacklevel=3)
         return
     why = [f"{count} of {total} {reason}" for count, reason in [*unlisted, *others] if count]
     warnings.warn(
-        "no annotation counts, so every number is absent: "
+        "no valid annotation, so every number is null: "
         + ("; ".join(why) or "the annotation file has none"),
         stacklevel=3,
     )

@@ -1,1 +1,1 @@
-"""Tables, figures and pages from what lies in ``results/``: no torch, no mmdet."""
+"""Tables, figures and pages from the files in ``results/``; no torch, no mmdet."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import INK, SOFT, empty, headline, styled
-from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.groups import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result
 
 BAR = 0.36  # inches from one bar to the next
@@ -26,10 +26,10 @@ def metric_bars(
     """Return horizontal bars of ``metric`` in percent, one per entry.
 
     Args:
-        results: what was measured.
+        results: the measured results.
         metric: a key of ``metrics.json``, such as AP or oLRP.
-        preset: which preset this is.
-        published: figures by entry id to mark on the bars; give them for preset paper only.
+        preset: the preset of the results.
+        published: values by entry id to mark on the bars; only for preset paper.
     """
     groups: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
@@ -73,10 +73,10 @@ def metric_bars(
 def _bar(
     axes: Axes, place: float, result: Result, metric: str, mark: float | None, right: float
 ) -> None:
-    """Draw one bar with its id before it, its value behind it and the published mark."""
+    """Draw one bar with its id on the left, its value on the right and the published mark."""
     value = result.metric(result.main_iou_type, metric)
     end = value or 0
-    axes.barh(place, end, height=0.72, color=loss_colour(loss_family(result.entry)))
+    axes.barh(place, end, height=0.72, color=loss_color(loss_family(result.entry)))
     if mark is not None:
         axes.plot([mark, mark], [place - 0.42, place + 0.42], color=INK, linewidth=1.4)
         if 0 <= mark - end < 0.08 * right:  # the value would stand on the mark

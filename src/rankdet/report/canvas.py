@@ -1,4 +1,4 @@
-"""One look for all figures, and files that are the same byte for byte on every run."""
+"""The common style of all figures, and files that are byte-identical on every run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rankdet.catalogue import Entry
 from rankdet.outputs import atomic_path, write_text
 from rankdet.report.groups import loss_family
 
-INK = "#1c2024"  # an inlined figure takes the page's ink instead
+INK = "#1c2024"  # an inlined figure uses the text color of the page instead
 SOFT = "#78818d"  # readable on white and on dark alike
 GRID = "#8b94a133"
-CROWDED = 4  # curves; the legend of more would cover them
+CROWDED = 4  # curves; a legend for more would cover them
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)), (0, (8, 2)))
 
 STYLE: dict[Any, Any] = {
@@ -48,7 +48,7 @@ STYLE: dict[Any, Any] = {
     "ytick.labelsize": 8,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "text.parse_math": False,  # a dollar sign in a name is no formula
+    "text.parse_math": False,  # a dollar sign in a name is not a formula
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
     "figure.constrained_layout.use": True,
@@ -61,7 +61,7 @@ Draw = TypeVar("Draw", bound=Callable[..., Figure])
 
 
 def styled(draw: Draw) -> Draw:
-    """Give a function that draws a figure the common style, whatever the user's own settings."""
+    """Apply the common style to a function that draws a figure, whatever the user's settings."""
 
     @wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Figure:
@@ -74,9 +74,9 @@ def styled(draw: Draw) -> Draw:
 
 
 def headline(figure: Figure, title: str, subtitle: str) -> None:
-    """Set title and subtitle flush left above the panels; the figure grows by what they need.
+    """Set title and subtitle flush left above the panels; the figure grows to fit them.
 
-    The subtitle is broken into lines, since it is often longer than a figure is wide.
+    The subtitle is wrapped, since it is often longer than the figure is wide.
     """
     width, height = figure.get_size_inches()
     lines = textwrap.wrap(subtitle, max(int((width - 0.24) / 0.062), 20))
@@ -94,15 +94,15 @@ def headline(figure: Figure, title: str, subtitle: str) -> None:
 
 
 def empty(axes: Axes, words: str) -> None:
-    """Say in a panel why it is empty."""
+    """Show in a panel why it is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, words, ha="center", va="center", color=SOFT, transform=axes.transAxes)
 
 
 def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, dict[str, Any]]:
-    """Return dash pattern and width per entry id, so that lines of one colour stay apart.
+    """Return dash pattern and width per entry id, so that lines of one color can be distinguished.
 
-    Entries that ``by`` names alike get different strokes; its names keep their stroke.
+    Entries with the same name under ``by`` get different strokes; each name keeps its stroke.
     """
     entries = list(entries)
     names = dict.fromkeys(by(entry) for entry in entries)
@@ -116,7 +116,7 @@ def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, d
 
 
 def labels(entries: Iterable[Entry], by: Callable[[Entry], str] = loss_family) -> dict[str, str]:
-    """Return a legend text per entry id: what ``by`` says, or the id where that is not unique."""
+    """Return a legend text per entry id: the name under ``by``, or the id if that is not unique."""
     entries = list(entries)
     names = [by(entry) for entry in entries]
     return {
@@ -129,9 +129,9 @@ def svg(figure: Figure, inline_as: str = "") -> str:
     """Return the SVG text.
 
     Args:
-        figure: what to draw.
-        inline_as: a name makes it a part of a page: no background, the ink of the page, and the
-            name before every id, since ids are the page's.
+        figure: the figure.
+        inline_as: a name, for a figure inside a page: no background, the text color of the page,
+            and the name as a prefix of every id, since ids must be unique in the page.
     """
     stream = io.StringIO()
     with matplotlib.rc_context(STYLE):
@@ -146,11 +146,11 @@ def svg(figure: Figure, inline_as: str = "") -> str:
 
 
 def write_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
-    """Write ``<name>.svg`` and ``<name>.png`` (200 dots an inch); return the paths."""
+    """Write ``<name>.svg`` and ``<name>.png`` (200 dpi); return the paths."""
     vector, pixels = Path(folder) / f"{name}.svg", Path(folder) / f"{name}.png"
     write_text(vector, svg(figure))
     with atomic_path(pixels) as part, matplotlib.rc_context(STYLE):
-        # No version in the file: it would change with the library and not with the data.
+        # No version in the file, which would change with the library and not with the data.
         metadata = {"Software": None}
         figure.savefig(part, format="png", dpi=200, facecolor="white", metadata=metadata)
     return [vector, pixels]

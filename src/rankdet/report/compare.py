@@ -1,4 +1,4 @@
-"""Published beside measured: the difference, and whether it is within the run-to-run spread."""
+"""Compare published and measured values: difference, and whether it is within the spread."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ TOLERANCE_AP = 0.3
 
 @dataclass(frozen=True)
 class Comparison:
-    """One cell: what was published, what was measured, and their difference if it means anything.
+    """One cell: the published and the measured value, and their difference if comparable.
 
-    ``difference`` is of the figures as printed, with one decimal: the papers give no more.
+    ``difference`` is between the printed values, with one decimal as in the papers.
     """
 
     published: float | None
@@ -29,11 +29,11 @@ class Comparison:
 
 
 def why_not_comparable(result: Result, preset: Preset) -> str:
-    """Return why ``result`` must not be compared with a published figure; '' if it may.
+    """Return why ``result`` is not comparable with published figures; '' if it is.
 
-    It may if it is of an official run and its provenance shows in counts and classes that it saw
-    the official data of the entry, and no other setup. The name of a data set shows nothing: it has
-    a default.
+    It is comparable if the preset is the official run and its provenance shows the same counts and
+    classes as the official data of the entry, and the same setup. The name of the data set is not
+    sufficient, since it has a default.
     """
     if not preset.is_comparable:
         return preset.not_comparable
@@ -42,7 +42,7 @@ def why_not_comparable(result: Result, preset: Preset) -> str:
     splits = ("val",) if preset.name == "published" else ("train", "val")
     if not is_described(result.data, splits):
         todo = "convert" if preset.name == "published" else "train"
-        return f"run.json does not say which data (written by an older version: {todo} again)"
+        return f"run.json does not describe the data (written by an older version: {todo} again)"
     name = result.entry.dataset
     found = difference(result.data, name)
     if found:
@@ -80,7 +80,7 @@ def verdict(
     preset: Preset,
     state: State,
 ) -> str:
-    """Return in a few words what the row shows; without a result, how far the entry is."""
+    """Return the result of the comparison in a few words; without a result, the entry's status."""
     if result is None:
         return state.label
     reason = why_not_comparable(result, preset)

@@ -1,4 +1,4 @@
-"""One entry on the terminal: published figures, official settings with their source, state."""
+"""One entry on the terminal: published figures, official settings with their source, status."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def entry_page(
     state: State,
     here: Audit | None = None,
 ) -> RenderableType:
-    """Return everything the catalogue knows about ``entry``; ``heading`` is its table's.
+    """Return everything that the catalogue says about ``entry``; ``heading`` is its table's.
 
-    ``here`` adds the settings of its config, and what differs from the official run.
+    ``here`` adds the settings of its config, and the differences from the official run.
     """
     official = entry.official
     head = Text.assemble(

@@ -18,22 +18,22 @@ from rankdet.report.training_curves import training_curves
 
 # File name -> what it shows, in the order of the report.
 FIGURES = {
-    "ap": "Average precision of every entry, by detector; colours tell the losses apart.",
-    "olrp": "Optimal LRP error of every entry: localisation, false positives and misses in one "
-    "figure, lower is better.",
-    "training": "Training loss (running mean) and validation figures over the iterations, one "
-    "column per loss family; the dash pattern tells the detectors apart. Validation during a "
-    "training may use a part of the validation set: the final figures are those of the tables.",
-    "precision_recall": "Precision over recall, mean over classes; the legends give AP.",
-    "lrp": "LRP error when detections below one common score threshold are dropped. The dot is the "
-    "lowest point; oLRP lies at or below it, since it takes the best threshold of each class.",
+    "ap": "Average precision of every entry, by detector; one color per loss.",
+    "olrp": "Optimal LRP error of every entry: localization, false positives and misses in one "
+    "number, lower is better.",
+    "training": "Training loss (running mean) and validation metrics by iteration, one column per "
+    "loss family, one dash pattern per detector. Validation during training may use a part of the "
+    "validation set; the final values are in the tables.",
+    "precision_recall": "Precision by recall, mean over classes; the legends give AP.",
+    "lrp": "LRP error if detections below one common score threshold are dropped. The dot is the "
+    "lowest point; oLRP is at or below it, since it uses the best threshold of each class.",
 }
 
 
 def draw_figures(
     catalogue: Catalogue, results: Mapping[str, Result], preset: Preset
 ) -> dict[str, Figure]:
-    """Return every figure of `FIGURES`; one without data says so inside."""
+    """Return every figure of `FIGURES`; a figure without data shows a message."""
     rows = list(results.values())
     return {
         "ap": metric_bars(rows, "AP", preset, _published(catalogue, rows, "AP", preset)),
@@ -52,7 +52,7 @@ def write_figures(figures: Mapping[str, Figure], folder: str | Path) -> list[Pat
 def _published(
     catalogue: Catalogue, results: list[Result], metric: str, preset: Preset
 ) -> dict[str, float] | None:
-    """Return the figures to mark on the bars of the rows that are comparable."""
+    """Return the published values of the comparable rows, to mark on the bars."""
     if not preset.is_comparable:
         return None
     return {

@@ -31,10 +31,10 @@ _TEX = str.maketrans(
         "×": r"$\times$",
         "Δ": r"$\Delta$",
         "·": r"$\cdot$",
-        # A bracket at the start of a row would be read as the option of the \\ before it.
+        # A bracket at the start of a row would be read as an option of the \\ before it.
         "[": "{[}",
         "]": "{]}",
-        "*": "{*}",  # so would a star
+        "*": "{*}",  # and so would a star
         "|": r"\textbar{}",
     }
 )
@@ -84,9 +84,9 @@ def write_table(view: TableView, folder: str | Path) -> list[Path]:
 
 
 def _csv(view: TableView) -> str:
-    """For machines: one header line, plain minus, empty where there is no value.
+    """Return machine-readable CSV: one header line, plain minus signs, empty missing values.
 
-    Text that a spreadsheet would compute is marked as text; figures stay figures.
+    Text that a spreadsheet would execute as a formula is marked as text; numbers stay numbers.
     """
     names = {"Δ": "difference"}
     header = ["entry", "preset"]

@@ -7,8 +7,8 @@ import re
 from rankdet.catalogue import Entry
 from rankdet.report.plain import short
 
-# Colours of Okabe and Ito, told apart with any colour vision, light enough for a dark page and
-# dark enough for a white one; ranking losses in colour, what they are compared with in gray.
+# The Okabe-Ito palette, suitable for color-blind readers and for light and dark pages. Ranking
+# losses are colored, baselines are gray.
 _FAMILIES = {
     "CE": ("Cross entropy", "#7d8590"),
     "Focal": ("Focal", "#a9b0b8"),
@@ -19,18 +19,18 @@ _FAMILIES = {
     "BAP": ("Bucketed AP", "#56b4e9"),
     "BRS": ("Bucketed RS", "#e69f00"),
 }
-_OTHER_COLOUR = "#b8a000"
+_OTHER_COLOR = "#b8a000"
 FAMILY_ORDER = (*(name for name, _ in _FAMILIES.values()), "Other")
 
 
 def loss_family(entry: Entry) -> str:
-    """Return the family of the classification loss, as the legends call it."""
+    """Return the family of the classification loss, as in the legends."""
     return _FAMILIES.get(entry.loss_cls, (short(entry.loss_cls) or "Other", ""))[0]
 
 
-def loss_colour(family: str) -> str:
-    """Return the colour of a family; the same in every figure."""
-    return dict(_FAMILIES.values()).get(family, _OTHER_COLOUR)
+def loss_color(family: str) -> str:
+    """Return the color of a family; it is the same in every figure."""
+    return dict(_FAMILIES.values()).get(family, _OTHER_COLOR)
 
 
 def family_rank(family: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Which columns a table has: those the paper printed, and AP and oLRP in any case."""
+"""The columns of a table: those of the paper, and always AP and oLRP."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Column:
     """One metric of a table.
 
     Attributes:
-        split: data set and split that the published figures are of.
+        split: data set and split of the published values.
         iou_type: bbox, segm, or None for a time.
         metric: a key of ``metrics.json``, or ``iteration_time_s``.
-        heading: what stands above it.
+        heading: text above the column.
     """
 
     split: str
@@ -38,7 +38,7 @@ class Column:
 
     @property
     def is_validation(self) -> bool:
-        """Whether ``rankdet evaluate`` can measure it; a test server alone can measure others."""
+        """Whether ``rankdet evaluate`` can measure it; others need a test server."""
         return self.metric in METRICS and "test" not in self.split
 
 
@@ -89,11 +89,11 @@ def short_scale(entry: Entry) -> str:
 
 
 def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
-    """Split what describes the rows into columns and a sentence.
+    """Split the description of the rows into columns and a sentence.
 
     Returns:
-        The facts in which the rows differ and which their labels do not state already, as columns
-        by heading; and the facts that all rows share.
+        The facts that differ between rows and are not in their labels, as columns by heading; and
+        the facts that all rows share.
     """
     entries = table.entries
     candidates = {
@@ -114,7 +114,7 @@ def facts_of(table: Table) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _stated(value: str, entry: Entry) -> bool:
-    """Whether the label of the row says ``value`` already, or spells out what it stands for."""
+    """Whether the label of the row already contains ``value`` or its long form."""
     names = {value, loss_family(entry)} if value == entry.loss_cls else {value}
     words = "|".join(re.escape(name) for name in names)
     return re.search(rf"(?<!\w)({words})(?!\w)", entry.row_label, re.IGNORECASE) is not None

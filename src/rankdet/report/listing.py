@@ -1,4 +1,4 @@
-"""The catalogue on the terminal and as data for machines."""
+"""The catalogue on the terminal and as plain data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATE_STYLES = {
 
 
 def state_text(state: State) -> Text:
-    """Return the label of a state in the colour of its kind."""
+    """Return the label of a state in its color."""
     for prefix, style in STATE_STYLES.items():
         if state.label.startswith(prefix):
             return cell(state.label, style)
@@ -29,7 +29,7 @@ def state_text(state: State) -> Text:
 
 
 def published_text(value: float | None, column: Column) -> str:
-    """Return a published figure as it was printed; a dash where none was."""
+    """Return a published figure as it was printed; a dash if there is none."""
     if value is None:
         return "—"
     return f"{value:.2f}" if column.metric == "iteration_time_s" else f"{value:.1f}"
@@ -47,7 +47,7 @@ def listing(
         catalogue: for the published figures.
         tables: what to show.
         states: state by entry id.
-        builds: outcome of a trial build by entry id, if one was made.
+        builds: outcome of building the model by entry id, if requested.
     """
     parts: list[RenderableType] = []
     paper = None
@@ -64,7 +64,7 @@ def listing(
     text = f"{runnable} runnable, "
     if waiting:
         text += (
-            f"{waiting} not rehearsed at this code (the workflow's target rehearsal tries them), "
+            f"{waiting} not rehearsed with this code (the workflow's target rehearsal runs them), "
         )
     text += f"{only} published only, {measured} measured here"
     parts.append(Text(f"\n{len(rows)} entries: {text}", "dim"))

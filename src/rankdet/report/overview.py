@@ -1,4 +1,4 @@
-"""The finished entries of a preset in one list: what was measured, how long it took, on what."""
+"""The finished entries of a preset in one list: metrics, times and provenance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rankdet.catalogue.presets import Preset
 from rankdet.report.compare import why_not_comparable
-from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.groups import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result
 from rankdet.report.tables import figure
 from rankdet.times import duration
@@ -17,13 +17,13 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_
 
 @dataclass(frozen=True)
 class OverviewRow:
-    """One entry and IoU type; the metrics are printed as in the papers."""
+    """One entry and IoU type; the metrics are formatted as in the papers."""
 
     entry_id: str
     row_label: str
     detector: str
     loss: str
-    colour: str
+    color: str
     kind: str
     metrics: tuple[str, ...]
     time: str
@@ -31,7 +31,7 @@ class OverviewRow:
 
 @dataclass(frozen=True)
 class RunRow:
-    """Where one result comes from."""
+    """The provenance of one result."""
 
     entry_id: str
     iterations: str
@@ -43,7 +43,7 @@ class RunRow:
 
 
 def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
-    """Return a row per entry and IoU type, by detector and then by loss as in the figures."""
+    """Return a row per entry and IoU type, sorted by detector and loss as in the figures."""
     detectors = list(dict.fromkeys(detector_group(each.entry) for each in results.values()))
 
     def place(result: Result) -> tuple[int, tuple[int, str]]:
@@ -55,7 +55,7 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
             row_label=result.entry.row_label,
             detector=detector_group(result.entry),
             loss=loss_family(result.entry),
-            colour=loss_colour(loss_family(result.entry)),
+            color=loss_color(loss_family(result.entry)),
             kind={"bbox": "box", "segm": "mask"}[iou_type],
             metrics=tuple(figure(result.metric(iou_type, name)) for name in METRICS),
             time=duration(result.run.get("seconds")),
@@ -66,7 +66,7 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
 
 
 def remarks(results: Mapping[str, Result], preset: Preset) -> list[str]:
-    """Return what a reader must know of single entries: missing records, no comparison and why."""
+    """Return remarks on single entries: missing records, and why they are not comparable."""
     lost = [
         f"{name}: {lack}" for name, result in results.items() for lack in _lacks(result, preset)
     ]
@@ -77,15 +77,15 @@ def remarks(results: Mapping[str, Result], preset: Preset) -> list[str]:
 
 
 def _lacks(result: Result, preset: Preset) -> list[str]:
-    """Return what is missing of the training's records; published weights have only run.json."""
-    lacks = [] if result.run else ["run.json is missing: not known what it was trained with"]
+    """Return the missing records of the training; published weights have only run.json."""
+    lacks = [] if result.run else ["run.json is missing: the training settings are unknown"]
     if preset.name != "published" and not (result.folder / "training.jsonl").is_file():
         lacks.append("training.jsonl is missing: no training curve")
     return lacks
 
 
 def runs(results: Mapping[str, Result]) -> list[RunRow]:
-    """Return the provenance of each entry; a dash where ``run.json`` says nothing."""
+    """Return the provenance of each entry; a dash for values missing in ``run.json``."""
     return [_run(result) for result in results.values()]
 
 
@@ -106,7 +106,7 @@ def _run(result: Result) -> RunRow:
 
 
 def shared(results: Mapping[str, Result], key: str) -> list[dict[str, str]]:
-    """Return the distinct values of ``machine`` or ``versions``, most often there is one."""
+    """Return the distinct values of ``machine`` or ``versions``, usually only one."""
     found: list[dict[str, str]] = []
     for result in results.values():
         value = result.run.get(key)

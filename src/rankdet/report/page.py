@@ -46,10 +46,10 @@ def render_page(
     """Return the page.
 
     Args:
-        results: what was measured.
-        views: the tables; those without a measured row are folded away.
+        results: the measured results.
+        views: the tables; those without a measured row are collapsed.
         figures: by name, as `rankdet.report.figures.draw_figures` returns them.
-        preset: which preset this is; stands at the top.
+        preset: the preset of the results.
     """
     rows = overview(results)
     return (
@@ -61,7 +61,7 @@ def render_page(
             remarks=remarks(results, preset),
             with_kind=any(row.kind == "mask" for row in rows),
             metrics=[_HEADINGS.get(name, name) for name in METRICS],
-            # The SVG is this program's own and holds no text from outside as markup.
+            # The SVG is generated here and contains no external text as markup.
             figures=[
                 (name, FIGURES[name], Markup(svg(figure, name))) for name, figure in figures.items()
             ],

@@ -1,4 +1,4 @@
-"""Precision over recall, and LRP error over the score threshold, per detector."""
+"""Precision by recall, and LRP error by score threshold, per detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rankdet.catalogue import Entry
 from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
-from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.groups import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result
 
 ROW = 2.35  # inches of a row of plots
@@ -20,10 +20,10 @@ _METRIC_OF = {"0.50": "AP50", "0.75": "AP75", "mean": "AP"}
 
 
 def _by_detector(results: Sequence[Result], key: str) -> dict[str, list[Result]]:
-    """Return the entries whose curves hold ``key``, by detector, in the order of the legends."""
+    """Return the entries whose curves have ``key``, by detector, in the order of the legends."""
     groups: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
-        if key in result.curves():  # not where the set has no annotation
+        if key in result.curves():  # missing if the data set has no annotations
             groups.setdefault(detector_group(result.entry), []).append(result)
     order = list(dict.fromkeys(detector_group(result.entry) for result in results))
     return dict(sorted(groups.items(), key=lambda item: order.index(item[0])))
@@ -32,13 +32,13 @@ def _by_detector(results: Sequence[Result], key: str) -> dict[str, list[Result]]
 def _points(result: Result, x: str, y: str, part: str | None = None) -> tuple[np.ndarray, ...]:
     curves = result.curves()
     values = curves[y] if part is None else curves[y].get(part, [])
-    # The file was checked for equal lengths; a threshold that it lacks has no points.
+    # The file was checked for equal lengths; a missing threshold has no points.
     horizontal = curves[x] if values else []
     return np.array(horizontal, float), np.array(values, float)
 
 
 def _caption(results: Sequence[Result], key: str, preset: Preset) -> str:
-    """Return the caption; an entry whose set has no annotation has no curve, and is named."""
+    """Return the caption; it names entries without curves, whose data set has no annotations."""
     without = [each.entry.entry_id for each in results if key not in each.curves()]
     if not without or len(without) == len(results):
         return preset.caption
@@ -46,12 +46,12 @@ def _caption(results: Sequence[Result], key: str, preset: Preset) -> str:
 
 
 def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """Return texts and line properties by entry id; entries of one loss differ in their dashes."""
+    """Return texts and line properties by entry id; entries of one loss have different dashes."""
     families: dict[str, list[Entry]] = {}
     for result in members:
         families.setdefault(loss_family(result.entry), []).append(result.entry)
     lines = {
-        entry_id: {"color": loss_colour(family), **stroke}
+        entry_id: {"color": loss_color(family), **stroke}
         for family, entries in families.items()
         for entry_id, stroke in strokes(entries, lambda entry: entry.entry_id).items()
     }
@@ -59,7 +59,7 @@ def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict[str, 
 
 
 def _below(members: list[Result]) -> float:
-    """Return the inches that a legend takes below its plot; 0 where the plot has room for it."""
+    """Return the inches that a legend takes below its plot; 0 if it fits inside the plot."""
     return 0.17 * (len(members) + 1) if len(members) > CROWDED else 0.0
 
 
@@ -112,7 +112,7 @@ def precision_recall_curves(results: Sequence[Result], preset: Preset) -> Figure
 def lrp_curves(results: Sequence[Result], preset: Preset) -> Figure:
     """Return the LRP error over one score threshold common to all classes; a panel per detector.
 
-    The dot is the lowest point of the curve. oLRP lies at or below it: it takes the best
+    The dot is the lowest point of the curve. oLRP is at or below it, since it uses the best
     threshold of each class.
     """
     groups = _by_detector(results, "LRP")
@@ -122,7 +122,7 @@ def lrp_curves(results: Sequence[Result], preset: Preset) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     headline(
         figure,
-        "LRP error over the score threshold, mean over classes",
+        "LRP error by score threshold, mean over classes",
         _caption(results, "LRP", preset),
     )
     panels = list(grid.flat)

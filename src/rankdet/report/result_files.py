@@ -1,4 +1,4 @@
-"""The files of a result, each checked as it is read: what is odd is one line with its name."""
+"""Read and check the files of a result; an error is one line that names the file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rankdet.files import read_json
 
 Numbers = dict[str, float | None]
 
-LARGEST = 1e12  # of a count or of seconds; what is more is no measurement
-PANELS = ("loss", "AP", "oLRP")  # what the figures draw of a training
+LARGEST = 1e12  # for counts and seconds; larger values are not measurements
+PANELS = ("loss", "AP", "oLRP")  # drawn in the figures of a training
 
 
 def read_metrics(path: Path) -> dict[str, Numbers]:
-    """Return metrics by IoU type; None is the value of what has no annotation."""
+    """Return metrics by IoU type; None if there are no annotations."""
     document = read_object(path, "metrics of an evaluation", "evaluate the entry again")
     metrics = {kind: document[kind] for kind in ("bbox", "segm") if document.get(kind)}
     for kind, numbers in metrics.items():
@@ -33,7 +33,7 @@ def read_metrics(path: Path) -> dict[str, Numbers]:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """Return the provenance of a run; a key may be missing, its value is never of another type."""
+    """Return the provenance of a run; keys may be missing, but values have the right type."""
     run = read_object(path, "provenance of a run", "run the entry again")
     for key, (fits, expected) in _RUN.items():
         if run.get(key) is not None and not fits(run[key]):
@@ -56,7 +56,7 @@ def read_status(path: Path) -> str:
 
 
 def read_training(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a ``training.jsonl``; the last may be torn by a kill, and is dropped."""
+    """Return the lines of a ``training.jsonl``; an incomplete last line is dropped."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -80,26 +80,26 @@ def read_training(path: Path) -> list[dict[str, Any]]:
 def _training_row(row: Any) -> dict[str, Any]:
     iteration = row["iteration"]
     if not _is_number(iteration) or not 0 <= iteration <= LARGEST:
-        raise ValueError("an iteration that is no count")
+        raise ValueError("an iteration that is not a count")
     for key in PANELS:
-        # NaN is what a training that broke off leaves as its last line.
+        # A training that diverged has NaN in its last line.
         if row.get(key) is not None and not _is_plain_number(row[key]):
-            raise ValueError(f"{key} is no number")
+            raise ValueError(f"{key} is not a number")
     return {**row, "iteration": int(iteration)}
 
 
 def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
-    """Return the curves of one IoU type; {} where the set has no annotation to draw one of."""
+    """Return the curves of one IoU type; {} if the data set has no annotations."""
     document = read_object(path, "the curves of an evaluation", "evaluate the entry again")
     curves = document.get(iou_type, {})
     if not isinstance(curves, dict):
-        raise _bad_curves(path, f'"{iou_type}" that is no object')
+        raise _bad_curves(path, f'"{iou_type}" that is not an object')
     if not {"recall", "precision", "score", "LRP"} & curves.keys():
         return {}
     if not {"recall", "precision"} <= curves.keys():
         raise _bad_curves(path, 'no "recall" or no "precision"')
     if not isinstance(curves["precision"], dict):
-        raise _bad_curves(path, '"precision" that is no object')
+        raise _bad_curves(path, '"precision" that is not an object')
     if "LRP" in curves and "score" not in curves:
         raise _bad_curves(path, '"LRP" without "score"')
     lists = {name: curves[name] for name in ("recall", "score", "LRP") if name in curves}
@@ -107,7 +107,7 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
         if not isinstance(values, list) or not all(
             v is not None and _is_fraction(v) for v in values
         ):
-            raise _bad_curves(path, f'"{name}" that is no list of numbers from 0 to 1')
+            raise _bad_curves(path, f'"{name}" that is not a list of numbers from 0 to 1')
     pairs: list[tuple[str, str, Any, Any]] = [
         ("LRP", "score", curves.get("LRP"), curves.get("score"))
     ]
@@ -121,12 +121,12 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
 
 
 def _bad_curves(path: Path, got: str) -> InputError:
-    expected = 'curves with "recall" and "precision", "score" and "LRP" of one length'
+    expected = 'curves with "recall" and "precision", "score" and "LRP" of the same length'
     return InputError(expected, f"{path}: {got}", "evaluate the entry again")
 
 
 def read_object(path: Path, what: str, todo: str) -> dict[str, Any]:
-    """Return the JSON object in a file; what is none is an `InputError` that says ``todo``."""
+    """Return the JSON object in a file; anything else is an `InputError` with the fix ``todo``."""
     try:
         document = read_json(path, what)
     except RecursionError:
@@ -145,7 +145,7 @@ def _is_plain_number(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """Whether ``value`` is finite; an integer that no float holds is not."""
+    """Whether ``value`` is finite; an integer too large for a float is not."""
     if not _is_plain_number(value):
         return False
     try:
@@ -174,11 +174,11 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-# Of each key of run.json: whether a value fits, and in words what does.
 def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
+# For each key of run.json: a check of the value, and its description.
 _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_text, "text"),
     "preset": (_is_text, "text"),

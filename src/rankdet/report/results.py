@@ -1,4 +1,4 @@
-"""What a run left in ``results/<preset>/<entry>/``, checked as it is read."""
+"""Read and check the files in ``results/<preset>/<entry>/``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Result:
 
     Attributes:
         entry: the entry of the catalogue.
-        folder: where the files lie.
-        metrics: by IoU type ("bbox", "segm") and metric name, 0-1; None where nothing is present.
+        folder: of the files.
+        metrics: by IoU type ("bbox", "segm") and metric name, in [0, 1]; None if undefined.
         run: provenance, the content of ``run.json``; empty if there is none.
     """
 
@@ -36,20 +36,20 @@ class Result:
     run: dict[str, Any] = field(default_factory=dict)
 
     def metric(self, iou_type: str, name: str) -> float | None:
-        """Return a metric in percent, as the papers print it, or None."""
+        """Return a metric in percent, as in the papers, or None."""
         value = self.metrics.get(iou_type, {}).get(name)
         return None if value is None else 100 * value
 
     @property
     def main_iou_type(self) -> str:
-        """What a figure of one value per entry shows: masks of a detector without boxes."""
+        """The IoU type for figures with one value per entry: masks for a detector without boxes."""
         has_boxes = "bbox" in self.entry.iou_types
         preferred = ("bbox", "segm") if has_boxes else ("segm", "bbox")
         return next(kind for kind in preferred if kind in self.metrics)
 
     @property
     def data(self) -> dict[str, Any]:
-        """What ``run.json`` says of the data; empty if it says nothing."""
+        """The description of the data in ``run.json``; empty if there is none."""
         data = self.run.get("data")
         return data if isinstance(data, dict) else {}
 
@@ -64,7 +64,7 @@ class Result:
         return read_training(path) if path.is_file() else []
 
     def curves(self) -> dict[str, Any]:
-        """Return ``curves.json`` of the main IoU type; {} without one, or without an annotation."""
+        """Return ``curves.json`` of the main IoU type; {} if missing, or without annotations."""
         path = self.folder / "curves.json"
         return read_curves(path, self.main_iou_type) if path.is_file() else {}
 
@@ -75,16 +75,16 @@ def read_results(
     preset: str,
     entries: Iterable[str] | None = None,
 ) -> dict[str, Result]:
-    """Read every finished evaluation below ``results``, in the order of the catalogue.
+    """Read every finished evaluation in ``results``, in the order of the catalogue.
 
     Args:
-        catalogue: which entries there are.
+        catalogue: the known entries.
         results: the folder of one preset, such as ``results/demo``.
-        preset: its name; provenance that says otherwise is refused.
+        preset: its name; results with another one in their provenance are refused.
         entries: only these ids.
 
     Raises:
-        InputError: if the folder is missing, an id is unknown, or a file is broken.
+        InputError: if the folder is missing, an id is unknown, or a file is invalid.
     """
     folder = Path(results)
     if not folder.is_dir():
@@ -100,7 +100,7 @@ def read_results(
 
 
 def why_missing(folder: Path, entry_id: str) -> str:
-    """Return why the published weights of an entry are missing, or "" if nothing says so.
+    """Return why the published weights of an entry are missing, or "" if they are not.
 
     Args:
         folder: the results of one preset; `rankdet fetch checkpoint` writes ``weights.json`` there.
@@ -117,8 +117,8 @@ def _read(entry: Entry, folder: Path, preset: str) -> Result:
     for key, expected in (("preset", preset), ("entry", entry.entry_id)):
         if run.get(key, expected) != expected:
             raise InputError(
-                f"{run_path} to be of {key} {expected}",
+                f"{key} {expected} in {run_path}",
                 repr(run[key]),
-                "the folder was moved: rerun",
+                "the folder was renamed or copied: run the entry again",
             )
     return Result(entry, folder, metrics, run)

@@ -1,4 +1,4 @@
-"""A search in one figure: rewards by round, and the functions before, found and published."""
+"""A search in one figure: rewards by round; initial, found and published functions."""
 
 from __future__ import annotations
 
@@ -70,5 +70,5 @@ def _rewards(axes: Axes, rounds: list[dict[str, Any]]) -> None:
     axes.set_xlabel("round")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    # Beside the title: no place in the plot is free for sure.
+    # Next to the title, since the plot may have no free space.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)

@@ -1,4 +1,4 @@
-"""The ``found.json`` of a search, checked as it is read."""
+"""Read and check the ``found.json`` of a search."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Found(BaseModel):
     def _same_heads(self) -> _Found:
         for heads in (self.best.heads, self.mean.heads, self.published):
             if heads.keys() != self.start.keys():
-                raise ValueError("the same heads before, found and published")
+                raise ValueError("different heads in start, best, mean and published")
         return self
 
 
@@ -69,7 +69,7 @@ def read_found(path: Path) -> dict[str, Any]:
     """Return the content of a ``found.json``.
 
     Raises:
-        InputError: naming the place of the first value that a search does not write.
+        InputError: naming the first invalid value.
     """
     expected, todo = f"the found.json of a search in {path}", "run `rankdet search finish` again"
     content = read_object(path, "the found.json of a search", todo)
@@ -77,6 +77,6 @@ def read_found(path: Path) -> dict[str, Any]:
         _Found.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
+        place = ".".join(map(str, first["loc"])) or "the document"
         raise InputError(expected, f"{place}: {first['msg']}", todo) from None
     return content

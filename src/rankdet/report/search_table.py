@@ -1,4 +1,4 @@
-"""What a search found, as a table: control points and gradient scales beside the published ones."""
+"""The result of a search as a table: found and published control points and gradient scales."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from rankdet.report.formats import environment
 from rankdet.report.plain import spreadsheet
 
 FUNCTIONS = ("H2", "I2", "I3", "I1", "H1")
-SOURCES = {"start": "before", "best": "best sample", "mean": "final mean", "published": "published"}
-HEADER = ("head", "function", "of", "point 1", "point 2", "point 3", "point 4")
+SOURCES = {
+    "start": "initial",
+    "best": "best sample",
+    "mean": "final mean",
+    "published": "published",
+}
+HEADER = ("head", "function", "source", "point 1", "point 2", "point 3", "point 4")
 
 
 def heads_by_source(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -44,17 +49,21 @@ def table_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def note(found: dict[str, Any]) -> str:
-    """Return what a reader has to know of the search."""
+    """Return a summary of the search."""
     plan, best = found["plan"], found["best"]
     used = "the best sample" if found["used"] == "best" else "the final mean"
     failed = sum(turn["failed"] for turn in found["rounds"])
-    acts = "acts" if plan["apply_gradient_scale"] else "is sampled but does not act, as published"
+    applied = (
+        "is applied"
+        if plan["apply_gradient_scale"]
+        else "is sampled but not applied, as in the released code"
+    )
     text = (
         f"Search {plan['name']}: {plan['rounds']} rounds of {plan['samples']} proxies of "
         f"{plan['entry']}, preset {plan['preset']}, data {plan['data']}, seed {plan['seed']}. "
         f"Best reward {100 * best['reward']:.1f} AP (round {best['round']}, sample "
-        f"{best['sample']}); {failed} proxies failed. The gradient scale {acts}. "
-        f"found.py has {used}."
+        f"{best['sample']}); {failed} proxies failed. The gradient scale {applied}. "
+        f"found.py uses {used}."
     )
     if plan["preset"] != "paper":
         text += " Not the paper's search: its points are not comparable to the published ones."

@@ -1,4 +1,4 @@
-"""What stands on the terminal at the end of a run: figures, times, what is missing, where it is."""
+"""The summary at the end of a run: metrics, times, missing entries and report files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def summary(
     """Return the summary of one preset.
 
     Args:
-        results: what was measured.
-        expected: entries that the run was to measure; those without a result are named.
-        folder: the preset's results, where tables, figures and report are looked for.
-        preset: which preset this is.
+        results: the measured results.
+        expected: entries that the run should measure; those without a result are named.
+        folder: the preset's results, with tables, figures and report.
+        preset: the preset of the results.
     """
     parts: list[RenderableType] = [Text.assemble((f"rankdet, preset {preset.name}", "bold"))]
     parts.append(Text(preset.caption, style="dim" if preset.is_comparable else "yellow"))
@@ -53,18 +53,18 @@ def _table(results: Mapping[str, Result]) -> RichTable:
         view.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         kind = [Text(row.kind, "dim")] if with_kind else []
-        loss = Text.assemble(("■ ", row.colour), printable(row.loss))
+        loss = Text.assemble(("■ ", row.color), printable(row.loss))
         figures = (Text(row.metrics[0], "bold"), Text(row.metrics[6], "bold"))
         view.add_row(row.entry_id, cell(row.detector), loss, *kind, *figures, row.time)
     return view
 
 
 def _places(folder: Path) -> RenderableType:
-    """Name what can be opened; what is not there yet is not named as if it were."""
+    """List the report files; missing ones are marked."""
     view = RichTable(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for name, place in (("tables", "tables"), ("figures", "figures"), ("report", "report.html")):
         path = folder / place
         view.add_row(
-            Text(name, "dim"), cell(path) if path.exists() else Text("not made yet", "dim")
+            Text(name, "dim"), cell(path) if path.exists() else Text("not written yet", "dim")
         )
     return Group(Text(), view)

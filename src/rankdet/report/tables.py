@@ -1,4 +1,4 @@
-"""A published table with the measured values beside it, ready for any format."""
+"""A published table with the measured values, independent of the output format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = "—"
 
 @dataclass(frozen=True)
 class ViewColumn:
-    """One column: ``group`` spans neighbours, ``kind`` tells text from numbers for the style."""
+    """One column: ``group`` is a heading over adjacent columns, ``kind`` selects the style."""
 
     group: str
     name: str
@@ -24,13 +24,13 @@ class ViewColumn:
 
     @property
     def is_number(self) -> bool:
-        """Whether the cells are figures, set flush right."""
+        """Whether the cells are numbers, aligned right."""
         return self.kind in ("published", "measured", "difference")
 
 
 @dataclass(frozen=True)
 class ViewRow:
-    """The cells of one entry as printed; ``has_result`` is False while nothing was measured."""
+    """The formatted cells of one entry; ``has_result`` is False if nothing was measured."""
 
     entry_id: str
     cells: tuple[str, ...]
@@ -39,7 +39,7 @@ class ViewRow:
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as it is printed; every format renders this and nothing else."""
+    """A formatted table; every output format renders this."""
 
     slug: str
     title: str
@@ -53,7 +53,7 @@ class TableView:
 
     @property
     def caption(self) -> str:
-        """Title and what all rows have in common."""
+        """The title and the facts that all rows share."""
         return f"{self.title} (official run: {self.shared})" if self.shared else self.title
 
     @property
@@ -69,7 +69,7 @@ class TableView:
 
     @property
     def measured_rows(self) -> int:
-        """How many rows hold a measured value."""
+        """The number of rows with a measured value."""
         return sum(row.has_result for row in self.rows)
 
 
@@ -80,9 +80,9 @@ def table_view(
     states: Mapping[str, State],
     preset: Preset,
 ) -> TableView:
-    """Lay out ``table``: rows in the published order, each published value beside the measured.
+    """Lay out ``table``: rows in the published order, with published and measured values.
 
-    Differences are shown for the preset paper only.
+    Differences are shown only for preset paper.
     """
     metric_columns = columns_of(table, catalogue)
     facts, shared = facts_of(table)
@@ -143,12 +143,12 @@ def _printed(column: Column, comparison: Comparison, preset: Preset) -> list[str
 
 
 def figure(value: float | None, decimals: int = 1) -> str:
-    """Print a figure as the papers do; a dash if there is none."""
+    """Format a value as in the papers; a dash if there is none."""
     return MISSING if value is None else f"{value:.{decimals}f}"
 
 
 def signed(value: float | None) -> str:
-    """Print a difference with its sign (a true minus)."""
+    """Format a difference with its sign (a true minus)."""
     if value is None:
         return MISSING
     return f"{value:+.1f}".replace("-", "−") if value else "0.0"
@@ -158,16 +158,16 @@ def _notes(columns: tuple[Column, ...], preset: Preset) -> list[str]:
     notes = [preset.caption]
     if preset.is_comparable:
         notes.append(
-            f"Δ = measured − published, as printed. Status: AP within ±{TOLERANCE_AP} of the "
-            "published value is the run-to-run spread of a detector."
+            f"Δ = measured − published, from the rounded values. Status: a difference of up to "
+            f"±{TOLERANCE_AP} AP is within the run-to-run variation of a detector."
         )
     else:
         notes.append(
-            f"The column {preset.name} is not comparable to the published one beside it "
+            f"The column {preset.name} is not comparable to the published column "
             f"({preset.not_comparable}); no difference is given."
         )
     if preset.is_comparable and any(column.metric == TIME for column in columns):
-        notes.append("Times are of different machines: no difference is given.")
+        notes.append("Times were measured on different machines; no difference is given.")
     if any("test" in column.split for column in columns):
-        notes.append("test-dev is scored by a server: as published only.")
+        notes.append("test-dev is scored by a server: only published values are shown.")
     return notes

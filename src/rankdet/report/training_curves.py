@@ -1,4 +1,4 @@
-"""Loss, AP and oLRP over the iterations: one column of panels per loss family."""
+"""Loss, AP and oLRP by iteration: one column of panels per loss family."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
-from rankdet.report.groups import detector_group, family_rank, loss_colour, loss_family
+from rankdet.report.groups import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.result_files import PANELS
 from rankdet.report.results import Result
 
-POINTS = 600  # of one line; more cannot be told apart and would make the files huge
-DIVERGED = 1e30  # a loss from here on is a gap like inf: its sums would not be finite
+POINTS = 600  # per line; more are not visible and would make the files huge
+DIVERGED = 1e30  # larger losses are gaps like inf: their sums would overflow
 _AXIS_LABELS = {"loss": "training loss", "AP": "AP ×100", "oLRP": "oLRP ×100"}
 
 Points = tuple[np.ndarray, np.ndarray]
@@ -34,7 +34,7 @@ def series(rows: list[dict[str, Any]], key: str) -> Points:
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Return the mean over a centred window that shrinks at both ends."""
+    """Return the mean over a centered window that shrinks at both ends."""
     if width < 2 or len(values) < 2:
         return values
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -49,8 +49,8 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
     """Return a grid of panels: rows loss, AP, oLRP; one column per loss family.
 
-    The loss is a running mean over a fiftieth of the run, the single iterations stand behind it.
-    A panel row without any data is left out.
+    The loss is a running mean over 1/50 of the run, with the single iterations in the background.
+    A panel row without data is omitted.
     """
     histories = {result.entry.entry_id: result.training() for result in results}
     panels = [
@@ -78,7 +78,7 @@ def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
             axes = grid[row, column]
             for result in members:
                 style = {
-                    "color": loss_colour(family),
+                    "color": loss_color(family),
                     **lines[result.entry.entry_id],
                     "label": names[result.entry.entry_id],
                 }

@@ -1,7 +1,7 @@
-"""What a finished search found: its best sample and its final mean, and which of them is used.
+"""The result of a finished search: its best sample, its final mean, and which one is used.
 
-The published code does neither: the found numbers were copied by hand, and whether the tables of
-the paper are a sample or a mean is not known.
+The released code does not select a result: the numbers were copied by hand, and it is not known
+whether the tables of the paper are a sample or a mean.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def conclude(
         use: "best" or "mean".
 
     Raises:
-        InputError: for another choice, or where no sample learned anything.
+        InputError: for another choice, or if no sample has a positive reward.
     """
     if use not in CHOICES:
         raise InputError("best or mean", repr(use), "choose one of them")
     plan, last = states[-1].plan, states[-1].policy
     every = [sample for samples in rounds for sample in samples]
-    best = max(every, key=lambda sample: sample["reward"])  # of equals the first
+    best = max(every, key=lambda sample: sample["reward"])  # the first one of equals
     if best["reward"] <= 0:
         raise InputError(
             "a sample with a reward above 0",
-            f"{len(every)} samples without one",
+            f"{len(every)} samples with reward 0",
             "train the proxies longer",
         )
     found = {
@@ -68,7 +68,7 @@ def conclude(
 
 
 def config_text(found: dict, base: str | Path) -> str:
-    """Return a config that stands on ``base`` with the chosen points and scales."""
+    """Return a config that inherits from ``base``, with the chosen points and scales."""
     places = {
         "retina": "    bbox_head=dict({})",
         "rpn": "    rpn_head=dict({})",

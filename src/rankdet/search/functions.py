@@ -1,4 +1,4 @@
-"""What a sample means: control points of five functions and a gradient scale for each head.
+"""Decode a sample into control points of five functions and a gradient scale per head.
 
 Source: Tao et al., NeurIPS 2021, and the official code of its search.
 """
@@ -21,8 +21,8 @@ START = (*(share for k in range(INNER) for share in (1 / (INNER + 1 - k),) * 2),
 def control_points(shares: Sequence[float]) -> list[float]:
     """Turn the numbers of one function (8) into its row x0, y0, ..., x5, y5 (12).
 
-    Each coordinate breaks a stick: p_k = p_(k-1) + share_k (1 - p_(k-1)), so that points never
-    fall. All shares 0 give points at (0, 0), all 1 points at (1, 1).
+    Stick breaking in each coordinate: p_k = p_(k-1) + share_k (1 - p_(k-1)), so that points never
+    decrease. All shares 0 give points at (0, 0), all 1 points at (1, 1).
     """
     row = [0.0, 0.0]
     for place, share in enumerate(shares):
@@ -49,7 +49,7 @@ def meaning(theta: Sequence[float], heads: Sequence[str]) -> dict[str, dict]:
         raise InputError(
             f"{PER_HEAD} numbers in [0, 1] for each of {len(heads)} heads",
             f"{len(theta)} numbers, {min(theta, default=0)} to {max(theta, default=0)}",
-            "give the theta of a sample of this search",
+            "use the theta of a sample of this search",
         )
     found = {}
     for place, head in enumerate(heads):

@@ -1,4 +1,4 @@
-"""The searches that can be asked for: ``configs/searches.yaml``, checked."""
+"""Read and check the searches of ``configs/searches.yaml``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rankdet.catalogue.settings_files import read_settings
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
 
-# As a part of paths and of commands; not "-x", which is an option.
+# Used in paths and commands, so it must not start with a hyphen.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 HEADS = ("retina", "rpn", "roi")
-NOT_OF_RESULTS = ("use", "threads", "gpu")  # what no sample and no state depends on
+NOT_OF_RESULTS = ("use", "threads", "gpu")  # settings that do not affect samples or states
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Plan:
         epochs: of a proxy, with preset paper.
         iterations: of a proxy, with any other preset.
         batch_size: images per step of a proxy.
-        apply_gradient_scale: whether the sampled gradient scale acts in the proxies. In the
-            released code it does not: the search sets an attribute that no head reads. False
-            restores that.
-        use: "best" takes the best sample, "mean" the final mean. The published code does neither.
+        apply_gradient_scale: whether the proxies use the sampled gradient scale. In the released
+            code they do not: the search sets an attribute that no head reads. False restores
+            that.
+        use: "best" takes the best sample, "mean" the final mean. The released code does neither.
         threads, gpu: of one proxy.
     """
 
@@ -62,13 +62,13 @@ class Plan:
     gpu: int = 0
 
     def as_json(self) -> dict:
-        """Return what stands in the files of the search: all that its rewards depend on."""
+        """Return the settings stored in the files of the search: all that affect its rewards."""
         content = asdict(self) | {"heads": list(self.heads)}
         return {key: value for key, value in content.items() if key not in NOT_OF_RESULTS}
 
     @property
     def training_options(self) -> str:
-        """Options of `rankdet search train` for a training as short as a proxy, whole splits."""
+        """Options of `rankdet search train` for a proxy-sized training on complete splits."""
         options = ["--preset", self.preset, "--batch-size", self.batch_size, "--seed", self.seed]
         if self.iterations is not None:
             options += ["--iterations", self.iterations]
@@ -79,17 +79,17 @@ class Plan:
         """Read one search of the file.
 
         Raises:
-            InputError: naming the first key that is missing, unknown, or no such value.
+            InputError: naming the first key that is missing, unknown or has an invalid value.
         """
         if not isinstance(name, str) or not NAME.fullmatch(name):
             got = reprlib.repr(name)
-            raise InputError(
-                "the name of a search in letters, digits, _, - and .", got, "rename it"
-            )
+            raise InputError("a search name of letters, digits, _, - and .", got, "rename it")
         where = f"searches.yaml, search {name!r}"
         if not isinstance(content, dict):
             got = reprlib.repr(content)
-            raise InputError(f"{where}: a table of settings", got, "see the others")
+            raise InputError(
+                f"{where}: a mapping of settings", got, "use the other searches as examples"
+            )
         for key in content:
             if key not in CHECKS:
                 hint = nearest(str(key), CHECKS)
@@ -101,12 +101,14 @@ class Plan:
         try:
             plan = cls(name=name, **{**content, "heads": tuple(content.get("heads", ()))})
         except TypeError as error:
-            raise InputError(f"{where}: all settings", str(error), "add what is missing") from None
+            raise InputError(
+                f"{where}: all required settings", str(error), "add the missing ones"
+            ) from None
         length = "epochs" if plan.preset == "paper" else "iterations"
         if getattr(plan, length) is None:
             raise InputError(f"{where}: {length} >= 1", "none", "add that line")
         if not plan.heads:
-            raise InputError(f"{where}: heads", "none", "[retina] or [rpn, roi]")
+            raise InputError(f"{where}: heads", "none", "set [retina] or [rpn, roi]")
         return plan
 
 
@@ -136,7 +138,7 @@ def _one_of(names: Collection[str]) -> Callable[[object], bool]:
 
 _COUNT = (_is_count, ">= 1")
 _COUNT_OR_NONE = (lambda value: value is None or _is_count(value), ">= 1")
-# Of each setting: whether a value fits, and in words what does. They reach commands of a shell.
+# For each setting: a check, and its description. The values are used in shell commands.
 CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_name, "as an entry of the catalogue"),
     "heads": (_are_heads, "as [retina] or [rpn, roi]"),
@@ -145,7 +147,7 @@ CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "val_images": _COUNT,
     "rounds": _COUNT,
     "samples": _COUNT,
-    "seed": (_is_seed, "as a whole number from 0"),
+    "seed": (_is_seed, "as an integer >= 0"),
     "batch_size": _COUNT,
     "epochs": _COUNT_OR_NONE,
     "iterations": _COUNT_OR_NONE,
@@ -157,7 +159,7 @@ CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
 
 
 def load_plans(folder: str | Path | None = None) -> dict[str, Plan]:
-    """Return all searches by name; without ``searches.yaml`` there is none.
+    """Return all searches by name; none without ``searches.yaml``.
 
     Raises:
         InputError: naming the search and the setting of the first mistake.
@@ -169,12 +171,12 @@ def load_plans(folder: str | Path | None = None) -> dict[str, Plan]:
     plans = {name: Plan.of(name, value) for name, value in read_settings(path).items()}
     catalogue = load_catalogue(folder)
     for plan in plans.values():
-        catalogue[plan.entry]  # an unknown one is answered with the known ones
+        catalogue[plan.entry]  # raises for an unknown entry
     return plans
 
 
 def load_plan(name: str) -> Plan:
-    """Return a search; an unknown one is answered with the known ones."""
+    """Return a search; the error for an unknown name lists the known ones."""
     plans = load_plans()
     if name not in plans:
         raise InputError("a search of searches.yaml", repr(name), nearest(name, plans))

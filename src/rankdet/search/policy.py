@@ -1,8 +1,8 @@
 """The policy of the search: independent truncated normals, updated by clipped ratios.
 
 Source: Tao et al., NeurIPS 2021, and its official code; the objective is PPO's (Schulman et al.
-2017), clipped in each dimension before the dimensions are multiplied. All in float64 on the
-processor: the same rewards give the same policy, to the last digit.
+2017), clipped in each dimension before the dimensions are multiplied. All computation is in
+float64 on the CPU, so that the same rewards give the same policy, bit for bit.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CLIP = (math.log(0.9), math.log(1.1))  # of the log ratio of one dimension
 
 @dataclass(frozen=True)
 class Policy:
-    """Normals on [0, 1] around ``mean`` (D), cut off outside.
+    """Normals around ``mean`` (D), truncated to [0, 1].
 
     Attributes:
         logits: of the means (D).
-        sigma: of all dimensions, before the cut.
+        sigma: of all dimensions, before truncation.
     """
 
     logits: tuple[float, ...]
@@ -45,7 +45,7 @@ class Policy:
         return torch.tensor(self.logits, dtype=torch.float64).sigmoid().tolist()
 
     def sample(self, seed: int, turn: int, index: int) -> list[float]:
-        """Draw sample ``index`` of round ``turn`` (D); no other draw changes it."""
+        """Draw sample ``index`` of round ``turn`` (D); it does not depend on other draws."""
         uniform = np.random.default_rng([seed, turn, index]).random(len(self.logits))
         mean = torch.tensor(self.mean, dtype=torch.float64)
         low, high = _cut(mean, self.sigma)
@@ -68,7 +68,7 @@ def log_density(theta: Tensor, mean: Tensor, sigma: float) -> Tensor:
 def next_sigma(sigma: float, turn: int, turns: int) -> float:
     """Return sigma after round ``turn`` (from 0) of ``turns``: 0.2 (1 - t/T) in round t.
 
-    The last round would leave 0; it keeps what it had.
+    The last round would give 0 and keeps sigma instead.
     """
     return sigma * (turns - turn - 1) / (turns - turn) if turn < turns - 1 else sigma
 
@@ -95,11 +95,11 @@ def update(
     """Return the policy after a round.
 
     Args:
-        policy: that the samples were drawn from.
+        policy: from which the samples were drawn.
         thetas: samples (n, D).
         rewards: of the samples (n); the advantage is over their mean.
-        sigma: of the new policy. As published, the ratio is already taken under it.
-        steps: of Adam, which starts anew in every round.
+        sigma: of the new policy. As in the released code, the ratio already uses it.
+        steps: of Adam, which is reset in every round.
 
     Raises:
         InputError: for rewards that are not finite or do not fit the samples.

@@ -1,8 +1,8 @@
 """The files of a search: what each job reads and writes.
 
 ``round-000/state.json`` is the policy of a round, ``round-000/sample-0.json`` a sample with its
-reward, and a state and the samples of its round give the state of the next. Everything is written
-in one step, and depends on the seed and the rewards alone, not on the order of the jobs.
+reward, and a state and the samples of its round give the state of the next. Files are written in
+one step, and depend only on the seed and the rewards, not on the order of the jobs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rankdet.search.functions import PER_HEAD, START, meaning
 from rankdet.search.plan import Plan
 from rankdet.search.policy import Policy, next_sigma, update
 
-LARGEST = 1e12  # of a number in these files; no search writes a larger one
+LARGEST = 1e12  # for numbers in these files; no search writes larger ones
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class State:
         """Return the numbers of a sample of this round."""
         if self.turn >= self.plan.rounds or not 0 <= index < self.plan.samples:
             raise InputError(
-                f"one of {self.plan.samples} samples of one of {self.plan.rounds} rounds",
+                f"one of {self.plan.samples} samples in one of {self.plan.rounds} rounds",
                 f"sample {index} of round {self.turn}",
-                "both count from 0",
+                "count both from 0",
             )
         return self.policy.sample(self.plan.seed, self.turn, index)
 
@@ -63,14 +63,14 @@ def start(plan: Plan) -> State:
 
 
 def read_state(path: str | Path) -> State:
-    """Read a state; what is no state is an `InputError`."""
+    """Read a state; anything else is an `InputError`."""
     content = read_json(path, "the state of a search")
     try:
         settings = dict(content["plan"])
         plan = Plan.of(settings.pop("name"), settings)
         policy = Policy(tuple(content["logits"]), content["sigma"])
         if not _fits(policy, content["round"], plan):
-            raise TypeError("numbers that no policy of this search has")
+            raise TypeError("numbers that do not match this search")
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -98,9 +98,9 @@ def _is_number(value: object) -> bool:
 
 
 def heads_of(state: State, index: int) -> dict[str, dict]:
-    """Return control points and gradient scale by head, as the proxy is to train with them.
+    """Return control points and gradient scale by head, for the proxy training.
 
-    With the published behaviour (``apply_gradient_scale`` off) the scale is 1 whatever was drawn.
+    With the behavior of the released code (``apply_gradient_scale`` off) the scale is always 1.
     """
     heads = meaning(state.theta(index), state.plan.heads)
     if not state.plan.apply_gradient_scale:
@@ -109,7 +109,7 @@ def heads_of(state: State, index: int) -> dict[str, dict]:
 
 
 def finished(path: Path, state: State, index: int) -> dict | None:
-    """Return the sample at ``path`` if it is this very one, with its reward; else None."""
+    """Return the sample at ``path`` if it is this sample with its reward; else None."""
     if not path.exists():
         return None
     content = _read_sample(path)
@@ -133,7 +133,7 @@ def write_sample(path: Path, state: State, index: int, outcome: dict) -> dict:
 
 
 def _read_sample(path: str | Path) -> dict:
-    """Read a sample with its reward; what is none is an `InputError`."""
+    """Read a sample with its reward; anything else is an `InputError`."""
     content = read_json(path, "a sample of a search")
     numbers = ("round", "sample", "reward", "seconds")
     if (
@@ -151,7 +151,7 @@ def read_samples(paths: Sequence[str | Path], state: State) -> list[dict]:
     """Read all samples of a round, in any order; return them by index.
 
     Raises:
-        InputError: unless every sample of the round is there, once, drawn from this state.
+        InputError: unless every sample of the round is present once and drawn from this state.
     """
     found = sorted(map(_read_sample, paths), key=lambda sample: sample["sample"])
     indices = [sample["sample"] for sample in found]

@@ -1,1 +1,1 @@
-"""From an entry and a preset to a trained, verified checkpoint and its detections."""
+"""Training and prediction: from an entry and a preset to a checkpoint and its detections."""

@@ -15,7 +15,7 @@ def build_model(entry_id: str, device: str = "meta") -> nn.Module:
 
     Args:
         entry_id: an id of the catalogue.
-        device: "meta" allocates nothing, so that the largest model builds in a second.
+        device: "meta" allocates no memory, so that the largest model builds in a second.
 
     Raises:
         InputError: if the entry is unknown, or has no config here.

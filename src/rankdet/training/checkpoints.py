@@ -1,4 +1,4 @@
-"""Checkpoints: read with tensors and a few known types only, published whole or not at all."""
+"""Checkpoints: contain only tensors and plain values; written completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ from rankdet.weights.checkpoint_files import named_tensors, not_finite, read_che
 
 
 class Checkpoints(Hook):
-    """Write checkpoints to resume from: whole, finite, and the last two of them.
+    """Write checkpoints to resume from: complete and finite. The last two are kept.
 
-    Two, so that a disk which damages the newest leaves a whole one. They hold tensors and plain
-    values only, so that weights-only loading takes them: mmengine's smoothed log history, objects
-    of its own, is left out and starts anew.
+    With two, one is left if the newest is damaged. They contain only tensors and plain values, for
+    weights-only loading; mmengine's smoothed log history consists of other objects and is omitted.
 
     Args:
         interval: iterations between two checkpoints; None writes one after each epoch.
-        run: hash of the run's settings, which each checkpoint names.
-        sessions: of the run, which each checkpoint lists up to itself.
-        record: file of the curves, which is on the disk before a checkpoint says so.
-        out: the checkpoint that is published in the end; it may lie among these.
+        run: hash of the run's settings, stored in each checkpoint.
+        sessions: of the run, stored in each checkpoint.
+        record: file of the training curves; it is flushed to disk before each checkpoint.
+        out: the final checkpoint; it may be in the same folder.
     """
 
     priority = "LOWEST"  # the record of an iteration is written before its checkpoint
@@ -45,7 +44,7 @@ class Checkpoints(Hook):
         self.record, self.out = record, out
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Write a checkpoint where one is due."""
+        """Write a checkpoint if one is due."""
         done = runner.iter + 1
         if self.interval and (done % self.interval == 0 or done == runner.max_iters):
             self.save(runner, "iter")
@@ -61,10 +60,10 @@ class Checkpoints(Hook):
         Args:
             runner: mmengine's.
             kind: "iter", "epoch" or "stopped".
-            ended: why the session ends with it.
+            ended: why the session ends, if it does.
 
         Raises:
-            NotFiniteError: if a number in it is not finite; nothing is written then.
+            NotFiniteError: if a number in it is not finite; then nothing is written.
         """
         by_epoch = kind == "epoch"
         iteration = runner.iter if by_epoch else runner.iter + 1
@@ -76,14 +75,14 @@ class Checkpoints(Hook):
         if self.record.exists():
             sync(self.record)
         content = self._content(runner, runner.epoch + by_epoch, iteration)
-        # To a stream: given a path, torch.save does not say that the disk is full.
+        # To a stream: with a path, torch.save does not report a full disk.
         with atomic_path(folder / name) as part, part.open("wb") as stream:
             torch.save(content, stream)
         write_text(folder / POINTER, name)
         delete_older(folder, folder / name, self.out)
 
     def _content(self, runner, epoch: int, iteration: int) -> dict:
-        """Return what mmengine's Runner resumes from."""
+        """Return the content that mmengine's Runner resumes from."""
         model = getattr(runner.model, "module", runner.model)
         content = {
             "meta": {
@@ -123,7 +122,7 @@ def _is_plain(value: object) -> bool:
 
 
 def publish(source: str | Path, target: str | Path, meta: dict) -> None:
-    """Keep the weights of a finished training, check them, move them to ``target`` in one step.
+    """Check the weights of a finished training and write them to ``target`` in one step.
 
     Args:
         source: mmengine's last checkpoint.
@@ -138,7 +137,7 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
         raise InputError(
             "finite weights at the end of training",
             f"{len(broken)} tensors with NaN or inf, first {broken[0]}",
-            "lower the learning rate; the work directory keeps the earlier checkpoints",
+            "lower the learning rate; earlier checkpoints are still in the work directory",
         )
     write_weights(state, target, meta)
 
@@ -146,7 +145,7 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
 def write_weights(state: Mapping[str, torch.Tensor], target: str | Path, meta: dict) -> None:
     """Write {"state_dict", "meta"} to ``target`` in one step, after reading it back."""
     with atomic_path(target) as part:
-        # To a stream: given a path, torch.save does not say that the disk is full.
+        # To a stream: with a path, torch.save does not report a full disk.
         with part.open("wb") as stream:
             torch.save({"state_dict": OrderedDict(state), "meta": meta}, stream)
         torch.load(part, map_location="cpu", weights_only=True)
@@ -160,12 +159,12 @@ def load_weights(
     Args:
         model: the entry's model.
         path: the checkpoint.
-        classes: names in the order of the labels of the data; a checkpoint that was trained with
-            others is refused.
+        classes: class names of the data in label order; a checkpoint trained with other classes is
+            refused.
 
     Raises:
-        InputError: if the file is missing, is no checkpoint, or belongs to another model or to
-            other classes.
+        InputError: if the file is missing, is not a checkpoint, or is of another model or other
+            classes.
     """
     path = Path(path)
     if not path.exists():
@@ -178,7 +177,7 @@ def load_weights(
         raise InputError(
             "the checkpoint of this entry under this preset",
             f"{path}: {str(error).splitlines()[-1].strip()}",
-            "check --preset, and that the data set has the classes it was trained with",
+            "check --preset, and that the data set has the same classes as in training",
         ) from None
     meta = content.get("meta")
     meta = meta if isinstance(meta, dict) else {}
@@ -196,5 +195,5 @@ def _check_classes(trained: object, wanted: Sequence[str] | None, path: Path) ->
         f"a checkpoint of the data set's {len(wanted)} classes in their order",
         f"{path}, trained on {len(trained)}: label {label} is {trained[label]!r}, not "
         f"{wanted[label]!r}",
-        "predict on a data set with the ids and names of the one it was trained on",
+        "use a data set with the same category ids and names as in training",
     )

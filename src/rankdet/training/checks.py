@@ -1,4 +1,4 @@
-"""The checks of `rankdet doctor`, each a name, what was found, and how to fix it."""
+"""The checks of `rankdet doctor`, each with a name, a finding and a fix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# The one set that is tested together (envs/README.md has the reasons).
+# The tested combination of versions (reasons: envs/README.md).
 TESTED = {
     "torch": ("2.13.0",),
     "mmengine": ("0.10.7",),
@@ -31,10 +31,10 @@ class Check:
 
 
 def run_checks(software_only: bool = False) -> Iterator[Check]:
-    """Yield the checks; one that raises is a finding, not a crash.
+    """Yield the checks; an exception in a check is reported as its finding.
 
     Args:
-        software_only: leave out GPU, shared memory and disk, which an image gets where it runs.
+        software_only: skip GPU, shared memory and disk, which depend on where an image runs.
     """
     yield _python()
     yield from _versions()
@@ -102,7 +102,7 @@ def _roi_align() -> tuple[str, bool]:
 
     ramp = torch.arange(8.0).repeat(1, 1, 8, 1)  # mmcv's kernel needs contiguous memory
     pooled = RoIAlign(1, 1.0, 2)(ramp, torch.tensor([[0.0, 2, 2, 6, 6]]))
-    # The mean of a ramp over pixels 2..6, pixel centres at .5.
+    # The mean of a ramp over pixels 2..6, pixel centers at .5.
     return f"mean of a ramp {pooled.item():.3f}", abs(pooled.item() - 3.5) < 1e-4
 
 
@@ -128,12 +128,12 @@ def _gpu() -> tuple[str, bool]:
 
 
 def _gpu_nms() -> tuple[str, bool]:
-    """Run a compiled operator where trainings run it: wheels for other GPUs fail only here."""
+    """Run a compiled operator on the GPU: a wheel built for other GPUs fails only here."""
     import torch
     from mmcv.ops import nms
 
     if not torch.cuda.is_available():
-        return "no GPU to run it on", True
+        return "no GPU", True
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11]], device="cuda")
     _, kept = nms(boxes, torch.tensor([0.9, 0.8], device="cuda"), 0.5)
     return f"keeps {kept.tolist()} of 2 boxes", kept.tolist() == [0]

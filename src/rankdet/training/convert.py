@@ -1,4 +1,4 @@
-"""Official trained models to ours: tensors under our names, checked against our model."""
+"""Convert official models: rename the tensors and check them against our model."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def convert(entry_id: str, source: Path, out: Path, data: Manifest | None = None
         entry_id: an id of the catalogue.
         source: the official file (mmdetection 1 or 2, or the AP-Loss code base).
         out: the checkpoint, as `rankdet predict` reads it.
-        data: the data set it will be evaluated on; its name stands beside the result.
+        data: the data set it will be evaluated on; its name is recorded with the result.
 
     Returns:
         The content of ``run.json``.
 
     Raises:
-        InputError: if the file is not readable without running code, or is of another model.
+        InputError: if reading the file would run code, or it is of another model.
     """
     state = read_official(entry_id, source)
     sha256 = file_sha256(source)
@@ -59,7 +59,7 @@ def read_official(entry_id: str, source: Path) -> dict[str, torch.Tensor]:
     """Return the official tensors under our names: none missing, none left over, same shapes.
 
     Raises:
-        InputError: naming the file and the first tensors that do not fit.
+        InputError: naming the file and the first tensors that do not match.
     """
     official = _unwrapped(load_tensors(source))
     model = build_model(entry_id)
@@ -76,11 +76,11 @@ def read_official(entry_id: str, source: Path) -> dict[str, torch.Tensor]:
     if missing or official:
         raise InputError(
             f"the official model of {entry_id}",
-            f"{source} without {_some(missing)} and with {_some(official)} besides",
-            "check that the file is of this row",
+            f"{source}: missing {_some(missing)}; unexpected {_some(official)}",
+            "check that the file belongs to this row",
         )
     state |= _own_state(model)
-    # The proof, and no second copy of the weights: a model without memory takes them over.
+    # A strict check without a second copy of the weights: the model has no memory of its own.
     model.load_state_dict(state, strict=True, assign=True)
     return state
 
@@ -94,13 +94,13 @@ def _fitting(source: Path, name: str, theirs: torch.Tensor, ours: torch.Tensor) 
         raise InputError(
             f"{name} of shape {tuple(ours.shape)}",
             f"{tuple(theirs.shape)} in {source}",
-            "check that the file is of this row, and its number of classes",
+            "check that the file belongs to this row, and its number of classes",
         )
     return theirs.to(ours.dtype)
 
 
 def _own_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the state that only our models have; a test does not read it."""
+    """Return the state that only our models have; prediction does not use it."""
     return {
         f"{place}.{name}": value
         for place, module in model.named_modules()

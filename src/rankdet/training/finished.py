@@ -1,9 +1,9 @@
-"""What a finished run leaves in its work directory, in a fraction of the room of a running one.
+"""What stays in the work directory of a finished run.
 
-Checkpoints to resume from hold the optimizer's state too, and two are kept: six times what is
-published. Nothing resumes from them any more. In their place stays the published file under a
-second name, without a copy where the disk allows it: Snakemake deletes the outputs of a job that
-it did not see end, and the same run then publishes them again instead of training for days.
+The two checkpoints to resume from include the optimizer state and take six times the space of the
+published weights. After the training they are deleted. The published file stays under a second
+name, as a hard link if possible: if Snakemake is killed before it registers the end of the job, it
+deletes the outputs, and the run then publishes them again instead of training for days.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rankdet.training.work_dir import delete_checkpoints
 
 
 def keep(work_dir: Path, checkpoint: Path, record: dict) -> None:
-    """Keep the published ``checkpoint`` and the ``record`` of its run for another time."""
+    """Keep the published ``checkpoint`` and the ``record`` of its run in the work directory."""
     _give_second_name(checkpoint, work_dir / WEIGHTS)
     write_json(work_dir / RECORD, record)  # the run counts as finished from here on
     _complete(work_dir, checkpoint, record)
 
 
 def publish_again(work_dir: Path, checkpoint: Path, record: dict) -> None:
-    """Publish what :func:`keep` kept."""
+    """Publish the files that :func:`keep` kept."""
     _give_second_name(work_dir / WEIGHTS, checkpoint)
-    checkpoint.touch()  # a link is as old as its file: Snakemake would find it out of date
+    checkpoint.touch()  # a link has the old time stamp, which Snakemake would consider outdated
     _complete(work_dir, checkpoint, record)
 
 
@@ -41,5 +41,5 @@ def _give_second_name(source: Path, target: Path) -> None:
         try:
             link.hardlink_to(source)
             link.replace(part)
-        except OSError:  # another file system, or one without links
+        except OSError:  # another file system, or no hard links
             shutil.copyfile(source, part)

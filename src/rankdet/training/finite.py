@@ -1,4 +1,4 @@
-"""Numbers that are not finite: found in the step that makes them, and never written."""
+"""Detect NaN and inf in the step where they occur, before anything is written."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from rankdet.training.processes import world_size
 
 # The methods of mmdet's heads, and ours, that turn predictions into losses.
 LOSS_METHODS = ("loss_by_feat", "loss_and_target")
-LOWER = "lower the learning rate, lengthen the warm-up or clip the gradient (optim_wrapper)"
+LOWER = "lower the learning rate, lengthen the warm-up, or clip the gradient (optim_wrapper)"
 
 
 class NotFiniteError(Exception):
-    """A step met NaN or inf.
+    """NaN or inf in a training step.
 
     Attributes:
-        found: the tensor, in words.
-        todo: what to try.
+        found: a description of the tensor.
+        todo: how to fix it.
     """
 
     def __init__(self, found: str, todo: str = LOWER) -> None:
@@ -48,7 +48,7 @@ class FiniteGuard:
                     setattr(module, method, _checked(getattr(module, method), name or "model"))
 
     def check_batch(self, data: Mapping[str, Any]) -> None:
-        """Check pixels and boxes of one batch, as the model gets them."""
+        """Check the pixels and boxes of one batch, as the model receives them."""
         self._together(lambda: _check_batch(data))
 
     def compute(self, losses: Callable[[Any], Any], batch: Any) -> Any:
@@ -58,7 +58,7 @@ class FiniteGuard:
         return found[0]
 
     def check_terms(self, terms: Mapping[str, Tensor]) -> None:
-        """Check the loss terms; their sum comes last, so that the one at fault is named."""
+        """Check the loss terms; their sum comes last, so that the message names a single term."""
         bad = _first_not_finite(sorted(terms.items(), key=lambda term: term[0] == "loss"))
         if bad is not None:
             raise NotFiniteError(f"{bad} is {_of(terms[bad])}")
@@ -74,7 +74,7 @@ class FiniteGuard:
         bad = _first_not_finite(named)
         if bad is None:
             raise NotFiniteError("the norm of the gradient is inf")
-        raise NotFiniteError(f"the gradient of {bad} holds {_of(dict(named)[bad])}")
+        raise NotFiniteError(f"the gradient of {bad} contains {_of(dict(named)[bad])}")
 
     def check_weights(self, optimizer: Optimizer) -> None:
         """Check weights, buffers and the state of ``optimizer`` after the step."""
@@ -86,7 +86,7 @@ class FiniteGuard:
                     named[f"{key} of {name} in the optimizer"] = value
         bad = _first_not_finite(named.items())
         if bad is not None:
-            raise NotFiniteError(f"{bad} holds {_of(named[bad])} after the step")
+            raise NotFiniteError(f"{bad} contains {_of(named[bad])} after the step")
 
     def _together(self, check: Callable[[], None]) -> None:
         problem = None
@@ -95,7 +95,7 @@ class FiniteGuard:
         except NotFiniteError as error:
             problem = (error.found, error.todo)
         except ValueError as error:
-            if not tells_of_not_finite(error):
+            if not is_about_not_finite(error):
                 raise
             problem = (str(error).replace("\n", " "), LOWER)
         problem = _of_any_process(problem)
@@ -107,12 +107,12 @@ def check_state(state: Mapping[str, Any]) -> None:
     """Check every tensor of a checkpoint before it is written.
 
     Raises:
-        NotFiniteError: naming the first that holds NaN or inf.
+        NotFiniteError: naming the first tensor with NaN or inf.
     """
     tensors = dict(_tensors(state, ""))
     bad = _first_not_finite(tensors.items())
     if bad is not None:
-        raise NotFiniteError(f"{bad} holds {_of(tensors[bad])}")
+        raise NotFiniteError(f"{bad} contains {_of(tensors[bad])}")
 
 
 def _of_any_process(problem: tuple[str, str] | None) -> tuple[str, str] | None:
@@ -134,14 +134,14 @@ def _check_batch(data: Mapping[str, Any]) -> None:
     images = dict(enumerate(inputs))
     bad = _first_not_finite(images.items())
     if bad is not None:
-        todo = "look at the file and at the steps of the data pipeline"
+        todo = "check the file and the steps of the data pipeline"
         raise NotFiniteError(
             f"{_image(samples, bad)} has {_of(images[bad])} among its pixels", todo
         )
     for index, sample in enumerate(samples):
         boxes = _boxes(sample.gt_instances)
         if boxes is not None and not boxes.isfinite().all():
-            todo = "look at its annotations (`rankdet prepare`) and at the data pipeline"
+            todo = "check its annotations (`rankdet prepare`) and the data pipeline"
             raise NotFiniteError(f"{_image(samples, index)} has {_of(boxes)} among its boxes", todo)
 
 
@@ -163,7 +163,7 @@ def _checked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         found = dict(_predictions(signature.bind(*arguments, **named).arguments))
         bad = _first_not_finite(found.items())
         if bad is not None:
-            raise NotFiniteError(f"the predictions of {name} ({bad}) hold {_of(found[bad])}")
+            raise NotFiniteError(f"the predictions of {name} ({bad}) contain {_of(found[bad])}")
         return method(*arguments, **named)
 
     return checked
@@ -194,7 +194,7 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 def _first_not_finite(named: Iterable[tuple[Any, Tensor]]) -> Any:
     """Return the name of the first tensor with NaN or inf; None if there is none.
 
-    One synchronization with the device where all is well.
+    One synchronization with the device if all tensors are finite.
     """
     found = [(n, t.detach()) for n, t in named if t.is_floating_point() and t.numel()]
     if not found:
@@ -211,6 +211,6 @@ def _of(tensor: Tensor) -> str:
     return "NaN" if tensor.isnan().any() else "inf"
 
 
-def tells_of_not_finite(error: ValueError) -> bool:
+def is_about_not_finite(error: ValueError) -> bool:
     """Tell whether an error of our losses or of the evaluator is about NaN or inf."""
     return any(words in str(error) for words in ("NaN or infinity", "diverged", " nan"))

@@ -1,4 +1,4 @@
-"""mmengine's two training loops, which continue at any step as if they had never stopped."""
+"""mmengine's two training loops, resumable at any step."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rankdet.training.samples import loader_from
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
-    """Epochs, one of which may continue from its middle: the images before are not loaded."""
+    """Epochs; a resume may start in the middle of one, without loading the earlier images."""
 
     def run_epoch(self) -> None:
-        """Run one epoch, or the rest of one."""
+        """Run one epoch, or the rest of it."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         first = self._iter - self._epoch * len(self.dataloader)
@@ -35,7 +35,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         _step(self, idx, data_batch)
 
     def is_validation_due(self) -> bool:
-        """Tell whether a validation follows the iteration that the loop stands at."""
+        """Tell whether a validation is due after the current iteration."""
         ended = self._iter == self._epoch * len(self.dataloader)
         return ended and _is_due(self, self._epoch, self._max_epochs)
 
@@ -47,7 +47,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
     def __init__(
         self, runner: Any, dataloader: Any, max_iters: int, val_begin: int = 1, val_interval=1000
     ) -> None:
-        # Not the parent's, which starts loading processes before it is known where to begin.
+        # Not the parent's, which starts data loading before the first iteration is known.
         BaseLoop.__init__(self, runner, dataloader)
         self._max_iters, self._max_epochs = max_iters, 1
         self._epoch = self._iter = 0
@@ -55,7 +55,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         self.stop_training = False
 
     def run(self) -> Any:
-        """Run the iterations that are left."""
+        """Run the remaining iterations."""
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         if self._iter < self._max_iters:
@@ -76,12 +76,12 @@ class ResumableIterLoop(IterBasedTrainLoop):
         _step(self, self._iter, data_batch)
 
     def is_validation_due(self) -> bool:
-        """Tell whether a validation follows the iteration that the loop stands at."""
+        """Tell whether a validation is due after the current iteration."""
         return _is_due(self, self._iter, self._max_iters)
 
 
 def _step(loop: Any, index: int, batch: dict[str, Any]) -> None:
-    """Run one iteration with our own step in place of the model's ``train_step``."""
+    """Run one iteration with our own step instead of the model's ``train_step``."""
     runner = loop.runner
     runner.call_hook("before_train_iter", batch_idx=index, data_batch=batch)
     outputs = runner.training_step(batch, runner.optim_wrapper)
@@ -95,10 +95,10 @@ def _is_due(loop: Any, count: int, last: int) -> bool:
 
 
 class DueValidation(Hook):
-    """Make the validation that a stop came before, when the training is resumed.
+    """Run a validation that was due when the training stopped, after the resume.
 
     Args:
-        path: the training's record, which tells whether it was made.
+        path: the training's record, which shows whether it was done.
     """
 
     priority = "LOWEST"
@@ -107,6 +107,6 @@ class DueValidation(Hook):
         self.path = path
 
     def before_train(self, runner: Any) -> None:
-        """Validate where the training continues, if that is due and was not done."""
+        """Run the validation if it is due and was not done."""
         if runner.train_loop.is_validation_due() and runner.iter not in validated(self.path):
             runner.val_loop.run()

@@ -1,4 +1,4 @@
-"""Notice a training that learns nothing because its images hold nothing to learn from."""
+"""Detect a training that learns nothing because its images have no usable objects."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mmengine.registry import HOOKS
 from rankdet.errors import InputError
 from rankdet.training.processes import is_first
 
-STEPS = 50  # in a row without an object before it is said
+STEPS = 50  # consecutive steps without an object before the warning
 
 
 @HOOKS.register_module()
 class WatchPositives(Hook):
-    """Warn, or stop, when many steps in a row had no object to learn from.
+    """Warn, or stop, after many consecutive steps without a positive.
 
-    A step counts when its images hold no object after the loader's filters and augmentations, or
-    when its loss is exactly zero: ranking losses are where nothing is positive.
+    A step counts if its images have no object after the loader's filters and augmentations, or if
+    its loss is exactly zero, as ranking losses are without positives.
 
     Args:
-        steps: in a row; a shorter training is judged at its end.
-        stop: raise an error in place of the warning.
+        steps: consecutive steps; a shorter training is checked at its end.
+        stop: raise an error instead of a warning.
     """
 
     priority = "LOW"
@@ -40,7 +40,7 @@ class WatchPositives(Hook):
         """Count steps without an object.
 
         Raises:
-            InputError: after `steps` of them, if the training is to stop.
+            InputError: after `steps` of them, if `stop` is set.
         """
         objects = _objects(data_batch)
         loss = (outputs or {}).get("loss")
@@ -52,13 +52,13 @@ class WatchPositives(Hook):
             return
         self._warned = True
         cause = (
-            "their annotations are left out by the loader: look at what `rankdet prepare` says of "
-            "areas, crowds and boxes outside of their image"
+            "the loader filters out their annotations: check what `rankdet prepare` reports about "
+            "areas, crowds and boxes outside their image"
             if not objects
-            else "objects are there, but no anchor or point is positive: look at the sizes of "
+            else "there are objects, but no anchor or point is positive: check the sizes of "
             "boxes and images"
         )
-        what = f"{self._without} steps in a row without a positive"
+        what = f"{self._without} consecutive steps without a positive"
         if self.stop:
             raise InputError("objects to learn from", what, cause)
         print(f"rankdet: warning: {what}; {cause}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""`rankdet predict`: standard COCO results JSON of a checkpoint on the val images."""
+"""`rankdet predict`: run a checkpoint on the val images and write COCO results JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def predict(
     threads: int | None = None,
     workers: int | None = None,
 ) -> dict:
-    """Run a checkpoint over the val images and write its detections to ``out``.
+    """Run a checkpoint on the val images and write its detections to ``out``.
 
-    Boxes and, where the model has them, masks stand in the same entries; the file is a list of
+    Boxes and, if the model has them, masks are in the same entries; the file is a list of
     {"image_id", "category_id", "bbox" [x, y, w, h], "score"[, "segmentation"]}.
 
     Returns:
-        The metrics that the evaluator computed on the way (they are not the result: `rankdet
-        evaluate` reads the file that was written).
+        The metrics of the evaluator during prediction (the final metrics come from `rankdet
+        evaluate`, which reads the file).
     """
     config = resolve(entry_id, preset, data)
     forget_weights(config)

@@ -1,4 +1,4 @@
-"""A preset's changes of an entry's config."""
+"""Apply a preset to an entry's config."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mmengine.config import Config
 from rankdet.catalogue.presets import Preset
 from rankdet.training import shrink
 
-CANDIDATES = 1000  # masks that SOLOv2 draws of an image where its thresholds are lowered
+CANDIDATES = 1000  # masks per image that SOLOv2 computes with lowered thresholds
 
 
 def apply_preset(config: Config, preset: Preset) -> None:
-    """Change ``config`` in place as ``preset`` says; the data are connected separately."""
+    """Apply ``preset`` to ``config`` in place; the data are connected separately."""
     if preset.shrink is not None:
         _shrink_pipelines(config, preset.shrink)
     if preset.epochs is not None:
@@ -23,7 +23,7 @@ def apply_preset(config: Config, preset: Preset) -> None:
         shrink.fit_grids(config.model, preset.side)
     if preset.batch_size is not None:
         config.train_dataloader.batch_size = preset.batch_size
-        # A pool is what one GPU of the official run ranks together; here that is the batch.
+        # A pool is the set of images that one official GPU ranks together; here it is the batch.
         for node in shrink.nodes(config.model):
             if "pool_images" in node:
                 node.pool_images = preset.pool_images or preset.batch_size
@@ -45,8 +45,8 @@ def _lower_thresholds(config: Config, threshold: float) -> None:
     for node in shrink.nodes(config.model.get("test_cfg", {})):
         if "score_thr" in node:
             node.score_thr = threshold
-        if "filter_thr" in node:  # SOLOv2's, after its NMS has lowered the scores
-            # It draws a mask for every cell and class above the threshold: nearly all of them now.
+        if "filter_thr" in node:  # SOLOv2's, applied after its NMS has lowered the scores
+            # It computes a mask for every cell and class above the threshold: now nearly all.
             node.update(filter_thr=threshold, max_candidates=CANDIDATES)
 
 
@@ -63,7 +63,7 @@ def _set_schedule(config: Config, preset: Preset) -> None:
     config.optim_wrapper = dict(
         type="OptimWrapper",
         optimizer=dict(type="AdamW", lr=preset.learning_rate, weight_decay=0.01),
-        # Ranking losses start with large updates from scratch; without it AdamW can jump.
+        # From scratch, ranking losses start with large updates, which can make AdamW diverge.
         clip_grad=dict(max_norm=10.0, norm_type=2),
     )
 
@@ -88,7 +88,7 @@ def _shrink_pipelines(config: Config, factor: int) -> None:
 
 
 def _resize_pipelines(config: Config, side: int) -> None:
-    """Replace the pipelines by load, resize to a square, pack; no augmentation is left."""
+    """Replace the pipelines by load, resize to a square, pack; without augmentation."""
     masks = any(step.get("with_mask") for step in config.train_pipeline)
     annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=masks)
     resize = dict(type="Resize", scale=(side, side), keep_ratio=False)

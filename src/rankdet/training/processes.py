@@ -1,8 +1,8 @@
-"""Several processes that train together: the group, who writes, and how the batch is divided.
+"""Training with several processes: the process group, and how the batch is divided.
 
-A batch is what one step of the optimiser sees, whatever the number of processes. Each process ranks
-its own images pool by pool and their gradients are averaged: the same loss as in one
-process, as long as no pool is cut.
+A batch is the images of one optimizer step, for any number of processes. Each process ranks its own
+images pool by pool and the gradients are averaged: the loss is the same as in one process, as long
+as no pool is split.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rankdet.training.shrink import nodes
 
 
 def join_group() -> None:
-    """Join the processes that one launcher started; nothing to do in a process of its own."""
+    """Join the group of processes that the launcher started; does nothing in a single process."""
     if not is_launched() or dist.is_initialized():
         return
     if torch.cuda.is_available():
@@ -29,7 +29,7 @@ def join_group() -> None:
 
 
 def backend() -> str:
-    """Return what the processes talk over."""
+    """Return the communication backend."""
     return "nccl" if torch.cuda.is_available() else "gloo"
 
 
@@ -40,12 +40,12 @@ def leave_group() -> None:
 
 
 def world_size() -> int:
-    """Return how many processes train together."""
+    """Return the number of training processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return which of the processes this one is."""
+    """Return the rank of this process."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -55,13 +55,13 @@ def is_first() -> bool:
 
 
 def wait() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this point."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def from_first(value: Any) -> Any:
-    """Return the first process's ``value``, in all of them."""
+    """Return the ``value`` of the first process in all processes."""
     if not dist.is_initialized():
         return value
     values = [value]
@@ -70,7 +70,7 @@ def from_first(value: Any) -> Any:
 
 
 def set_batch_size(config: Config, images: int) -> None:
-    """Give a process ``images`` a step; groups of one orientation stay those of an official GPU."""
+    """Set the images of a process per step; aspect-ratio groups stay as on an official GPU."""
     loader = config.train_dataloader
     if _is_grouped(config) and images % loader.batch_size == 0:
         loader.batch_sampler.setdefault("group_images", loader.batch_size)
@@ -78,23 +78,23 @@ def set_batch_size(config: Config, images: int) -> None:
 
 
 def official_passes(config: Config, images: int) -> int:
-    """Return the passes in which a process goes through ``images`` as the official GPUs did.
+    """Return the passes in which a process handles ``images`` like the official GPUs.
 
-    Each of these padded its own images to a common size, and normalized by their number. One pass
-    pads high and wide images to the same square, and so puts empty proposals among those of an RPN.
+    Each official GPU padded its own images to a common size, and normalized by their number. A
+    single pass pads tall and wide images to the same square, which adds empty RPN proposals.
     """
     own = config.train_dataloader.batch_size
     return images // own if _is_grouped(config) and images % own == 0 else 1
 
 
 def passes_of(config: Config, total: int, world: int, passes: int) -> int:
-    """Return the passes of one process and step; 0 takes those of `official_passes`.
+    """Return the passes of one process and step; 0 means those of `official_passes`.
 
     Args:
         config: before the batch is divided.
-        total: images of one step of the optimizer.
+        total: images of one optimizer step.
         world: processes.
-        passes: asked for, or 0.
+        passes: requested, or 0.
     """
     if passes:
         return passes
@@ -107,19 +107,19 @@ def _is_grouped(config: Config) -> bool:
 
 
 def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
-    """Give each of ``world`` processes its part of ``total`` images a step, taken in ``passes``.
+    """Divide ``total`` images per step among ``world`` processes and ``passes``.
 
     Args:
         config: changed in place.
-        total: images of one step of the optimizer.
+        total: images of one optimizer step.
         world: processes.
-        passes: of one process and step; 0 takes those of `official_passes`.
+        passes: of one process and step; 0 means those of `official_passes`.
 
     Returns:
         The passes.
 
     Raises:
-        InputError: if the images, or the pools that they are ranked in, cannot be divided.
+        InputError: if the images, or their ranking pools, cannot be divided.
     """
     passes = passes_of(config, total, world, passes)
     pools = sorted({node.pool_images for node in nodes(config.model) if node.get("pool_images")})
@@ -134,7 +134,7 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
         ranked = f", ranked {pools[-1]} at a time" if pools else ""
         what = "processes times passes" if passes > 1 else "processes"
         raise InputError(
-            f"{' or '.join(good) or '1'} {what} for {total} images a step{ranked}",
+            f"{' or '.join(good) or '1'} {what} for {total} images per step{ranked}",
             f"{world} times {passes}" if passes > 1 else f"{world} processes",
             "change gpu (or processes, passes) of the row in configs/cluster.yaml, or --processes",
         )
@@ -147,15 +147,15 @@ def share_batch(config: Config, total: int, world: int, passes: int = 1) -> int:
 
 
 def _exchange(config: Config, world: int) -> None:
-    """Let ``world`` processes exchange gradients, and the losses that balance an aLRP loss."""
+    """Let ``world`` processes exchange gradients, and the losses for aLRP's self-balancing."""
     if world == 1:
         return
     for node in nodes(config.model):
         if "self_balance" in node:
             node.self_balance.reduce = True
-    # Without the device ids that mmengine gives it, which exist on GPUs only.
+    # Not mmengine's default device ids, which exist only on GPUs.
     devices = [int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None
-    # A batch without any object leaves the mask heads of that process without a gradient.
+    # In a batch without objects, the mask heads of that process get no gradient.
     config.model_wrapper_cfg = dict(
         type="MMDistributedDataParallel",
         device_ids=devices,

@@ -1,4 +1,4 @@
-"""What stands beside every result: machine, versions, state of the code, seed and data."""
+"""Provenance recorded with every result: machine, versions and state of the code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PACKAGES = ("rankdet", "torch", "mmengine", "mmdet", "mmcv", "numpy", "pycocotoo
 
 
 def machine() -> dict:
-    """Return processor, cores, memory and GPU; nothing that names the host."""
+    """Return CPU, cores, memory and GPU; nothing that identifies the host."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": _processor(), "cores": os.cpu_count(), "memory_gib": round(memory), "gpu": gpu}
 
 
 def versions() -> dict:
-    """Return the versions of Python and of what shapes a result."""
+    """Return the versions of Python and of the packages that influence a result."""
     found = {"python": platform.python_version(), "cuda": torch.version.cuda}
     for package in PACKAGES:
         try:
@@ -35,7 +35,7 @@ def versions() -> dict:
 def code_state() -> str | None:
     """Return the commit of the checkout, with ``-modified`` if it has changes; else None.
 
-    An image has no checkout: its build notes the commit in ``RANKDET_REVISION``.
+    A container image has no checkout: its build stores the commit in ``RANKDET_REVISION``.
     """
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():

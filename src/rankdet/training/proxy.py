@@ -1,4 +1,4 @@
-"""A proxy training of the search: short, from scratch, one reward at its end.
+"""A proxy training of the search: short, with one reward at its end.
 
 Source: Tao et al., NeurIPS 2021, section on the search, and its official code.
 """
@@ -18,7 +18,7 @@ from mmengine.registry import HOOKS
 from rankdet.catalogue.presets import get_preset
 from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
-from rankdet.training.finite import tells_of_not_finite
+from rankdet.training.finite import is_about_not_finite
 from rankdet.training.presets import apply_preset
 from rankdet.training.processes import set_batch_size
 from rankdet.training.resolve import connect_data, load_config
@@ -26,24 +26,24 @@ from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.work_dir import FIRST_EDITION, SETTINGS
 
 DECIMALS = 3  # of a reward of the published search, as mmdet 2 logs an AP
-MOST_WITHOUT_LOSS = 50  # iterations without a usable loss, before a proxy is ended
-NMS_IOU = 0.5  # of every proxy, whatever the entry's
+MOST_WITHOUT_LOSS = 50  # iterations without a usable loss, before a proxy is stopped
+NMS_IOU = 0.5  # for every proxy, whatever the entry's
 
 
 class ProxyFailed(RuntimeError):
-    """A training that learns nothing: its reward is 0."""
+    """The proxy learns nothing; its reward is 0."""
 
 
 @HOOKS.register_module()
 class FailRule(Hook):
     """Stop a proxy after more than 50 iterations in which a loss was NaN or within 1e-6 of 1.
 
-    A loss of exactly 1 is that of scores so far apart that no pair has a gradient.
+    The loss is exactly 1 if the scores are so far apart that no pair has a gradient.
 
     Args:
-        of_total: look at the total loss, as the published search does. It then misses a head of
-            Faster R-CNN that learns nothing: beside the other head's loss the total is not 1.
-            Otherwise each term counts.
+        of_total: check only the total loss, like the published search. This misses a head of Faster
+            R-CNN that learns nothing, because the total includes the other head's loss.
+            Otherwise each term is checked.
     """
 
     def __init__(self, of_total: bool = False) -> None:
@@ -51,7 +51,7 @@ class FailRule(Hook):
         self.count = 0
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Count the iteration if it taught nothing."""
+        """Count the iteration if it had no usable loss."""
         terms = [
             float(torch.as_tensor(value).detach())
             for name, value in (outputs or {}).items()
@@ -64,13 +64,13 @@ class FailRule(Hook):
 
 @HOOKS.register_module()
 class Reward(Hook):
-    """Keep the validation figures that the run ends with."""
+    """Keep the final validation metrics."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Keep the last ones."""
+        """Keep the latest metrics."""
         self.metrics = dict(metrics or {})
 
 
@@ -103,7 +103,7 @@ def set_heads(model: ConfigDict, heads: dict[str, dict]) -> None:
     """Set control points and gradient scales.
 
     Raises:
-        InputError: if the model has other heads than these.
+        InputError: if the model has other heads.
     """
     own = searched_heads(model)
     if set(own) != set(heads):
@@ -129,8 +129,8 @@ def proxy_config(
 
     With preset paper: ``epochs`` epochs at the entry's learning rate after its warm-up, then
     constant, with the published fail rule and rounding of the reward; other presets:
-    ``iterations`` of the preset's own schedule. Pools stay as large as
-    the preset has them, so that one device ranks what each of eight did.
+    ``iterations`` of the preset's own schedule. Pools keep the size of the
+    preset, so that one device ranks what each of eight devices did.
     """
     preset = get_preset(preset_name)
     if preset.iterations is not None:
@@ -152,16 +152,16 @@ def proxy_config(
         config.proxy = dict(of_total=False, decimals=None)
     config.default_hooks = dict(
         logger=dict(type="LoggerHook", interval=50),
-        checkpoint=None,  # a proxy is as short as the way to its first checkpoint
+        checkpoint=None,  # a proxy is too short for checkpoints
     )
     return config
 
 
 def _refuse_other_training(work_dir: Path) -> None:
-    """Refuse the work directory of `rankdet train`, whose record would be lost."""
+    """Refuse the work directory of `rankdet train`, whose record would be overwritten."""
     if (work_dir / SETTINGS).exists() or (work_dir / FIRST_EDITION).exists():
         got = f"{work_dir} of a `rankdet train`"
-        raise InputError("a work directory of its own", got, "choose another --work-dir")
+        raise InputError("a work directory for this search only", got, "choose another --work-dir")
 
 
 def train_proxy(
@@ -192,8 +192,8 @@ def train_proxy(
     except ProxyFailed as error:
         outcome["reason"] = str(error)
     except InputError as error:
-        # Our losses refuse values that are not finite; the published ones went on with NaN.
-        if not tells_of_not_finite(error):
+        # Our losses refuse values that are not finite; the published code continued with NaN.
+        if not is_about_not_finite(error):
             raise
         outcome["reason"] = "values that are not finite"
     return outcome | {"seconds": round(time.time() - begin, 1)}

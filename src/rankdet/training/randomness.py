@@ -1,7 +1,7 @@
-"""Random numbers that follow from the place in a training, not from what was drawn before.
+"""Random numbers that depend on the position in a training, not on earlier random numbers.
 
-A resumed training then draws what an uninterrupted one does, with any number of loading processes
-and for any division of a step's images among processes and passes.
+A resumed training then draws the same numbers as an uninterrupted one, with any number of loading
+processes and for any division of a step's images among processes and passes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-STEP, SAMPLE = 0, 1  # what the numbers are for: the first number of a key
+STEP, SAMPLE = 0, 1  # purpose of the numbers: the first element of a key
 
 
 def seed_libraries(*key: int) -> None:
@@ -25,7 +25,7 @@ def seed_libraries(*key: int) -> None:
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """Seed the CPU's generators from ``key`` for the body; afterwards they stand as before."""
+    """Seed the CPU's generators from ``key`` for the body, then restore their state."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = _words(key)
     _seed_python(words)

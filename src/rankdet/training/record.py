@@ -1,4 +1,4 @@
-"""What a training leaves for the report: one JSON line an iteration, and progress for the eye."""
+"""The record of a training, one JSON line per iteration, and its progress on the screen."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ VALIDATION_KEYS = ("AP", "AP50", "AP75", "oLRP")
 
 @HOOKS.register_module()
 class TrainingRecord(Hook):
-    """Append losses and validation figures to ``training.jsonl``; print progress now and then.
+    """Append losses and validation figures to ``training.jsonl``; print progress.
 
     Args:
         path: the JSON-lines file. A resumed run continues it from its own iteration.
-        label: stands before every progress line.
-        prints: progress lines over the whole training.
+        label: prefix of every progress line.
+        prints: number of progress lines over the whole training.
     """
 
     priority = "VERY_LOW"
@@ -55,7 +55,7 @@ class TrainingRecord(Hook):
             )
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Note the learning rate of the step: the schedule moves on before the hooks after it."""
+        """Store the learning rate of the step, which the schedule changes before the next hooks."""
         self._rate = runner.optim_wrapper.get_lr()["lr"][0]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -81,7 +81,7 @@ class TrainingRecord(Hook):
             )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Write one line with the validation figures: of boxes, or of masks if there are none."""
+        """Write one line with the validation metrics: of boxes, or of masks without boxes."""
         if not is_main_process():
             return
         metrics = metrics or {}
@@ -99,7 +99,7 @@ class TrainingRecord(Hook):
 
 
 def read_record(path: str | Path) -> list[dict]:
-    """Return the lines of a training's record; one that a kill has torn is left out."""
+    """Return the lines of a training's record; an incomplete line is skipped."""
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -116,7 +116,7 @@ def read_record(path: str | Path) -> list[dict]:
 
 
 def validated(path: str | Path) -> set[int]:
-    """Return the iterations after which a training has been measured."""
+    """Return the iterations after which a validation was recorded."""
     return {row["iteration"] for row in read_record(path) if "lr" not in row}
 
 
@@ -125,5 +125,5 @@ def _over_processes(outputs: dict) -> dict[str, float]:
     if not outputs:
         return {}
     values = torch.stack([value.detach().double().mean() for value in outputs.values()])
-    all_reduce(values, "mean")  # does nothing in a process of its own
+    all_reduce(values, "mean")  # does nothing in a single process
     return dict(zip(outputs, values.tolist(), strict=True))

@@ -8,9 +8,9 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.outputs import shown_path, write_json, write_text
 
-# What stays in the work directory of a finished run.
+# Files in the work directory of a finished run.
 WEIGHTS, RECORD, CURVES = "finished.pth", "finished.json", "training.jsonl"
-BESIDE = ("run.json", CURVES)  # what a training writes beside its checkpoint
+BESIDE = ("run.json", CURVES)  # what a training writes next to its checkpoint
 
 
 def is_finished(work_dir: str | Path) -> bool:
@@ -32,7 +32,7 @@ def write_records(work_dir: Path, folder: Path, record: dict) -> None:
 
 
 def write_again(work_dir: Path, folder: Path, entry: str, preset: str) -> None:
-    """Write the records of a finished run beside its checkpoint once more.
+    """Write the records of a finished run next to its checkpoint again.
 
     Raises:
         InputError: if no run, or one of another entry or preset, finished in ``work_dir``.

@@ -17,7 +17,7 @@ from rankdet.errors import InputError
 from rankdet.training import shrink
 from rankdet.training.presets import apply_preset
 
-# mmengine reads all metafiles of mmdet for each `mmdet::` base, 0.4 s each; they do not change.
+# mmengine reads all metafiles of mmdet for each `mmdet::` base, which takes 0.4 s; so cache them.
 mmengine.config.utils.load = cache(mmengine.config.utils.load)
 
 
@@ -36,7 +36,7 @@ def load_config(entry_id: str) -> Config:
 
 
 def resolve(entry_id: str, preset: Preset, data: Manifest | None) -> Config:
-    """Return the full config of a run; without ``data`` the paths stay the config's own."""
+    """Return the full config of a run; without ``data`` the paths of the config are kept."""
     config = load_config(entry_id)
     apply_preset(config, preset)
     if data is not None:
@@ -47,11 +47,11 @@ def resolve(entry_id: str, preset: Preset, data: Manifest | None) -> Config:
 
 
 def connect_data(config: Config, data: Manifest) -> None:
-    """Point every loader and evaluator at ``data`` and fit the heads to its classes.
+    """Set the data of every loader and evaluator, and the number of classes of the heads.
 
     Raises:
         InputError: if the model needs masks and an annotation of ``data`` has none, or if the
-            row's loader leaves out all of its images.
+            row's loader filters out all of its images.
     """
     if "segm" in _iou_types(config):
         _require_masks(data)
@@ -86,10 +86,10 @@ def _require_masks(data: Manifest) -> None:
         split = getattr(data, name)
         if split.without_mask:
             raise InputError(
-                f"a mask of every annotation in {data.annotations(name)}: this row trains masks",
+                f"a mask for every annotation in {data.annotations(name)}: this row trains masks",
                 f"{split.without_mask} of {split.annotation_count} without a usable one, first: "
                 f"{split.mask_problem}",
-                "add polygons of at least three points or RLEs, or choose a row of boxes",
+                "add polygons with at least three points or RLEs, or choose a row without masks",
             )
 
 
@@ -97,14 +97,14 @@ def _require_large_images(node: ConfigDict, data: Manifest) -> None:
     smallest = (node.get("filter_cfg") or {}).get("min_size", 0)
     if smallest:
         raise InputError(
-            f"images of at least {smallest} pixels with annotations, as this row trains on",
+            f"images of at least {smallest} pixels with annotations, as this row requires",
             f"none in {data.annotations('train')}",
             "enlarge the images and their boxes",
         )
 
 
 def _without_turns(pipeline: list) -> list:
-    """Return ``pipeline`` reading images as stored, without the turn that EXIF notes."""
+    """Return ``pipeline`` that reads images as stored, ignoring the EXIF orientation."""
     changed = copy.deepcopy(pipeline)  # loaders may share it
     for step in changed:
         if step.type == "LoadImageFromFile":
@@ -113,7 +113,7 @@ def _without_turns(pipeline: list) -> list:
 
 
 def _set_balance_period(config: Config, data: Manifest) -> None:
-    """Renew aLRP's balance once per epoch of this run; the published period is of COCO at 32."""
+    """Update aLRP's self-balancing once per epoch; the published period is for COCO, batch 32."""
     period = max(1, data.train.image_count // config.train_dataloader.batch_size)
     for node in shrink.nodes(config.model):
         if "self_balance" in node:
@@ -121,7 +121,7 @@ def _set_balance_period(config: Config, data: Manifest) -> None:
 
 
 def _iou_types(config: Config) -> list[str]:
-    """Return what the model's detections hold: SOLOv2's are masks without boxes."""
+    """Return the types of the model's detections: SOLOv2 has masks without boxes."""
     model = config.model
     has_boxes = "bbox_head" in model or "roi_head" in model
     has_masks = "mask_head" in model or "mask_head" in model.get("roi_head", {})

@@ -1,4 +1,4 @@
-"""`rankdet train`: one entry, one preset, one data set to one verified checkpoint."""
+"""`rankdet train`: train one entry with one preset on one data set."""
 
 from __future__ import annotations
 
@@ -43,18 +43,17 @@ class Settings:
 
     Attributes:
         seed: of the run.
-        resume: continue from the newest checkpoint of the work directory, if there is one; where
-            this run has finished there, publish it again.
-        restart: delete the training that is in the work directory and begin again.
-        on_change: what happens with a training there of other settings: "refuse", or "set-aside"
-            into a folder of its own.
-        threads: processor threads; None leaves torch's own choice.
+        resume: continue from the newest checkpoint of the work directory, if there is one; if this
+            run has finished there, publish it again.
+        restart: delete the training in the work directory and start again.
+        on_change: what to do with a training there that has other settings: "refuse", or
+            "set-aside" into a separate folder.
+        threads: CPU threads; None keeps torch's default.
         workers: data-loading processes; None keeps the preset's.
-        passes: of one step, each with a part of the process's images; 0 takes those of the
-            official GPUs one by one.
-        backbones: folder of the fetched weights, from which preset paper starts.
+        passes: per step, each with a part of the process's images; 0 means one per official GPU.
+        backbones: folder of the pretrained weights, for preset paper.
         speed: options that make a step faster.
-        stop_without_positives: end a training that finds nothing to learn from, instead of warning.
+        stop_without_positives: stop, instead of warning, if no image has a usable object.
     """
 
     seed: int = 0
@@ -81,21 +80,21 @@ def train(
 
     Args:
         entry_id: an id of the catalogue.
-        preset: how large the run is.
+        preset: data, size and schedule of the run.
         data: the prepared data set.
-        work_dir: checkpoints on the way and logs; kept, never an output of the DAG.
-        out: the checkpoint to publish; ``run.json`` and ``training.jsonl`` go beside it.
+        work_dir: for intermediate checkpoints and logs; never an output of the DAG.
+        out: the final checkpoint; ``run.json`` and ``training.jsonl`` are written next to it.
         settings: of this run.
 
     Returns:
         The run's record, as in ``run.json``.
 
     Raises:
-        InputError: if ``work_dir`` holds a training, and neither ``resume`` nor ``restart`` says
-            what becomes of it, or it was started with other settings.
+        InputError: if ``work_dir`` contains a training and neither ``resume`` nor ``restart`` is
+            set, or its settings are different.
     """
     if not preset.trains:
-        todo = f"fetch its weights: rankdet fetch checkpoint {entry_id}"
+        todo = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", todo)
     config = resolve(entry_id, preset, data)
     weights = None
@@ -121,7 +120,7 @@ def train(
     done = processes.from_first(records.record_of(work_dir) if processes.is_first() else None)
     if done is not None:
         if _ends_as_first():
-            print(f"this run has finished in {work_dir}; published again", file=sys.stderr)
+            print(f"this run already finished in {work_dir}; published again", file=sys.stderr)
             finished.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
@@ -132,7 +131,7 @@ def train(
     passes = processes.share_batch(config, total, processes.world_size(), passes)
     interval = _set_hooks(config, preset, record_path, f"{entry_id} {preset.name}")
     config.custom_hooks.append(dict(type="WatchPositives", stop=settings.stop_without_positives))
-    if config.resume:  # from there, not from the weights that the run started from
+    if config.resume:  # resume from there, not from the pretrained weights
         config.load_from = str(checkpoint)
     about = {"threads": settings.threads, "processes": processes.world_size(), "passes": passes}
     sessions = _sessions(checkpoint, about | {"machine": provenance.machine()})
@@ -178,12 +177,12 @@ def train(
 def _sessions(checkpoint: Path | None, about: dict) -> Sessions:
     if checkpoint is None:
         return Sessions([], 0, about)
-    meta = meta_of(checkpoint)  # of an earlier version without sessions
+    meta = meta_of(checkpoint)  # an earlier version stored no sessions
     return Sessions(meta.get("sessions", []), meta["iter"], about)
 
 
 def _refusal(entry_id: str, iteration: int, error: NotFiniteError, kept: Path | None) -> InputError:
-    """Return what a user is told about NaN or inf in a training."""
+    """Return the error message for NaN or inf in a training."""
     where = "no checkpoint was written before it"
     if kept is not None:
         where = f"{kept} is the last good checkpoint, from which --resume continues"
@@ -197,7 +196,7 @@ def _refusal(entry_id: str, iteration: int, error: NotFiniteError, kept: Path | 
 def _compared(
     entry_id: str, config: Config, data: Manifest, passes: int, speed: Speed
 ) -> list[Setting]:
-    """Print the official run beside this one; return the settings."""
+    """Print the settings of the official run and of this one; return them."""
     entry = load_catalogue()[entry_id]
     found = compare_setup(
         entry,
@@ -214,7 +213,7 @@ def _compared(
 
 
 def _ends_as_first() -> bool:
-    """Leave the other processes; tell whether this one has to publish."""
+    """Leave the process group; tell whether this process must publish."""
     is_first = processes.is_first()
     processes.leave_group()
     return is_first
@@ -230,7 +229,9 @@ def _set_hooks(config: Config, preset: Preset, record_path: Path, label: str) ->
         interval = max(1, preset.iterations // max(1, preset.validations))
         config.train_cfg.type = "ResumableIterLoop"
         config.train_cfg.val_interval = interval
-        if not preset.validations:  # mmengine measures the last iteration whatever the interval
+        if (
+            not preset.validations
+        ):  # mmengine validates after the last iteration whatever the interval
             config.train_cfg.val_begin = preset.iterations + 1
     config.default_hooks = dict(
         timer=dict(type="IterTimerHook"),

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: settings and data that influence the result, and no paths."""
+"""The settings that identify a run: everything that influences the result, without paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rankdet.datasets.manifest import Manifest
 from rankdet.hashing import content_sha256, json_sha256
 from rankdet.outputs import shown_path
 
-# Parts of a config without influence on the trained weights, or counted in another way.
+# Parts of a config that do not influence the trained weights, or are recorded separately.
 IGNORED_PARTS = frozenset(
     {
         *("val_dataloader", "test_dataloader", "val_evaluator", "test_evaluator"),
@@ -22,7 +22,7 @@ IGNORED_PARTS = frozenset(
         *("env_cfg", "launcher", "work_dir", "resume", "load_from", "default_scope"),
     }
 )
-# Keys without influence wherever they stand: places, and how files are read.
+# Keys that never influence the weights: paths, and how files are read.
 IGNORED_KEYS = frozenset(
     {
         *("ann_file", "data_root", "data_prefix", "img_prefix", "proposal_file", "out_file"),
@@ -40,7 +40,7 @@ def run_settings(
     """Return the settings of a run as plain JSON.
 
     Args:
-        config: resolved, before hooks and paths of the machine are set.
+        config: resolved, before hooks and machine-specific paths are set.
         data: the data set.
         entry: id of the catalogue.
         preset: its name.
@@ -60,7 +60,7 @@ def run_settings(
         },
         "config": _plain(parts),
     }
-    return json.loads(json.dumps(settings))  # as it will be read: tuples are lists
+    return json.loads(json.dumps(settings))  # as it will be read back: tuples become lists
 
 
 def settings_hash(settings: dict[str, Any]) -> str:
@@ -69,13 +69,13 @@ def settings_hash(settings: dict[str, Any]) -> str:
 
 
 def first_edition_mark(config: Config, data: Manifest, seed: int) -> str:
-    """Return the mark that earlier versions left of the same run: it depends on paths."""
+    """Return the hash that earlier versions wrote for the same run; it depends on paths."""
     text = "\0".join((config.pretty_text, data.train.sha256, data.val.sha256, str(seed)))
     return content_sha256(text)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Return the first settings that differ, as ``key: old -> new``; "" if none does."""
+    """Return the first settings that differ, as ``key: old -> new``; "" if there are none."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     lines = [

@@ -1,4 +1,4 @@
-"""Everything around the entry's config that a run on this machine needs."""
+"""Build mmengine's Runner for a run on this machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rankdet.training.step import TrainingStep
 
 
 def use_threads(count: int | None) -> None:
-    """Bound the processor threads of this process; None leaves torch's own choice."""
+    """Limit the CPU threads of this process; None keeps torch's default."""
     if count is not None:
         torch.set_num_threads(count)
-    # Several trainings share a machine; OpenCV's pool would take all cores for each image.
+    # Several trainings may share a machine; OpenCV would use all cores for each image.
     cv2.setNumThreads(0)
 
 
 class TrainingRunner(Runner):
-    """mmengine's Runner; a training sets what its loops do with a batch."""
+    """mmengine's Runner, with the step that the training loops call."""
 
     training_step: TrainingStep
 
@@ -38,12 +38,12 @@ def prepare_runner(
 
     Args:
         config: a resolved config.
-        work_dir: where checkpoints and logs of the run go.
+        work_dir: for checkpoints and logs.
         seed: of every random number generator.
         workers: data-loading processes; None keeps the config's.
 
     Raises:
-        InputError: if the config names weights that are not here: nothing is downloaded.
+        InputError: if the config names weights that are not local; nothing is downloaded.
     """
     require_local(config)
     config.work_dir = str(work_dir)

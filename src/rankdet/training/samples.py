@@ -1,4 +1,4 @@
-"""The images of a training in their order, each with random numbers of its own."""
+"""The images of a training in order, each with its own random numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rankdet.training.randomness import SAMPLE, seeded
 
 
 class Position(NamedTuple):
-    """A sample's place in a training.
+    """A sample's position in a training.
 
     Attributes:
         row: of the data set.
         epoch: from 0; 0 in a training that counts iterations.
         step: of the epoch.
-        slot: among the images of the step, over all processes.
+        slot: index among the images of the step, over all processes.
     """
 
     row: int
@@ -30,7 +30,7 @@ class Position(NamedTuple):
 
 
 class PlacedSamples(Dataset):
-    """A data set whose augmentations depend on seed and place alone."""
+    """A data set whose augmentations depend only on seed and position."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed = dataset, seed
@@ -49,7 +49,7 @@ class PlacedBatches:
     Args:
         batches: the rows of this process, step by step.
         epoch: of these batches.
-        first: the step to begin with; the images before it are not loaded.
+        first: the first step; earlier images are not loaded.
         slot: of the first image of this process in a step.
     """
 
@@ -64,10 +64,10 @@ class PlacedBatches:
 
 
 class EndlessBatches:
-    """Batches of a sampler without end, each process with the next images of a step.
+    """Batches of an infinite sampler; each process gets consecutive images of a step.
 
-    mmengine's own loader deals the images out in turn, so that other numbers of processes would
-    rank other images together.
+    mmengine's own loader distributes the images round-robin, so that the ranking pools would depend
+    on the number of processes.
     """
 
     def __init__(self, sampler: InfiniteSampler, batch_size: int) -> None:
@@ -82,7 +82,7 @@ class EndlessBatches:
 
 
 def loader_from(own: DataLoader, seed: int, rank: int, epoch: int, first: int) -> DataLoader:
-    """Return a loader of the batches of ``own`` from step ``first`` of an epoch on.
+    """Return a loader of the batches of ``own`` from step ``first`` of an epoch.
 
     Args:
         own: as mmengine built it.
@@ -104,6 +104,6 @@ def loader_from(own: DataLoader, seed: int, rank: int, epoch: int, first: int) -
         worker_init_fn=own.worker_init_fn,
         timeout=own.timeout,
         prefetch_factor=own.prefetch_factor,
-        # Each iterator draws a number; of the process's own generator, it would shift the rest.
+        # Each iterator draws a number, which must not come from the process's own generator.
         generator=torch.Generator().manual_seed(seed),
     )

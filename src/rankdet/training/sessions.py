@@ -1,4 +1,4 @@
-"""The sessions of a run: each time that it was started, until it stopped, died or finished."""
+"""The sessions of a run: each start of the training until it stopped, was killed or finished."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rankdet.times import utc_now
 
 
 class Sessions:
-    """What each session of a run did, and took.
+    """Iterations and time of each session of a run.
 
-    Every checkpoint lists them up to itself. What a session did after its last checkpoint was lost
-    with it, and does not count.
+    They are stored in every checkpoint. Iterations after the last checkpoint of a session were lost
+    and do not count.
 
     Args:
-        before: of the sessions before this one, as in the checkpoint that it continues from.
-        first: the iteration that this one continues at.
-        about: what is noted of this session besides: machine, threads, processes, passes.
+        before: earlier sessions, from the checkpoint that this one continues from.
+        first: the iteration at which this one starts.
+        about: further facts about this session: machine, threads, processes, passes.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Sessions:
         }
 
     def reach(self, iteration: int, ended: str | None = None) -> None:
-        """Note that this session has come to ``iteration``, and why it ends if it does."""
+        """Record that this session has reached ``iteration``, and why it ends if it does."""
         seconds = round(time.monotonic() - self._start, 1)
         self._own.update(to=iteration, seconds=seconds, ended=ended)
 
@@ -48,5 +48,5 @@ class Sessions:
 
     @property
     def seconds(self) -> float:
-        """What all sessions took together."""
+        """The total time of all sessions."""
         return round(sum(each["seconds"] for each in self.as_plain()), 1)

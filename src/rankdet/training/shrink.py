@@ -26,9 +26,9 @@ def nodes(config: ConfigDict) -> Iterator[ConfigDict]:
 
 
 def drop_pretrained(model: ConfigDict) -> None:
-    """Start from random weights: the short presets need nothing from the network.
+    """Start from random weights, so that the short presets need no downloads.
 
-    All norm layers then have to learn, so nothing of the backbone stays frozen.
+    All norm layers then have to be trained, so no part of the backbone is frozen.
     """
     backbone = model.backbone
     backbone.pop("init_cfg", None)
@@ -38,7 +38,7 @@ def drop_pretrained(model: ConfigDict) -> None:
 
 
 def small_network(model: ConfigDict) -> None:
-    """Replace the backbone by a narrow ResNet-18 and set every width to a small one."""
+    """Replace the backbone with a narrow ResNet-18 and reduce all widths."""
     levels = tuple(model.backbone.get("out_indices", (0, 1, 2, 3)))
     model.backbone = ConfigDict(
         type="ResNet",
@@ -64,7 +64,7 @@ def small_network(model: ConfigDict) -> None:
 
 
 def _fewer_proposals(node: ConfigDict) -> None:
-    """An image of a hundred pixels has no thousand places to look at."""
+    """Reduce the proposals, since a tiny image does not need a thousand."""
     for name in ("rpn_proposal", "rpn"):
         if "max_per_img" in node.get(name, ()):
             node[name].update(nms_pre=5 * PROPOSALS, max_per_img=PROPOSALS)
@@ -86,15 +86,15 @@ def _narrow(node: ConfigDict) -> None:
         node.fc_out_channels = FC_WIDTH
     if "stacked_convs" in node:
         node.stacked_convs = CONVOLUTIONS
-        # Towers without norm start with N(0, 0.01), made for 256 channels: at 64 the signal all but
-        # vanishes and the first hundreds of steps are lost. ATSS has group norm of its own.
+        # Towers without norm layers start with N(0, 0.01), tuned for 256 channels: at 64 the signal
+        # nearly vanishes and hundreds of steps are lost. ATSS already has group norm.
         node.norm_cfg = ConfigDict(type="GN", num_groups=16, requires_grad=True)
     if node.get("num_convs", 1) > 2:
         node.num_convs = CONVOLUTIONS
 
 
 def fit_grids(model: ConfigDict, side: int) -> None:
-    """Give SOLO's grids no more cells than their feature maps of such images have places.
+    """Limit SOLO's grids to the size of the feature maps of small images.
 
     Objects keep their level: the scale ranges are in pixels, and so are the strides.
     """

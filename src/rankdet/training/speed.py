@@ -1,7 +1,7 @@
-"""Options that make a step faster: bf16 backbone, channels-last memory, compiled backbone.
+"""Options for faster steps: bf16 backbone, channels-last memory, compiled backbone.
 
-They end where the features leave backbone and neck: heads and losses see contiguous float32
-whatever is chosen, so that what a head computes of given features is the same number.
+They apply only to backbone and neck: heads and losses always get contiguous float32 features, so
+they compute the same numbers from the same features.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2d
 from mmcv.ops.carafe import CARAFEPack
 from torch import Tensor, nn
 
-# Their kernels take float32 (and float16), no bfloat16, and contiguous memory.
+# Their kernels support float32 (and float16), not bfloat16, and need contiguous memory.
 OWN_KERNEL = (ModulatedDeformConv2d, DeformConv2dPack, CARAFEPack)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What a training changes for speed; the default changes nothing.
+    """Speed options of a training; by default all are off.
 
     Attributes:
         bf16: backbone and neck compute in bfloat16 (autocast), their weights stay float32.
@@ -35,7 +35,7 @@ class Speed:
 
     @property
     def chosen(self) -> dict[str, bool]:
-        """Only what is switched on, for the run's record."""
+        """The options that are on, for the run's record."""
         return {name: True for name, on in asdict(self).items() if on}
 
 
@@ -43,7 +43,7 @@ AS_IS = Speed()
 
 
 def apply_speed(model: nn.Module, speed: Speed) -> None:
-    """Change a detector in place; its state dict stays as it is."""
+    """Apply the options to a detector in place; its state dict does not change."""
     if not speed.chosen:
         return
     if speed.channels_last:

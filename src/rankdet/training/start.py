@@ -1,4 +1,4 @@
-"""The weights a training starts from: fetched before, verified here, no download on the way."""
+"""The initial weights of a training: already downloaded, verified here."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from rankdet.weights.checkpoint_files import check_backbone
 
 
 def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None:
-    """Let ``config`` start from the local copy of the official run's weights.
+    """Make ``config`` start from the local copy of the official pretrained weights.
 
     Args:
         config: changed in place.
         entry: whose official run it is.
-        folder: where `rankdet fetch backbone` put them.
+        folder: with the files of `rankdet fetch backbone`.
 
     Returns:
         {"file", "sha256"} for the run's record; None if the run starts from scratch.
 
     Raises:
-        InputError: if the file is not there or not the right one, or is not known.
+        InputError: if the file is missing, wrong or unknown.
     """
     row = backbone_of(entry)
     places = list(pretrained(config))
@@ -43,19 +43,19 @@ def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None
             return None
         wanted = places[0].checkpoint if places else config.load_from
         raise InputError(
-            f"the start weights of {entry.entry_id} in configs/downloads.csv",
-            f"{wanted}, which is not among them",
+            f"the pretrained weights of {entry.entry_id} in configs/downloads.csv",
+            f"{wanted}, which is not listed there",
             "add a row, and name it in the entry's column pretrained",
         )
     path = folder / row.file
     if not path.is_file():
         raise InputError(
-            f"{row.file}, from which the official run of {entry.entry_id} starts",
+            f"{row.file}, the pretrained weights of {entry.entry_id}",
             f"no such file in {folder}",
             f"run `rankdet fetch backbone {row.name}` first",
         )
     sha256 = verify(row, path, sha256=recorded_sha256(path))
-    check_backbone(path)  # it may have been put there by hand
+    check_backbone(path)  # it may have been copied by hand
     if row.kind == "model":
         config.load_from = str(path)
     for node in places:
@@ -64,7 +64,7 @@ def use_local_weights(config: Config, entry: Entry, folder: Path) -> dict | None
 
 
 def use_drawn_weights(config: Config, entry: Entry, folder: Path) -> dict | None:
-    """Let ``config`` start from random weights in a file of the layout that the official run reads.
+    """Make ``config`` start from random weights in a file with the official layout.
 
     Args:
         config: changed in place.
@@ -80,7 +80,7 @@ def use_drawn_weights(config: Config, entry: Entry, folder: Path) -> dict | None
         return None
     path = folder / f"drawn-{row.file}"
     if processes.is_first():
-        own = copy.deepcopy(config.model)  # built without the address of any weights
+        own = copy.deepcopy(config.model)  # built without loading weights
         for node in shrink.nodes(own):
             if is_pretrained(node.get("init_cfg")):
                 node.init_cfg = None
@@ -95,9 +95,9 @@ def use_drawn_weights(config: Config, entry: Entry, folder: Path) -> dict | None
 
 
 def write_drawn_weights(model: nn.Module, path: Path) -> None:
-    """Write random tensors with the names and shapes of ``model``, and a classifier besides.
+    """Write random tensors with the names and shapes of ``model``, plus a classifier.
 
-    They keep the size of activations: norm layers that a row freezes do not learn to.
+    Their scale preserves the size of activations, since frozen norm layers cannot adapt.
     """
     draw = torch.Generator().manual_seed(0)
     state = {}
@@ -108,31 +108,33 @@ def write_drawn_weights(model: nn.Module, path: Path) -> None:
             spread = (2 / tensor[0].numel()) ** 0.5
             state[name] = torch.randn(tensor.shape, generator=draw) * spread
         elif name.endswith(("running_var", "weight")):
-            # The last norm layer of a residual block is small, so that blocks do not add up.
+            # The last norm layer of a residual block is small, so that activations do not grow.
             state[name] = torch.full_like(tensor, 0.2 if "bn3.weight" in name else 1.0)
         else:
             state[name] = torch.zeros_like(tensor)
     state["fc.weight"], state["fc.bias"] = torch.zeros(1000, 8), torch.zeros(1000)
     with atomic_path(path) as part, part.open("wb") as stream:
-        torch.save(state, stream)  # to a path it would write the name too, and so another hash
+        torch.save(
+            state, stream
+        )  # with a path, the file would contain its name and the hash would change
 
 
 def require_local(config: Config) -> None:
-    """Check that ``config`` names no weights that would be downloaded on the way.
+    """Check that ``config`` names no weights that mmengine would download.
 
     Raises:
-        InputError: naming the first one that is no file here.
+        InputError: naming the first one that is not a local file.
     """
     addresses = [node.checkpoint for node in pretrained(config)]
     for address in filter(None, [*addresses, config.get("load_from")]):
         if not Path(address).is_file():
             raise InputError(
-                "weights that were fetched before", repr(address), "run `rankdet fetch backbone`"
+                "weights in a local file", repr(address), "run `rankdet fetch backbone`"
             )
 
 
 def forget_weights(config: Config) -> None:
-    """Take out every address of weights: what is loaded next replaces them all."""
+    """Remove all pretrained weights from ``config``: a checkpoint will replace them."""
     config.load_from = None
     for node in shrink.nodes(config.model):
         if is_pretrained(node.get("init_cfg")):
@@ -145,5 +147,5 @@ def pretrained(config: Config) -> Iterator[ConfigDict]:
 
 
 def is_pretrained(node: object) -> bool:
-    """Tell whether a config node is mmengine's `Pretrained` initialiser."""
+    """Tell whether a config node is mmengine's `Pretrained` initializer."""
     return isinstance(node, dict) and node.get("type") == "Pretrained"

@@ -1,8 +1,8 @@
-"""One training step, in one pass or several, checked for numbers that are not finite.
+"""One training step, in one or several passes, checked for NaN and inf.
 
-A pass sees whole ranking pools, as a process of its own would; the gradients add up, and the
-optimizer steps once. Schedules, records and checkpoints count steps: they do not change. What a
-stock loss divides by (mmdet averages it over the processes) is that of the pass.
+A pass has complete ranking pools, like a separate process; the gradients add up, and the optimizer
+steps once. Schedules, records and checkpoints count steps, so they do not change. The normalizer of
+a standard loss (which mmdet averages over the processes) is computed per pass.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rankdet.training.randomness import STEP, seed_libraries
 
 
 class TrainingStep:
-    """What a training does with a batch, where mmengine calls ``model.train_step``.
+    """The training step on a batch, used instead of mmengine's ``model.train_step``.
 
     Args:
         model: a detector, or mmengine's wrapper around one for several processes.
-        passes: of a step; divides the images of a batch of this process.
-        seed: of the run. Each pass draws numbers of its own: those of iteration and share, which
-            is the pass's place among all passes of all processes.
-        iteration: tells which one begins, from 0.
+        passes: per step; must divide the images of this process's batch.
+        seed: of the run. Each pass has its own random numbers, from the iteration and the index of
+            the pass among all passes of all processes.
+        iteration: returns the current iteration, from 0.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class TrainingStep:
         self.guard = FiniteGuard(self.detector)
 
     def __call__(self, data: dict[str, list], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """Step once down the gradient of a batch; return its loss terms.
+        """Take one optimizer step on a batch; return its loss terms.
 
         Raises:
-            NotFiniteError: if NaN or inf is met; the weights have then not moved, unless the
-                optimizer itself made it.
+            NotFiniteError: on NaN or inf; the weights are then unchanged, unless it comes from the
+                optimizer itself.
         """
         terms = []
         for index, part in enumerate(_parts(data, self.passes)):
@@ -69,7 +69,7 @@ class TrainingStep:
         return total, logged
 
     def _silent(self, index: int) -> AbstractContextManager:
-        """Let processes exchange gradients once, when those of the last pass are added."""
+        """Let processes exchange gradients only once, in the last pass."""
         is_silent = self.detector is not self.model and index < self.passes - 1
         return self.model.no_sync() if is_silent else nullcontext()
 

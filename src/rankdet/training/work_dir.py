@@ -1,4 +1,4 @@
-"""The state of a work directory: whose run it holds, where that one continues, what may go."""
+"""The state of a work directory: which run it contains, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Checkpoint:
     """A checkpoint file of a work directory.
 
     Attributes:
-        path: where it lies.
-        iteration: where it continues; -1 if the file is damaged.
-        run: hash of the settings of its run; None if it does not say.
+        path: of the file.
+        iteration: at which it continues; -1 if the file is damaged.
+        run: hash of the settings of its run; None if unknown.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Checkpoint:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether the file is no whole checkpoint."""
+        """Whether the file is not a complete checkpoint."""
         return self.iteration < 0
 
 
@@ -53,21 +53,21 @@ def begin(
     restart: bool = False,
     on_change: OnChange = "refuse",
 ) -> Path | None:
-    """Make ``work_dir`` ready for a run; return the checkpoint that it continues from, if any.
+    """Prepare ``work_dir`` for a run; return the checkpoint to continue from, if any.
 
-    Nothing is deleted unless ``restart`` is given, and then only what a run here wrote.
+    Nothing is deleted unless ``restart`` is given, and then only files that a run here wrote.
 
     Args:
         work_dir: of the run.
         settings: `run_settings` of the run.
-        first_edition: the mark that an earlier version left of this run.
-        out: the published checkpoint, which may lie in ``work_dir``.
-        resume: continue the run that is there.
-        restart: delete the run that is there.
-        on_change: what happens to a run with other settings.
+        first_edition: the hash that an earlier version wrote for this run.
+        out: the final checkpoint, which may be in ``work_dir``.
+        resume: continue the existing run.
+        restart: delete the existing run.
+        on_change: what to do with a run that has other settings.
 
     Raises:
-        InputError: if a run is there and the options do not say what becomes of it.
+        InputError: if there is a run and the options do not say what to do with it.
     """
     if resume and restart:
         raise InputError("--resume or --restart", "both", "choose one of them")
@@ -81,23 +81,23 @@ def begin(
             _set_aside(work_dir, out, changes)
         elif changes:
             todo = (
-                "--restart deletes that training and begins again, --on-change set-aside keeps it "
-                "in a folder beside, or choose another --work-dir"
+                "delete that training with --restart, move it to a subfolder with "
+                "--on-change set-aside, or choose another --work-dir"
             )
-            got = f"{shown_path(work_dir)} with a training of other settings ({changes})"
+            got = f"{shown_path(work_dir)} with a training that has other settings ({changes})"
             raise InputError("a work directory of the same training", got, todo)
         elif not resume:
-            todo = "--resume continues it, --restart deletes it and begins again"
-            got = f"{shown_path(work_dir)} with this training, begun before"
+            todo = "continue it with --resume, or delete it and start again with --restart"
+            got = f"{shown_path(work_dir)}, which already contains this training"
             raise InputError("a work directory without a training", got, todo)
     else:
-        _delete(work_dir, out)  # of a run that did not come to its first checkpoint
+        _delete(work_dir, out)  # of a run that ended before its first checkpoint
     write_json(work_dir / SETTINGS, {"sha256": settings_hash(settings), "settings": settings})
     return newest_whole(work_dir, out) if resume else None
 
 
 def checkpoints(work_dir: Path, out: Path | None = None) -> list[Checkpoint]:
-    """Return the checkpoints in ``work_dir``, the newest first; ``out`` is none of them."""
+    """Return the checkpoints in ``work_dir``, newest first, without ``out``."""
     own = None if out is None else out.resolve()
     found = [
         _read(path)
@@ -108,7 +108,7 @@ def checkpoints(work_dir: Path, out: Path | None = None) -> list[Checkpoint]:
 
 
 def pointed_at(work_dir: Path) -> Path | None:
-    """Return the checkpoint that ``last_checkpoint`` names, wherever the directory lay then."""
+    """Return the checkpoint that ``last_checkpoint`` names, even if the directory was moved."""
     try:
         name = Path((work_dir / POINTER).read_text(encoding="utf-8").strip()).name
     except (OSError, UnicodeDecodeError):
@@ -118,13 +118,13 @@ def pointed_at(work_dir: Path) -> Path | None:
 
 
 def newest_whole(work_dir: Path, out: Path | None = None) -> Path | None:
-    """Return the checkpoint to continue from: the one pointed at, else the newest whole one.
+    """Return the checkpoint to continue from: the one pointed at, else the newest complete one.
 
     Raises:
-        InputError: if all that are left hold NaN: training again would end there again.
+        InputError: if all remaining ones contain NaN, which would stop the training again.
     """
     pointed = pointed_at(work_dir)
-    # A stable order: the one pointed at comes first, the others stay in theirs.
+    # A stable sort: the one pointed at comes first, the others keep their order.
     order = sorted(checkpoints(work_dir, out), key=lambda each: each.path != pointed)
     problems = []
     for each in order:
@@ -138,17 +138,17 @@ def newest_whole(work_dir: Path, out: Path | None = None) -> Path | None:
         raise InputError(
             f"a checkpoint with finite weights in {shown_path(work_dir)}",
             f"NaN or inf in {problems[0][0].name}",
-            "lower the learning rate, or begin again with --restart",
+            "lower the learning rate, or start again with --restart",
         )
     for path, why in problems:
-        print(f"{path} {why}: training begins again", file=sys.stderr)
+        print(f"{path} {why}: training starts from the beginning", file=sys.stderr)
     return None
 
 
 def delete_older(work_dir: Path, newest: Path, out: Path, keep: int = 2) -> None:
-    """Delete checkpoints on the way, but not ``newest`` and those before it: ``keep`` in all.
+    """Delete intermediate checkpoints except ``newest`` and the latest others: ``keep`` in all.
 
-    ``out``, the published one, may lie among them and is none of them.
+    ``out``, the final one, may be in the same folder and is not deleted.
     """
     found = [each for each in checkpoints(work_dir, out) if _is_own(each, work_dir)]
     others = [each.path for each in found if each.path != newest]
@@ -157,19 +157,19 @@ def delete_older(work_dir: Path, newest: Path, out: Path, keep: int = 2) -> None
 
 
 def meta_of(checkpoint: Path) -> dict[str, Any]:
-    """Return what a whole checkpoint says of its run: "iter", "run", "sessions", ..."""
+    """Return the metadata of a complete checkpoint: "iter", "run", "sessions", ..."""
     return _load(checkpoint)["meta"]
 
 
 def delete_checkpoints(work_dir: Path, out: Path) -> None:
-    """Delete the checkpoints on the way of a finished run."""
+    """Delete the intermediate checkpoints of a finished run."""
     for each in checkpoints(work_dir, out):
         if _is_own(each, work_dir):
             each.path.unlink()
     (work_dir / POINTER).unlink(missing_ok=True)
 
 
-_DAMAGED, _NOT_FINITE = "is damaged", "holds NaN or inf"
+_DAMAGED, _NOT_FINITE = "is damaged", "contains NaN or inf"
 
 
 def _problem(checkpoint: Checkpoint) -> str | None:
@@ -181,7 +181,7 @@ def _problem(checkpoint: Checkpoint) -> str | None:
         check_state({part: content.get(part) for part in ("state_dict", "optimizer")})
     except NotFiniteError:
         return _NOT_FINITE
-    except Exception:  # torch raises many kinds for a torn file
+    except Exception:  # torch raises many exceptions for a damaged file
         return _DAMAGED
     return None
 
@@ -190,7 +190,7 @@ def _read(path: Path) -> Checkpoint:
     try:
         meta = meta_of(path)
         return Checkpoint(path, int(meta["iter"]), meta.get("run"))
-    except Exception:  # torch raises many kinds for a torn file
+    except Exception:  # torch raises many exceptions for a damaged file
         return Checkpoint(path, -1, None)
 
 
@@ -203,25 +203,25 @@ def _is_ours(work_dir: Path) -> bool:
 
 
 def _is_own(checkpoint: Checkpoint, work_dir: Path) -> bool:
-    """Tell whether a run here wrote a checkpoint; those of earlier versions do not say so."""
+    """Tell whether a run here wrote a checkpoint; earlier versions did not mark theirs."""
     if checkpoint.is_damaged:
         return _is_ours(work_dir)
     return checkpoint.run is not None or (work_dir / FIRST_EDITION).is_file()
 
 
 def _refuse_other_files(work_dir: Path, out: Path) -> None:
-    """Refuse a folder with files under our names that no run here wrote."""
+    """Refuse a folder with files that have our names but were not written by a run here."""
     others = [each.path for each in checkpoints(work_dir, out) if not _is_own(each, work_dir)]
     if not _is_ours(work_dir):
         others += [p for name in (POINTER, *KEPT) if (p := work_dir / name).exists() and p != out]
     if others:
         got = f"{shown_path(work_dir)} with {others[0].name}, which no training here wrote"
-        todo = "move it away or choose another --work-dir"
-        raise InputError("a work directory of this command alone", got, todo)
+        todo = "move that file or choose another --work-dir"
+        raise InputError("a work directory used only by this command", got, todo)
 
 
 def _has_run(work_dir: Path, out: Path) -> bool:
-    """Tell whether there is something to lose: a checkpoint, or the weights of a finished run."""
+    """Tell whether there is a run: a checkpoint, or the weights of a finished run."""
     finished = any((work_dir / name).exists() for name in KEPT[:2])
     return finished or bool(checkpoints(work_dir, out))
 
@@ -235,7 +235,7 @@ def _changes(work_dir: Path, settings: dict[str, Any], first_edition: str) -> st
             return f"{SETTINGS} is damaged"
         return differences(old, settings)
     same = (work_dir / FIRST_EDITION).read_text(errors="replace").strip() == first_edition
-    return "" if same else "it is of an earlier version, and other settings or other paths"
+    return "" if same else "written by an earlier version, with other settings or other paths"
 
 
 def _state(work_dir: Path, out: Path) -> list[Path]:
@@ -259,4 +259,7 @@ def _set_aside(work_dir: Path, out: Path, changes: str) -> None:
     folder.mkdir()
     for path in state:
         path.rename(folder / path.name)
-    print(f"the settings changed ({changes}); the training before is in {folder}", file=sys.stderr)
+    print(
+        f"the settings changed ({changes}); the previous training was moved to {folder}",
+        file=sys.stderr,
+    )

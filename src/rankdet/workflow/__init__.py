@@ -1,1 +1,1 @@
-"""The Python behind the rules of the workflow: inputs, resources, plans, living Snakemakes."""
+"""The Python code of the workflow rules: inputs, resources, plans, running Snakemakes."""

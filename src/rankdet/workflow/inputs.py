@@ -1,7 +1,7 @@
-"""What the rules of the workflow ask of the catalogue: input functions and parameters.
+"""Input functions and parameters of the workflow rules, from the catalogue and the config.
 
-A wildcard is a name from the command line until it is looked up here; an unknown one is an
-`InputError` with the known names.
+Wildcards come from the command line and are looked up here; an unknown name is an `InputError` that
+lists known names.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ FIGURES = ("ap", "olrp", "training", "precision_recall", "lrp")
 FIGURE_FORMATS = ("svg", "png")
 TABLE_FORMATS = ("html", "md", "csv", "tex")
 MEASURED = ("metrics.json", "curves.json")  # of each row, by its evaluation
-FETCHED = "data/coco"  # a COCO folder with this path is fetched; any other is the user's own
+FETCHED = "data/coco"  # a COCO folder with this path is downloaded; any other is the user's own
 
 
 class Inputs:
     """Paths and parameters of the jobs, by their wildcards.
 
     Args:
-        config: of the workflow, after its schema.
+        config: of the workflow, validated.
         catalogue: the table entries.
-        published: returns the path of the list of available models of a group, once the DAG
-            knows it (a Snakemake checkpoint).
+        published: returns the path of the list of available models of a group, after it was
+            written (a Snakemake checkpoint).
 
     Raises:
         InputError: if the config names a preset or an entry that does not exist.
@@ -54,7 +54,7 @@ class Inputs:
                 self.catalogue[name]
 
     def preset(self, wildcards: Any) -> Preset:
-        """Return the preset as the site has it."""
+        """Return the preset with the changes of the site."""
         if wildcards.preset not in self.presets:
             known = ", ".join(self.presets)
             hint = nearest(wildcards.preset, self.presets)
@@ -68,22 +68,22 @@ class Inputs:
     # Data sets.
 
     def dataset(self, wildcards: Any) -> str:
-        """Return the prepared data set; LVIS and Cityscapes rows of a preset may have their own."""
+        """Return the prepared data set; LVIS and Cityscapes rows may have their own."""
         name = self.preset(wildcards).data_of(self.entry(wildcards).dataset)
         return f"data/prepared/{name}/dataset.json"
 
     def fetched(self, wildcards: Any) -> list[str]:
-        """Return what stands for a fetched COCO; nothing if the user has one of their own."""
+        """Return the hash file of a downloaded COCO; nothing if the user has their own folder."""
         own = wildcards.name != "coco" or self.config["coco"] != FETCHED
         return [] if own else ["data/downloads/coco.sha256"]
 
     def fetched_lvis(self, wildcards: Any) -> list[str]:
-        """Return what stands for fetched LVIS annotations beside fetched images."""
+        """Return the hash files of downloaded LVIS annotations and COCO images."""
         names = ["lvis", "coco"] if self.config["lvis"] == FETCHED else []
         return [f"data/downloads/{name}.sha256" for name in names]
 
     def own_annotations(self, wildcards: Any) -> list[str]:
-        """Return the annotation files of a user's own folder: a change there prepares it again."""
+        """Return the annotation files of a user's own folder; a change prepares it again."""
         root = self.config[wildcards.name.removesuffix("-overfit")]
         return [] if self.fetched(wildcards) else annotation_files(root)
 
@@ -93,20 +93,20 @@ class Inputs:
             return []
         return annotation_files(self.config["lvis"], "lvis")
 
-    # Weights from elsewhere.
+    # Downloaded weights.
 
     def start_weights(self, wildcards: Any) -> list[str]:
-        """Return the file that the official run starts from; other presets need none."""
+        """Return the pretrained weights of the official run; other presets need none."""
         row = backbone_of(self.entry(wildcards)) if wildcards.preset == "paper" else None
         return [str(BACKBONES / row.file)] if row else []
 
     def known_backbone(self, wildcards: Any) -> list[str]:
-        """Return no file; an unknown backbone is answered with the known ones."""
+        """Return no file; the error for an unknown backbone lists the known ones."""
         find_backbone(f"{wildcards.file}.pth")
         return []
 
     def from_inbox(self, wildcards: Any) -> list[str]:
-        """Return the official model that a user downloaded by hand, if it is there."""
+        """Return the official model if a user downloaded it by hand."""
         path = Path("data/inbox", f"{self.entry(wildcards).entry_id}.pth")
         return [str(path)] if path.exists() else []
 
@@ -126,7 +126,11 @@ class Inputs:
         return {model["entry"]: model["file"] for model in content["available"]}
 
     def official_model(self, wildcards: Any) -> str:
-        """Return the official file of an entry, or say why there is none."""
+        """Return the official file of an entry.
+
+        Raises:
+            InputError: with the reason, if there is none.
+        """
         models = self.published_models(wildcards.entry)
         if wildcards.entry not in models:
             status = f"results/published/{wildcards.entry}/weights.json"
@@ -137,38 +141,38 @@ class Inputs:
     # One row.
 
     def length(self, wildcards: Any) -> str:
-        """Return the option that sets the iterations of a short preset, where the site does."""
+        """Return the option for the iterations of a short preset, if the site sets them."""
         own = self.config["presets"].get(self.preset(wildcards).name, {})
         return f"--iterations {own['iterations']}" if "iterations" in own else ""
 
     def entry_config(self, wildcards: Any) -> list[str]:
-        """Return the entry's config files. That they exist counts; `settings` reads them."""
+        """Return the entry's config files. Only their existence matters; `settings` reads them."""
         return [str(path) for path in config_files(self.entry(wildcards))]
 
     def settings(self, wildcards: Any) -> str:
-        """Return a hash of what the entry's config says: another one trains again."""
+        """Return a hash of the entry's config; if it changes, the row trains again."""
         return config_identity(self.entry(wildcards))
 
     def iou_options(self, wildcards: Any) -> str:
-        """Return which evaluations an entry has: boxes, and masks if it trains them."""
+        """Return the evaluation options of an entry: boxes, and masks if it trains them."""
         return " ".join(f"--iou-type {kind}" for kind in self.entry(wildcards).iou_types)
 
     # Rows of a preset and of a table.
 
     def runnable(self, entries: Iterable[Entry]) -> list[str]:
-        """Return the ids of those entries that have a config here."""
+        """Return the ids of the entries that have a config here."""
         return [entry.entry_id for entry in entries if entry.config_path.exists()]
 
     def entries_of(self, wildcards: Any) -> list[str]:
-        """Return the entries that a preset runs: those it lists, else all that have a config."""
+        """Return the entries that a preset runs: those that it lists, else all with a config."""
         return list(self.preset(wildcards).entries) or self.runnable(self.catalogue)
 
     def all_rows_of(self, wildcards: Any) -> list[str]:
-        """Return the entries of a preset's long target: its own and those listed as more."""
+        """Return the entries of a preset's long target: `entries` and `more_entries`."""
         return [*self.entries_of(wildcards), *self.preset(wildcards).more_entries]
 
     def table_entries(self, wildcards: Any) -> list[str]:
-        """Return a table's entries that the preset runs; all runnable ones if it lists none."""
+        """Return a table's entries that the preset runs; if it runs none, all with a config."""
         own = self.runnable(self.catalogue.table(wildcards.table).entries)
         listed = [entry for entry in own if entry in self.entries_of(wildcards)]
         return listed or own
@@ -186,17 +190,17 @@ class Inputs:
         ]
 
     def content(self, wildcards: Any) -> str:
-        """Return a hash of what the catalogue says of a table's rows; without a table, of all."""
+        """Return a hash of the catalogue's data on a table's rows; without a table, on all rows."""
         table = getattr(wildcards, "table", None)
         rows = self.catalogue.table(table).entries if table else None
         return table_identity(self.catalogue, rows)
 
-    # What tables, figures and pages are made of.
+    # Inputs of tables, figures and pages.
 
     def results(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
         """Return the file ``name`` of each entry, by default of the table's or of the preset's.
 
-        For published weights that are missing it is the file that says why.
+        For missing published weights, it is the file with the reason.
         """
         entries = self._rows(wildcards) if entries is None else list(entries)
         there: Iterable[str] = entries
@@ -208,10 +212,10 @@ class Inputs:
         ]
 
     def records(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
-        """Return run.json or training.jsonl, by ``name``, of each entry that has it or can get it.
+        """Return run.json or training.jsonl of each entry that has it or can restore it.
 
-        A missing one is taken from the training's work directory. Where that is gone, the row stays
-        without it: results do not need it, so that nothing is trained again for it.
+        A missing file is restored from the work directory of the training. If that is missing too,
+        the row stays without it: results do not need it, and nothing is trained again for it.
         """
         if wildcards.preset == "published":
             return []
@@ -219,7 +223,7 @@ class Inputs:
         return [path for entry in entries for path in _record(wildcards.preset, entry, name)]
 
     def measured(self, wildcards: Any, entries: Iterable[str]) -> list[str]:
-        """Return all that figures and pages are made of."""
+        """Return all inputs of figures and pages."""
         entries = list(entries)
         return [
             *(path for name in MEASURED for path in self.results(wildcards, name, entries)),
@@ -235,24 +239,24 @@ class Inputs:
         ]
 
     def every_table(self, preset: str) -> list[str]:
-        """Return the paths of every table of the catalogue, beside a preset's page of all rows."""
+        """Return the paths of every table of the catalogue, for a preset's page of all rows."""
         return self.table_files(preset, [t.slug for t in self.catalogue.tables], "all/tables")
 
     # Targets.
 
     def tables_and_metrics(self, wildcards: Any) -> list[str]:
-        """Return every table of trained or of published weights, as the config has it."""
+        """Return every table, of trained or of published weights as set in the config."""
         preset = "published" if self.config["weights"] == "published" else "paper"
         own = SimpleNamespace(preset=preset)
         read = self.results(own, "metrics.json") + self.records(own, "run.json")
         return read + self.table_files(preset, self.tables_of(own))
 
     def everything(self, preset: str) -> list[str]:
-        """Return a preset's report and all that it is made from and people read.
+        """Return a preset's report, all its inputs, and all other files for readers.
 
-        All of it stands here, because Snakemake does not look for a missing intermediate file
-        behind a report that exists. Checkpoints and detections do not: who deletes these wants the
-        disk space back, and not days of training again.
+        They are listed here because Snakemake does not check for missing intermediate files if the
+        report exists. Checkpoints and detections are not listed: a user who deletes them wants the
+        disk space back, not days of training again.
         """
         own = SimpleNamespace(preset=preset)
         figures = [
@@ -270,15 +274,15 @@ class Inputs:
 
 @cache
 def _record(preset: str, entry: str, name: str) -> list[str]:
-    """Return the path of one record in a list; an empty list, said once, if it is lost."""
+    """Return the path of one record in a list; an empty list, with a message, if it is lost."""
     folder = Path("results", preset, entry)
     is_measured = (folder / "metrics.json").exists()
     again = (folder / "checkpoint.pth").exists() and is_finished(Path("work", preset, entry))
     if (folder / name).exists() or again or not is_measured:
         return [str(folder / name)]
     print(
-        f"rankdet: {folder}/{name} is missing, and work/{preset}/{entry} or the checkpoint too: "
-        "the report does without it",
+        f"rankdet: {folder}/{name} is missing and cannot be restored, because "
+        f"work/{preset}/{entry} or the checkpoint is missing too; the report will not include it",
         file=sys.stderr,
     )
     return []

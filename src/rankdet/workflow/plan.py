@@ -1,7 +1,7 @@
-"""What a target of the workflow costs before anything starts: jobs, hours, disk.
+"""Estimate the cost of a target of the workflow: jobs, hours, disk space.
 
 The jobs come from a dry run through Snakemake's API, so that every target can be planned. The time
-of a training is measured where something like it has run here, else stated per image; a plan says
+of a training is measured if a similar one has run here, else assumed per image; the plan shows
 which.
 """
 
@@ -18,9 +18,9 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.search.plan import load_plan
 
-# Disk in MB that one job of a rule leaves, with a ResNet-50 at full width: a checkpoint of its
-# weights (146, measured; a second name in the work directory takes no room); detections of 5000
-# images. A search's split repeats the annotations of COCO train.
+# Disk space in MB that one job of a rule uses, with a full-width ResNet-50: a checkpoint of its
+# weights (146, measured; the hard link in the work directory takes no space); detections of 5000
+# images. The split of a search copies the annotations of COCO train.
 DISK_MB = {"train": 146, "predict": 60, "evaluate": 5, "search_split": 470}
 OTHER_MB = 1
 COCO_IMAGES = 117_266  # of COCO train 2017 with an annotation
@@ -35,7 +35,7 @@ class Job:
     Attributes:
         rule: its rule.
         wildcards: by name.
-        gpus: that it asks for.
+        gpus: that it requests.
     """
 
     rule: str
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds of one job and where the number comes from: "measured", "stated" or ""."""
+    """Seconds of one job and where the number comes from: "measured", "assumed" or ""."""
 
     seconds: float = 0.0
     source: str = ""
@@ -80,7 +80,7 @@ def planned_jobs(targets: Sequence[str]) -> list[Job]:
     triggers = [settings.enums.RerunTrigger[name] for name in ("MTIME", "PARAMS", "INPUT")]
     try:
         with api.SnakemakeApi(settings.types.OutputSettings(dryrun=True)) as snakemake:
-            logger.handlers = [announced]  # in place of the text on the screen
+            logger.handlers = [announced]  # instead of printing
             workflow = snakemake.workflow(settings.types.ResourceSettings(cores=1))
             dag = workflow.dag(
                 settings.types.DAGSettings(
@@ -92,13 +92,13 @@ def planned_jobs(targets: Sequence[str]) -> list[Job]:
             dag.execute_workflow(
                 executor="dryrun", execution_settings=settings.types.ExecutionSettings(lock=False)
             )
-    except Exception as error:  # also what the Snakefile raises, as it is or wrapped
+    except Exception as error:  # also errors of the Snakefile, wrapped or not
         raise _input_error(error) from None
     return announced.jobs
 
 
 def _input_error(error: BaseException) -> InputError:
-    """Return our own error behind one of Snakemake's, else one of its last line."""
+    """Return our own error that caused one of Snakemake's, else one with its last line."""
     own: BaseException | None = error
     while own is not None:
         if isinstance(own, InputError):
@@ -108,7 +108,7 @@ def _input_error(error: BaseException) -> InputError:
     return InputError(
         "a target that Snakemake can plan",
         lines[-1] if lines else type(error).__name__,
-        "name a file or a target of the Snakefile",
+        "give a file or a target of the Snakefile",
     )
 
 
@@ -120,7 +120,7 @@ class _Announced(logging.Handler):
         self.jobs: list[Job] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a job."""
+        """Record a job."""
         if getattr(record, "event", None) == "job_info":
             known = vars(record)
             gpus = known["resources"].get("gpu") or 0
@@ -146,7 +146,7 @@ def cost(jobs: Iterable[Job], time: Callable[[Job], Time]) -> list[Line]:
 
 
 def table(lines: Iterable[Line]) -> str:
-    """Return the lines as text, with their sum."""
+    """Return the lines as text, with the total."""
     lines = list(lines)
     total = Line(
         "total",
@@ -168,10 +168,10 @@ def table(lines: Iterable[Line]) -> str:
 
 
 def time_of(seconds_per_image: float, results: Path) -> Callable[[Job], Time]:
-    """Return a function that says how long a job takes.
+    """Return a function that estimates how long a job takes.
 
     Args:
-        seconds_per_image: of a training on one device, where no run was measured.
+        seconds_per_image: of a training on one device, if no run was measured.
         results: folder with <preset>/<entry>/ and search/<search>/ of finished runs.
     """
 
@@ -182,7 +182,7 @@ def time_of(seconds_per_image: float, results: Path) -> Callable[[Job], Time]:
         images = images_of(job)
         # Several GPUs of a job divide the images among them.
         seconds = images * seconds_per_image / max(1, job.gpus)
-        return Time(seconds, "stated") if images else Time()
+        return Time(seconds, "assumed") if images else Time()
 
     return time
 

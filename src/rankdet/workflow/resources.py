@@ -1,7 +1,7 @@
-"""What a job requests of a cluster: the rule's defaults, changed by configs/cluster.yaml.
+"""Cluster resources of the jobs: the defaults of the rules, changed by configs/cluster.yaml.
 
-Resources are named as Snakemake's Slurm executor reads them. Those that a job does not request are
-None, which Snakemake leaves out.
+The names are those of Snakemake's Slurm executor. Resources that a job does not request are None,
+which Snakemake omits.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from rankdet.cluster.queue import QueuedJob, comment_of, hold_for
+from rankdet.cluster.queue import QueuedJob, comment_of, dependency_on
 from rankdet.errors import InputError, nearest
 from rankdet.workflow.inputs import Inputs
 
-# The rules whose jobs may have a GPU; only a training is spread over several.
+# The rules whose jobs may use a GPU; only a training may use several.
 WITH_GPU = ("train", "predict", "search_sample", "search_train")
 SPREAD = "train"
 RESOURCES = ("mem_mb", "runtime", "slurm_partition", "slurm_account", "slurm_extra")
@@ -27,13 +27,13 @@ class JobResources:
     """The ``resources`` and ``threads`` of every rule.
 
     Args:
-        settings: ``cluster`` of the configuration, after its schema.
-        inputs: knows presets and entries.
-        left_over: jobs that a killed Snakemake left in the queue. Those that run are waited for, by
-            Slurm, before the same job begins again (and then resumes from its checkpoint).
+        settings: ``cluster`` of the configuration, validated.
+        inputs: for presets and entries.
+        left_over: jobs that a killed Snakemake left in the queue. If one is running, Slurm starts
+            the same job again only after it has ended (it then resumes from its checkpoint).
 
     Raises:
-        InputError: as `check_rows`.
+        InputError: see `check_rows`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class JobResources:
         return {name: one(name) for name in names}
 
     def threads(self, wildcards: Any) -> int:
-        """Return the threads of one training: those of the preset for each process of a node."""
+        """Return the threads of one training: those of the preset times the processes per node."""
         default = {"gpu": self.gpus(wildcards)}
         chosen = requested(self.settings, SPREAD, _row_of(wildcards), default)
         processes: int = chosen["processes"] // chosen["nodes"]
@@ -80,13 +80,15 @@ class JobResources:
             name: value(wildcards) if callable(value) else value for name, value in default.items()
         }
         found = resources(self.settings, rule, _row_of(wildcards), values, attempt)
-        hold = hold_for(self.left_over, comment_of(rule, wildcards)) if attempt == 1 else None
-        extra = " ".join(filter(None, [found.get("slurm_extra"), hold]))
+        dependency = (
+            dependency_on(self.left_over, comment_of(rule, wildcards)) if attempt == 1 else None
+        )
+        extra = " ".join(filter(None, [found.get("slurm_extra"), dependency]))
         return found | {"slurm_extra": extra or None}
 
 
 def _row_of(wildcards: Any) -> str | None:
-    """Return preset/entry, or None for a job that belongs to no row."""
+    """Return preset/entry, or None for a job that does not belong to a row."""
     names = set(wildcards.keys())
     return f"{wildcards.preset}/{wildcards.entry}" if {"preset", "entry"} <= names else None
 
@@ -94,14 +96,14 @@ def _row_of(wildcards: Any) -> str | None:
 def check_rows(
     settings: Mapping[str, Any], presets: Collection[str], entries: Collection[str]
 ) -> None:
-    """Check what the schema cannot: that the rows exist and their GPUs can be divided.
+    """Check what the schema cannot: that the rows exist and their GPUs can be divided among nodes.
 
     Args:
         settings: ``cluster`` of the configuration.
         presets, entries: the known names.
 
     Raises:
-        InputError: if a row is unknown, or asks for what no job can get.
+        InputError: if a row is unknown, or requests impossible resources.
     """
     for rule, own in settings["rules"].items():
         _check_devices(rule, rule, own)
@@ -118,29 +120,31 @@ def check_rows(
             _check_devices(f"{row}, {rule}", rule, settings["rules"].get(rule, {}) | own)
 
 
-def _check_devices(where: str, rule: str, asked: Mapping[str, Any]) -> None:
-    nodes = asked.get("nodes", 1)
-    count = asked.get("gpu") or asked.get("processes", 1)
-    if asked.get("gpu") and rule not in WITH_GPU:
+def _check_devices(where: str, rule: str, request: Mapping[str, Any]) -> None:
+    nodes = request.get("nodes", 1)
+    count = request.get("gpu") or request.get("processes", 1)
+    if request.get("gpu") and rule not in WITH_GPU:
         raise InputError(
-            f"GPUs for {', '.join(WITH_GPU)} only", f"{where}: {dict(asked)}", "leave gpu out"
+            f"GPUs for {', '.join(WITH_GPU)} only", f"{where}: {dict(request)}", "remove gpu"
         )
     if rule != SPREAD and (nodes > 1 or count > 1):
         raise InputError(
-            "one process, on one GPU or none, of any rule but train",
-            f"{where}: {dict(asked)}",
-            "give several GPUs to train only (configs/cluster.yaml)",
+            "at most one process and one GPU for any rule except train",
+            f"{where}: {dict(request)}",
+            "set several GPUs only for train (configs/cluster.yaml)",
         )
     if count % nodes:
         raise InputError(
-            "as many GPUs on each node", f"{where}: {count} on {nodes} nodes", "change gpu or nodes"
+            "the same number of GPUs on each node",
+            f"{where}: {count} on {nodes} nodes",
+            "change gpu or nodes",
         )
 
 
 def requested(
     settings: Mapping[str, Any], rule: str, row: str | None, default: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings of a job of ``rule``: of its row, else its rule, the site, the default.
+    """Return the settings of a job: from its row, else its rule, the site, or the default.
 
     Args:
         settings: ``cluster`` of the configuration.
@@ -151,7 +155,7 @@ def requested(
     chosen = {"gpu": 0, "nodes": 1, "processes": 1, "passes": 0} | dict(default)
     own = dict(settings["rules"].get(rule, {}))
     if not chosen["gpu"]:
-        own.pop("gpu", None)  # a preset for processors stays there, unless its row says otherwise
+        own.pop("gpu", None)  # a CPU preset stays on the CPU, unless its row says otherwise
     chosen |= own | settings["rows"].get(row, {}).get(rule, {})
     if chosen["gpu"]:
         chosen["processes"] = chosen["gpu"]
@@ -171,8 +175,8 @@ def resources(
 ) -> dict[str, Any]:
     """Return the resources of one job.
 
-    A rule that was stopped by its limits gets more at the next attempt. A training does not: it
-    resumes where it was stopped.
+    A job gets more resources at each attempt, in case it was stopped by its limits. A training does
+    not: it resumes where it was stopped.
 
     Args:
         settings, rule, row, default: as for `requested`.
@@ -180,34 +184,34 @@ def resources(
     """
     chosen = requested(settings, rule, row, default)
     factor = 1 if rule == SPREAD else attempt
-    asked = {
+    request = {
         "mem_mb": chosen["mem_mb"] * factor,
         "runtime": min(chosen["runtime"] * factor, settings["walltime"]),
         "slurm_partition": chosen["partition"],
         "slurm_account": chosen["account"],
     }
     if "gpu" not in default:
-        return asked
-    asked |= _devices(settings["gpu_request"], chosen)
-    asked |= {name: chosen[name] for name in ("processes", "passes", "nodes")}
+        return request
+    request |= _devices(settings["gpu_request"], chosen)
+    request |= {name: chosen[name] for name in ("processes", "passes", "nodes")}
     if chosen["nodes"] > 1:
         # The executor starts the command of an `mpi` job once, outside of any srun; the command
         # then starts one launcher on each node itself.
-        asked |= {"mpi": "srun", "tasks": chosen["nodes"], "tasks_per_gpu": 0}
-    return asked
+        request |= {"mpi": "srun", "tasks": chosen["nodes"], "tasks_per_gpu": 0}
+    return request
 
 
-def _devices(request: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how the GPUs are asked for; Slurm refuses --gpus and --gres together."""
+def _devices(kind: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request for the GPUs; Slurm refuses --gpus and --gres together."""
     if not chosen["gpu"]:
         return {}
     model = chosen["gpu_model"]
     per_node = chosen["gpu"] // chosen["nodes"]
     name = f"{model}:{per_node}" if model else str(per_node)
-    if request == "gres":
+    if kind == "gres":
         return {"gres": f"gpu:{name}"}
-    if request == "gpus-per-node":
+    if kind == "gpus-per-node":
         return {"slurm_extra": f"--gpus-per-node={name}"}
-    # --gpus counts the whole job; over several nodes it has to say that each gets as many.
+    # --gpus is for the whole job; on several nodes, each must get the same number.
     extra = {"slurm_extra": f"--gpus-per-node={name}"} if chosen["nodes"] > 1 else {}
     return {"gpu": chosen["gpu"], "gpu_model": model, **extra}

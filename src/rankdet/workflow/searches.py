@@ -1,4 +1,4 @@
-"""What the rules of a search ask of its plan in configs/searches.yaml."""
+"""Paths and parameters of the search rules, from configs/searches.yaml."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Searches:
         self.plans = plans
 
     def plan(self, wildcards: Any) -> Plan:
-        """Return the plan of a search; an unknown one is answered with the known ones."""
+        """Return the plan of a search; the error for an unknown name lists the known ones."""
         if wildcards.search not in self.plans:
             hint = nearest(wildcards.search, self.plans)
             raise InputError("a search of configs/searches.yaml", repr(wildcards.search), hint)
@@ -33,15 +33,15 @@ class Searches:
         return f"data/prepared/{self.plan(wildcards).data}/dataset.json"
 
     def previous_round(self, wildcards: Any) -> str:
-        """Return the folder of the round before."""
+        """Return the folder of the previous round."""
         return f"results/search/{wildcards.search}/round-{int(wildcards.round) - 1:03d}"
 
     def previous_state(self, wildcards: Any) -> str:
-        """Return the state of the round before."""
+        """Return the state of the previous round."""
         return f"{self.previous_round(wildcards)}/state.json"
 
     def previous_samples(self, wildcards: Any) -> list[str]:
-        """Return the samples of the round before."""
+        """Return the samples of the previous round."""
         return self._samples(wildcards, self.previous_round(wildcards))
 
     def rounds(self, wildcards: Any) -> list[str]:
@@ -54,7 +54,7 @@ class Searches:
         return [*samples, *(f"{each}/state.json" for each in rounds)]
 
     def files(self, search: str) -> list[str]:
-        """Return what a search found and its report, in every format."""
+        """Return the result of a search and its report, in every format."""
         folder = f"results/search/{search}"
         return [
             *(f"{folder}/found.json", f"{folder}/found.py"),

@@ -1,9 +1,9 @@
-"""Which Snakemakes live in a folder; what a killed one locked there is unlocked.
+"""Detect the running Snakemake processes of a folder, and remove stale Snakemake locks.
 
-Snakemake writes the names of its files into ``.snakemake/locks`` and removes them at its end. One
-that is killed leaves them, and the next one refuses to start: the locks do not say whose they are.
-So each one that reads our Snakefile holds a folder of its own below ``.snakemake/rankdet``, with
-the lock that a training holds in its work directory.
+Snakemake writes the names of its files into ``.snakemake/locks`` and removes them when it ends. If
+it is killed, the locks remain and the next Snakemake refuses to start, because the locks do not say
+which process they belong to. So each Snakemake that reads our Snakefile keeps a folder of its own
+in ``.snakemake/rankdet``, with the same lock as a training in its work directory.
 """
 
 from __future__ import annotations
@@ -21,74 +21,75 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rankdet.cluster.lock import GUARD, NAME, SILENCE, held, living_holder
+from rankdet.cluster.lock import GUARD, NAME, TIMEOUT, locked, running_owner
 from rankdet.files import read_json
 
 RECORDS = Path(".snakemake", "rankdet")
-LOCKS = Path(".snakemake", "locks")  # of Snakemake itself
+LOCKS = Path(".snakemake", "locks")  # written by Snakemake itself
 
 
-def begin(folder: str | Path, silence: float = SILENCE) -> ExitStack:
-    """Note that this process is a Snakemake in ``folder``; remove the locks that dead ones left.
+def begin(folder: str | Path, timeout: float = TIMEOUT) -> ExitStack:
+    """Record that this process is a Snakemake in ``folder``; remove the locks of dead processes.
 
-    Where another one lives, all locks stay: Snakemake itself then refuses what both would write,
-    and a line on standard error says who the other one is.
+    If another Snakemake is running, all locks stay: Snakemake itself then refuses the files that
+    both would write, and a line on standard error names the other process.
 
     Args:
         folder: where Snakemake works.
-        silence: seconds without a sign of life after which one on another machine is dead.
+        timeout: seconds without a heartbeat after which a process on another machine counts as
+            dead.
 
     Returns:
-        What ends the note when it is closed; the end of the process closes it too.
+        A stack that removes the record when it is closed; the end of the process closes it too.
     """
-    noted = ExitStack()
+    record = ExitStack()
     folder = Path(folder)
     with suppress(PermissionError), _one_at_a_time(folder):
-        living = _dead_removed(folder, silence)
-        for each in living:
+        running = _remove_dead(folder, timeout)
+        for each in running:
             job = f", Slurm job {each['job']}" if each["job"] else ""
             print(
-                f"rankdet: another Snakemake works in this folder: process {each['pid']} on "
-                f"{each['host']}{job}. The files that it makes are refused here: wait for it.",
+                f"rankdet: another Snakemake is running in this folder: process {each['pid']} on "
+                f"{each['host']}{job}. The files that it writes are refused here: wait for it.",
                 file=sys.stderr,
             )
         own = folder / RECORDS / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        noted.callback(lambda: shutil.rmtree(own, ignore_errors=True))
-        noted.enter_context(held(own))
-    atexit.register(noted.close)
-    return noted
+        record.callback(lambda: shutil.rmtree(own, ignore_errors=True))
+        record.enter_context(locked(own))
+    atexit.register(record.close)
+    return record
 
 
-def _dead_removed(folder: Path, silence: float) -> list[dict[str, Any]]:
-    """Return the Snakemakes that live; if none does, remove what those before left."""
-    living, dead = [], []
+def _remove_dead(folder: Path, timeout: float) -> list[dict[str, Any]]:
+    """Return the running Snakemake processes; if there are none, remove what dead ones left."""
+    running, dead = [], []
     for record in sorted((folder / RECORDS).iterdir()):
         if record.is_dir():
-            _announce_wait(record, silence)
-            holder = living_holder(record, silence)
-            if holder is not None:
-                living.append(holder)
-            elif (record / NAME).exists() or _age(record) > silence:
+            _announce_wait(record, timeout)
+            owner = running_owner(record, timeout)
+            if owner is not None:
+                running.append(owner)
+            elif (record / NAME).exists() or _age(record) > timeout:
                 dead.append(record)
-            # else one on another machine that has not come to write its name
-    # Locks without a note are of an older version, and may be of one that lives.
-    if dead and not living:
+            # else a process on another machine that has not written its name yet
+    # Locks without a record are of an older version, whose process may be running.
+    if dead and not running:
         locks = folder / LOCKS
         if locks.is_dir() and any(locks.iterdir()):
             print("rankdet: removed the locks of a Snakemake that was killed", file=sys.stderr)
         shutil.rmtree(locks, ignore_errors=True)
         for record in dead:
             shutil.rmtree(record, ignore_errors=True)
-    return living
+    return running
 
 
-def _announce_wait(record: Path, silence: float) -> None:
+def _announce_wait(record: Path, timeout: float) -> None:
     with suppress(Exception):
-        holder = read_json(record / NAME)
-        if holder["host"] != socket.gethostname():
+        owner = read_json(record / NAME)
+        if owner["host"] != socket.gethostname():
             print(
-                f"rankdet: looking up to {silence:.0f} s whether a Snakemake on {holder['host']} "
-                "still lives",
+                f"rankdet: checking for up to {timeout:.0f} s whether a Snakemake on "
+                f"{owner['host']} is still running",
                 file=sys.stderr,
             )
 
@@ -102,9 +103,9 @@ def _age(path: Path) -> float:
 
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let one process of this machine look and note itself at a time."""
+    """Let one process of this machine at a time check the records and add its own."""
     (folder / RECORDS).mkdir(parents=True, exist_ok=True)
     with (folder / RECORDS / GUARD).open("a") as stream:
-        with suppress(OSError):  # a file system without locks
+        with suppress(OSError):  # the file system does not support locks
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield

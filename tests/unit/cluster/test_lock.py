@@ -12,10 +12,10 @@ import pytest
 
 from rankdet import outputs
 from rankdet.cluster import lock
-from rankdet.cluster.lock import held
+from rankdet.cluster.lock import locked
 from rankdet.errors import InputError
 
-QUICK = {"beat": 0.05, "silence": 0.4}
+QUICK = {"heartbeat": 0.05, "timeout": 0.4}
 
 
 def written(path, **changes):
@@ -32,18 +32,18 @@ def until(comes):
 
 
 def test_a_second_one_on_this_machine_is_told_who_holds_it(tmp_path):
-    told = f"process {os.getpid()} on .*still runs"
-    with held(tmp_path), pytest.raises(InputError, match=told), held(tmp_path):
+    told = f"process {os.getpid()} on .*is still running"
+    with locked(tmp_path), pytest.raises(InputError, match=told), locked(tmp_path):
         pass
     assert not list(tmp_path.iterdir())
 
 
 def test_a_second_one_may_wait(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lock, "PAUSE", 0.05)
+    monkeypatch.setattr(lock, "POLL_SECONDS", 0.05)
     order, begun, may_end = [], threading.Event(), threading.Event()
 
     def first():
-        with held(tmp_path):
+        with locked(tmp_path):
             begun.set()
             may_end.wait(20)
             order.append("first")
@@ -57,7 +57,7 @@ def test_a_second_one_may_wait(tmp_path, monkeypatch, capsys):
     thread.start()
     assert begun.wait(20)
     monkeypatch.setattr(lock.time, "sleep", end)
-    with held(tmp_path, wait=True):
+    with locked(tmp_path, wait=True):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -68,13 +68,13 @@ def test_a_dead_process_does_not_hold_it(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     written(tmp_path, pid=child.pid)
-    with held(tmp_path):
+    with locked(tmp_path):
         assert json.loads((tmp_path / lock.NAME).read_text())["pid"] == os.getpid()
 
 
 def test_another_process_with_the_same_number_does_not_hold_it(tmp_path):
     written(tmp_path, started="1")
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
 
 
@@ -93,7 +93,7 @@ def test_the_job_itself_on_another_node_goes_on(tmp_path, monkeypatch, at_once):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setattr(lock, "is_queued", lambda job: True)
     written(tmp_path, host="lost", job="7")
-    with held(tmp_path):
+    with locked(tmp_path):
         assert json.loads((tmp_path / lock.NAME).read_text())["host"] != "lost"
 
 
@@ -102,9 +102,9 @@ def test_two_without_a_job_are_not_the_same_job(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "is_queued", lambda job: pytest.fail("there is no job to ask for"))
     written(tmp_path, host="elsewhere", job=None)
     begin = time.monotonic()
-    with held(tmp_path, **QUICK):
+    with locked(tmp_path, **QUICK):
         pass
-    assert time.monotonic() - begin > QUICK["silence"]
+    assert time.monotonic() - begin > QUICK["timeout"]
 
 
 def stat_of(pid):
@@ -116,26 +116,29 @@ def test_a_process_that_only_waits_for_its_parent_is_dead(tmp_path):
     try:
         until(lambda: stat_of(child.pid)[0] == "Z")
         written(tmp_path, pid=child.pid, started=stat_of(child.pid)[19])
-        with held(tmp_path):
+        with locked(tmp_path):
             pass
     finally:
         child.wait()
 
 
 def test_one_lost_sign_of_life_is_no_death():
-    """The silence before a takeover is several beats, and both are the defaults of `held`."""
-    assert lock.SILENCE >= 3 * lock.BEAT
-    assert lock.BEAT <= 30  # a person who restarts a run waits for the silence
-    assert held.__wrapped__.__defaults__ == (lock.BEAT, lock.SILENCE)
+    """The timeout before a takeover is several heartbeats, both defaults of `locked`."""
+    assert lock.TIMEOUT >= 3 * lock.HEARTBEAT
+    assert lock.HEARTBEAT <= 30  # a person who restarts a run waits for the timeout
+    assert locked.__wrapped__.__defaults__ == (lock.HEARTBEAT, lock.TIMEOUT)
 
 
 def test_a_holder_elsewhere_may_beat_late(tmp_path, monkeypatch):
-    """A sign of life near the end of the silence counts."""
+    """A heartbeat near the end of the timeout counts."""
     monkeypatch.setattr(lock, "is_queued", lambda job: True)
     written(tmp_path, host="elsewhere", job="8")
     late = threading.Timer(0.7, written, (tmp_path,), dict(host="elsewhere", job="8", beats=1))
     late.start()
-    with pytest.raises(InputError, match="Slurm job 8"), held(tmp_path, beat=0.25, silence=1.0):
+    with (
+        pytest.raises(InputError, match="Slurm job 8"),
+        locked(tmp_path, heartbeat=0.25, timeout=1.0),
+    ):
         pass
     late.join()
 
@@ -143,7 +146,7 @@ def test_a_holder_elsewhere_may_beat_late(tmp_path, monkeypatch):
 @pytest.mark.parametrize("other", [{"host": "elsewhere"}, {"pid": 1}, {"started": "1"}])
 def test_a_lock_that_another_has_taken_over_stays(tmp_path, other):
     """A node that was cut off comes back and ends: the lock is no longer its own."""
-    with held(tmp_path):
+    with locked(tmp_path):
         written(tmp_path, **other)
     kept = json.loads((tmp_path / lock.NAME).read_text())
     assert {key: kept[key] for key in other} == other
@@ -165,13 +168,13 @@ def test_signs_of_life_end_once_another_has_taken_over(tmp_path):
 
 
 def test_the_own_lock_is_removed_after_many_beats(tmp_path):
-    with held(tmp_path, beat=0.01):
+    with locked(tmp_path, heartbeat=0.01):
         until(lambda: json.loads((tmp_path / lock.NAME).read_text())["beats"] >= 3)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
-    with held(tmp_path, beat=0.01):
+    with locked(tmp_path, heartbeat=0.01):
         tries = []
 
         def full(path, content):
@@ -187,18 +190,18 @@ def test_a_job_that_slurm_no_longer_has_is_dead(tmp_path, monkeypatch, queued):
     monkeypatch.setattr(lock, "is_queued", lambda job: queued)
     written(tmp_path, host="elsewhere", job="8")
     begin = time.monotonic()
-    with held(tmp_path, **QUICK):
+    with locked(tmp_path, **QUICK):
         pass
     # Where nobody can be asked, a while without a sign of life is waited for.
-    assert (time.monotonic() - begin > QUICK["silence"]) == (queued is None)
+    assert (time.monotonic() - begin > QUICK["timeout"]) == (queued is None)
 
 
 def test_one_elsewhere_that_gives_signs_of_life_holds_it(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "is_queued", lambda job: True)
     code = (
         "import sys, time, socket; socket.gethostname = lambda: 'elsewhere'\n"
-        "from rankdet.cluster.lock import held\n"
-        "with held(sys.argv[1], beat=0.05): print('held', flush=True); time.sleep(60)"
+        "from rankdet.cluster.lock import locked\n"
+        "with locked(sys.argv[1], heartbeat=0.05): print('held', flush=True); time.sleep(60)"
     )
     environment = dict(os.environ, SLURM_JOB_ID="9")
     child = subprocess.Popen(
@@ -207,33 +210,33 @@ def test_one_elsewhere_that_gives_signs_of_life_holds_it(tmp_path, monkeypatch):
     try:
         assert child.stdout.readline() == b"held\n"
         told = r"on elsewhere, Slurm job 9, .*scancel 9"
-        with pytest.raises(InputError, match=told), held(tmp_path, **QUICK):
+        with pytest.raises(InputError, match=told), locked(tmp_path, **QUICK):
             pass
     finally:
         child.kill()
         child.wait()
-    with held(tmp_path, **QUICK):
+    with locked(tmp_path, **QUICK):
         pass
 
 
 def test_a_torn_lock_is_no_lock(tmp_path):
     (tmp_path / lock.NAME).write_text('{"host": "x", "pi')
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
 
 
 RACE = """
 import sys, time
-from rankdet.cluster.lock import held
+from rankdet.cluster.lock import locked
 from rankdet.errors import InputError
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with held(sys.argv[1]):
+    with locked(sys.argv[1]):
         time.sleep(0.3)
         print("won", flush=True)
 except InputError as error:
-    print("lost" if "still runs" in str(error) else error, flush=True)
+    print("lost" if "is still running" in str(error) else error, flush=True)
 """
 
 
@@ -286,7 +289,7 @@ def test_without_locks_of_the_kernel_one_wins_too(tmp_path, monkeypatch, state):
         def take(folder=folder, start=start, ends=ends, outcomes=outcomes):
             start.wait()
             try:
-                with held(folder):
+                with locked(folder):
                     outcomes.append("won")
                     ends.wait()
             except InputError:
@@ -307,9 +310,9 @@ def test_a_killed_holder_is_followed_at_once(tmp_path):
     child.stdin.write(b"\n")
     child.stdin.flush()
     until((tmp_path / lock.NAME).exists)
-    with pytest.raises(InputError, match=f"process {child.pid}"), held(tmp_path):
+    with pytest.raises(InputError, match=f"process {child.pid}"), locked(tmp_path):
         pass
     child.kill()
     child.wait()
-    with held(tmp_path):
+    with locked(tmp_path):
         pass

@@ -32,8 +32,8 @@ def test_only_jobs_of_this_workflow_are_left_over(slurm, tmp_path):
     found = queue.left_over(tmp_path)
     assert [job.job_id for job in found] == ["1", "2"]
     comment = queue.comment_of("train", ["paper", "rs_atss_r50"])
-    assert queue.hold_for(found, comment) == "--dependency=afterany:1"
-    assert queue.hold_for(found, queue.comment_of("train", ["paper", "other"])) is None
+    assert queue.dependency_on(found, comment) == "--dependency=afterany:1"
+    assert queue.dependency_on(found, queue.comment_of("train", ["paper", "other"])) is None
 
 
 def test_what_waits_is_cancelled_and_what_runs_is_not(slurm, tmp_path):

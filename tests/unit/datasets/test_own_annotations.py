@@ -144,7 +144,7 @@ def test_the_area_is_that_of_the_mask_where_there_is_one(tmp_path):
 REFUSED = {
     "ids twice": (each("annotations", id=1), "unique annotation ids"),
     "ids as text": (each("annotations", id=str), '"id" of every annotation .*entry 0'),
-    "ids 1.5": (first("annotations", id=1.5), "whole number"),
+    "ids 1.5": (first("annotations", id=1.5), "as an integer"),
     "area as text": (first("annotations", area="12"), '"area" of every annotation .*entry 0'),
     "negative area": (first("annotations", area=-1), "not negative; got -1 in annotation 1"),
     "area NaN": (first("annotations", area=float("nan")), 'finite "area"'),
@@ -155,7 +155,7 @@ REFUSED = {
     "box null": (first("annotations", bbox=None), "four numbers"),
     "no box": (without("annotations", "bbox"), '"bbox" in every annotation'),
     "box NaN": (first("annotations", bbox=[1, 1, float("nan"), 3]), "finite"),
-    "box 1e300": (first("annotations", bbox=[1, 1, 1e300, 3]), "none above 10000000"),
+    "box 1e300": (first("annotations", bbox=[1, 1, 1e300, 3]), "at most 10000000"),
     "negative width": (first("annotations", bbox=[9, 9, -3, 3]), "w, h >= 0"),
     "image ids as text": (each("images", id=str), '"id" of every image'),
     "image id null": (first("images", id=None), '"id" of every image'),

@@ -30,7 +30,7 @@ def test_unknown_category_counts_for_nothing_with_a_warning():
 
 def test_no_detections_count_as_missed_with_a_warning():
     truth, _ = tiny()
-    with pytest.warns(UserWarning, match="every present class counts as missed"):
+    with pytest.warns(UserWarning, match="every annotated class counts as missed"):
         numbers = evaluate(truth, []).numbers
     assert numbers["AP"] == numbers["AR100"] == 0
     assert numbers["oLRP"] == numbers["oLRP_fn"] == 1
@@ -48,7 +48,7 @@ def test_no_detections_count_as_missed_with_a_warning():
         ({"score": None}, "as a number; got None"),
         ({"score": True}, "as a number; got True"),
         ({"image_id": "1"}, '"image_id" of every detection as a number'),
-        ({"image_id": 1.5}, "as a whole number; got 1.5"),
+        ({"image_id": 1.5}, "as an integer; got 1.5"),
         ({"image_id": 2**70}, "below 2"),
         ({"bbox": [1, 2, 3]}, r"four numbers \[x, y, w, h\]; got \[1, 2, 3\] in entry 1"),
         ({"bbox": [1, 2, 3, "4"]}, "four numbers"),
@@ -84,15 +84,15 @@ def test_numpy_numbers_are_numbers():
 @pytest.mark.parametrize(
     ("mask", "match"),
     [
-        ({"size": [120, 120], "counts": "Y"}, "torn counts in detection 0"),
+        ({"size": [120, 120], "counts": "Y"}, "truncated counts in detection 0"),
         ({"size": [120, 120], "counts": ""}, "an empty string"),
-        ({"size": [120, 120], "counts": "~~"}, "a foreign character"),
-        ({"size": [120, 120], "counts": "é"}, "do not add up|foreign"),
+        ({"size": [120, 120], "counts": "~~"}, "an invalid character"),
+        ({"size": [120, 120], "counts": "é"}, "do not add up|invalid character"),
         ({"size": [120, 120], "counts": "PPPPPPPPPPPP0"}, "too long"),
         ({"size": [120, 120], "counts": "123"}, "do not add up"),
         ({"size": [120, 120], "counts": "O"}, "a negative run"),
         ({"size": [120, 120], "counts": [5, 6]}, "runs of 11 pixels for 14400"),
-        ({"size": [120, 120], "counts": [-5, 14405]}, "runs that are no counts"),
+        ({"size": [120, 120], "counts": [-5, 14405]}, "runs that are not counts"),
         ({"size": [120, 120], "counts": 3}, "counts of type int"),
         ({"size": [60, 120], "counts": "123"}, r"size \[60, 120\] for an image of \[120, 120\]"),
         ({"size": "big", "counts": "123"}, "size 'big'"),
@@ -117,9 +117,9 @@ def test_the_bad_mask_is_named():
 
 def test_masks_that_are_not_there():
     truth, rows = tiny()
-    refused('"segmentation" in every detection; got boxes only', truth, rows, "segm")
+    refused('"segmentation" in every detection; got only boxes', truth, rows, "segm")
     refused("entry 1 without it", truth, [*with_masks(rows), rows[0]], "segm")
-    refused("got masks only", truth, with_masks(rows), "segm", "coco", "box")
+    refused("got only masks", truth, with_masks(rows), "segm", "coco", "box")
     refused('"bbox" or "segmentation"', truth, [{"image_id": 1, "category_id": 1, "score": 1.0}])
 
 
@@ -138,7 +138,7 @@ def test_annotations_without_masks():
 def test_duplicate_ids(table, what):
     truth, rows = tiny()
     truth[table] = truth[table] * 2
-    refused(f"unique {what}.* ids; got 1 repeated, the first 1", truth, rows)
+    refused(f"unique {what}.* ids; got 1 duplicates, the first is 1", truth, rows)
 
 
 @pytest.mark.parametrize("key", ["id", "area"])
@@ -204,7 +204,7 @@ def test_files(tmp_path):
     detections.write_text("")
     refused("which is not JSON", path, detections)
     detections.write_text(json.dumps({"rows": rows}))
-    refused("holds a dict, not an array", path, detections)
+    refused("contains a dict, not an array", path, detections)
     detections.write_text("[]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

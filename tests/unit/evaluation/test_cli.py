@@ -93,7 +93,7 @@ def test_evaluate_warns_once_that_nothing_counts(files):
         *("--detections", files / "masks.json", "--iou-type", "segm"),
     )
     assert error == (
-        "rankdet: warning: no annotation counts, so every number is absent: "
+        "rankdet: warning: no valid annotation, so every number is null: "
         "1 of 1 name categories that are not listed (ids 5)\n"
     )
 
@@ -183,10 +183,10 @@ def test_submission_packs_what_the_server_takes(files):
     [
         ({"category_id": 12}, "the 80 category ids of COCO; got 12"),
         ({"category_id": 0}, "the 80 category ids of COCO; got 0"),
-        ({"image_id": 5}, "image ids of image_info.json; got 1 others, the first 5"),
+        ({"image_id": 5}, "image ids of image_info.json; got 1 unknown ids, the first is 5"),
         ({"score": "1"}, "as a number"),
         ({"bbox": [1, 2, 3]}, "four numbers"),
-        ({"segmentation": {"size": [9, 9], "counts": "Y"}}, "torn counts in detection 2"),
+        ({"segmentation": {"size": [9, 9], "counts": "Y"}}, "truncated counts in detection 2"),
         ({"segmentation": "Y"}, "as RLE"),
     ],
 )

@@ -51,20 +51,18 @@ def refused(request, tmp_path):
 )
 def test_file_names(refused, text, names):
     error = refused(*dataset(*names, image_id=text))
-    assert error.todo.startswith("image ids are file names here")
+    assert error.todo.startswith("the image ids are file names")
     assert f"7 for {text!r}" in error.todo
     assert error.got == f"{text!r} in entry 0"
 
 
 def test_a_file_name_that_is_not_annotated(refused):
     todo = refused(*dataset("1.jpg", "2.jpg", image_id="frame_1")).todo
-    assert 'give the annotation file\'s "id" of each file name' in todo
-    assert "it has no file 'frame_1', its first is '1.jpg'" in todo
+    assert "use the ids of the annotation file instead" in todo
+    assert "it has no file 'frame_1', its first file is '1.jpg'" in todo
     truth, rows = tiny()
     todo = refused(truth, [{**rows[0], "image_id": "frame_1"}]).todo
-    assert (
-        todo == 'image ids are file names here: give the annotation file\'s "id" of each file name'
-    )
+    assert todo == "the image ids are file names: use the ids of the annotation file instead"
 
 
 def test_equal_stems_are_no_answer(refused):
@@ -80,9 +78,9 @@ def test_numbers_as_text(refused, key, text):
 
 def test_names_of_categories(refused):
     todo = refused(*dataset("a.jpg", "b.jpg", category_id="thing")).todo
-    assert "category ids are names here" in todo and "1 for 'thing'" in todo
+    assert "category ids are names: use" in todo and "1 for 'thing'" in todo
     todo = refused(*dataset("a.jpg", "b.jpg", category_id="dog")).todo
-    assert todo == 'category ids are names here: give the annotation file\'s "id" of each name'
+    assert todo == "the category ids are names: use the ids of the annotation file instead"
 
 
 @pytest.mark.parametrize("value", [None, True, [1], {"id": 1}])
@@ -102,7 +100,8 @@ def test_the_entry_is_counted_over_the_whole_file(refused, place):
 def test_unknown_ids_that_are_numbers_of_file_names(refused):
     todo = refused(*dataset("000000011.jpg", "000000012.jpg", image_id=12)).todo
     assert todo == (
-        "the ids are the numbers in the file names: give the annotation file's ids, 7 for 12"
+        "the ids are the numbers in the file names: use the ids of the annotation file instead, "
+        "7 for 12"
     )
 
 

@@ -43,7 +43,7 @@ def warned(truth, rows, protocol="coco"):
 def test_nothing_counts(protocol, fields, reason):
     truth, rows = dataset(protocol, **fields)
     messages, numbers = warned(truth, rows, protocol)
-    assert messages[0] == f"no annotation counts, so every number is absent: {reason}"
+    assert messages[0] == f"no valid annotation, so every number is null: {reason}"
     assert set(numbers.values()) == {None}
 
 
@@ -52,7 +52,7 @@ def test_no_annotation_at_all():
     truth["annotations"] = []
     messages, numbers = warned(truth, rows)
     assert messages == [
-        "no annotation counts, so every number is absent: the annotation file has none"
+        "no valid annotation, so every number is null: the annotation file has none"
     ]
     assert numbers["AP"] is None
 
@@ -62,7 +62,7 @@ def test_several_reasons():
     first, second, third = truth["annotations"]
     first["iscrowd"], second["category_id"], third["image_id"] = 1, 7, 9
     assert warned(truth, rows)[0] == [
-        "no annotation counts, so every number is absent: 1 of 3 name categories that are not "
+        "no valid annotation, so every number is null: 1 of 3 name categories that are not "
         "listed (ids 7); 1 of 3 name images that are not listed (ids 9); 1 of 3 are crowds"
     ]
 
@@ -71,7 +71,7 @@ def test_some_are_not_listed():
     truth, rows = dataset()
     truth["annotations"][1]["category_id"] = 7
     assert warned(truth, rows)[0] == [
-        "1 of 3 annotations name categories that are not listed (ids 7) and count for nothing"
+        "1 of 3 annotations name categories that are not listed (ids 7) and are ignored"
     ]
     truth["annotations"][2].update(category_id=8, image_id=5)
     assert "2 of 3 annotations name categories" in warned(truth, rows)[0][0]
@@ -98,7 +98,7 @@ def test_lvis_judges_no_detection():
     truth, rows = dataset("lvis")
     truth["categories"].append({"id": 2, "name": "other", "frequency": "r"})
     messages, _ = warned(truth, [{**rows[0], "category_id": 2}] * 2, "lvis")
-    assert "none of the 2 detections counts: LVIS judges" in messages[0]
+    assert "none of the 2 detections counts: LVIS evaluates" in messages[0]
 
 
 @pytest.mark.parametrize("value", ["0", "1", "false", "", 2, -1, 0.5, [0], {}, np.nan])

@@ -1,4 +1,4 @@
-"""Figures: one function each, one colour per loss, the same bytes on every run."""
+"""Figures: one function each, one color per loss, the same bytes on every run."""
 
 import re
 
@@ -11,7 +11,7 @@ from rankdet.errors import InputError
 from rankdet.report.bars import metric_bars
 from rankdet.report.canvas import INK, svg
 from rankdet.report.figures import FIGURES, draw_figures, write_figures
-from rankdet.report.groups import detector_group, loss_colour, loss_family
+from rankdet.report.groups import detector_group, loss_color, loss_family
 from rankdet.report.quality_curves import precision_recall_curves
 from rankdet.report.results import read_results
 from rankdet.report.training_curves import POINTS, running_mean, training_curves
@@ -76,18 +76,18 @@ def test_bars_mark_the_published_value_of_paper(catalogue, tmp_path):
     assert [float(line.get_xdata()[0]) for line in axes.lines] == [39.9]
 
 
-def test_one_colour_per_loss_in_every_figure(results):
-    colours = {loss_colour(loss_family(result.entry)) for result in results.values()}
-    assert len(colours) == 3  # focal twice
+def test_one_color_per_loss_in_every_figure(results):
+    colors = {loss_color(loss_family(result.entry)) for result in results.values()}
+    assert len(colors) == 3  # focal twice
     for figure in (
         training_curves(list(results.values()), DEMO),
         precision_recall_curves(list(results.values()), DEMO),
     ):
         drawn = {line.get_color() for axes in figure.axes for line in axes.lines}
-        assert drawn == colours
+        assert drawn == colors
 
 
-def test_lines_of_one_colour_differ_in_their_dashes(catalogue, tmp_path):
+def test_lines_of_one_color_differ_in_their_dashes(catalogue, tmp_path):
     for entry_id in ("rs_mask_r50", "rs_mask_plus_r50"):
         write_result(tmp_path / "demo", entry_id, "demo")
     found = list(read_results(catalogue, tmp_path / "demo", "demo").values())

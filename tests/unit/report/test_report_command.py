@@ -62,7 +62,7 @@ def test_page_is_self_contained(demo):
         *DEMO_ENTRIES,
     ):
         assert words in text
-    assert "Nothing on this page may be compared with a published figure." in text
+    assert "Nothing on this page is comparable with published figures." in text
 
 
 def test_page_is_the_same_on_a_second_run(demo, tmp_path):
@@ -88,7 +88,7 @@ def test_summary_names_figures_gaps_and_places(demo):
     assert re.search(r"rs_atss_r50 +ATSS +■ Rank & Sort +45\.0 +55\.0 +42 s", shown)
     assert "without a result: rs_paa_r50" in shown
     assert str(demo / "report.html") in shown.replace("\n", "")
-    assert shown.count("not made yet") == 2  # tables and figures
+    assert shown.count("not written yet") == 2  # tables and figures
 
 
 def test_summary_of_nothing(tmp_path):

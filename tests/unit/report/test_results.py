@@ -47,15 +47,15 @@ def test_entries_can_be_chosen(catalogue, place):
         ("metrics.json", '{"bbox": {}}', '"bbox" or "segm"'),
         ("metrics.json", '{"bbox": {"AP": 39.9}}', "numbers from 0 to 1"),
         ("metrics.json", '{"bbox": {"AP": NaN}}', "numbers from 0 to 1"),
-        ("run.json", '{"preset": "paper"}', "of preset demo; got 'paper'"),
-        ("run.json", '{"entry": "rs_paa_r50"}', "of entry rs_atss_r50; got 'rs_paa_r50'"),
+        ("run.json", '{"preset": "paper"}', "preset demo in PATH; got 'paper'"),
+        ("run.json", '{"entry": "rs_paa_r50"}', "entry rs_atss_r50 in PATH; got 'rs_paa_r50'"),
     ],
 )
 def test_broken_files_are_named(catalogue, place, name, text, shown):
     (place / name).write_text(text)
     with pytest.raises(InputError) as error:
         read_results(catalogue, place.parent, "demo")
-    assert shown in str(error.value)
+    assert shown.replace("PATH", str(place / name)) in str(error.value)
     assert str(place / name) in str(error.value)
 
 
@@ -111,11 +111,11 @@ def test_a_value_of_another_type_is_named(catalogue, place, name, text, shown):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"bbox": 5}', "no object"),
+        ('{"bbox": 5}', "not an object"),
         ('{"bbox": {"recall": [0], "precision": {"mean": ["x"]}}}', "numbers from 0 to 1"),
         ('{"bbox": {"recall": [0], "precision": {"mean": [null]}}}', "numbers from 0 to 1"),
         ('{"bbox": {"recall": [0], "precision": {"mean": [NaN]}}}', "numbers from 0 to 1"),
-        ('{"bbox": {"recall": [0], "precision": []}}', '"precision" that is no object'),
+        ('{"bbox": {"recall": [0], "precision": []}}', '"precision" that is not an object'),
         ('{"bbox": {"recall": [], "precision": {}, "LRP": [0]}}', '"LRP" without "score"'),
         ('{"bbox": {"LRP": [0], "score": [0]}}', 'no "recall"'),
     ],

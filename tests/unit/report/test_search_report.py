@@ -56,7 +56,7 @@ def test_the_table_holds_every_function_of_every_head(names, tmp_path):
 def test_the_note_tells_what_counts():
     words = note(found())
     assert "1 proxies failed" in words and "not comparable" in words and "best sample" in words
-    assert "does not act" in note(found(apply_gradient_scale=False))
+    assert "not applied" in note(found(apply_gradient_scale=False))
     assert "not comparable" not in note(found(preset="paper"))
 
 

@@ -204,9 +204,9 @@ OLDER = {"name": "coco", "train_sha256": "a", "val_sha256": "b"}
         ("paper", dict(train_images=2), "train split of 2 images, 860001 annotations, not COCO"),
         ("paper", dict(val_annotations=36780), "val split of 5000 images, 36780 annotations, not"),
         ("paper", dict(categories_sha256="x"), "80 classes of other names or ids, not COCO 2017"),
-        ("paper", OLDER, "does not say which data (written by an older version: train again)"),
-        ("paper", {}, "does not say which data (written by an older version: train again)"),
-        ("published", OLDER, "does not say which data (written by an older version: convert"),
+        ("paper", OLDER, "does not describe the data (written by an older version: train again)"),
+        ("paper", {}, "does not describe the data (written by an older version: train again)"),
+        ("published", OLDER, "does not describe the data (written by an older version: convert"),
         ("published", dict(val_images=2), "data: 2 images, 80 classes, not COCO 2017"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config, ConfigDict
 
 from rankdet.catalogue.presets import Preset
-from rankdet.cluster.lock import held
+from rankdet.cluster.lock import locked
 from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
@@ -131,9 +131,9 @@ def test_a_second_training_in_a_work_directory_is_refused(digits, tmp_path):
     command = [sys.executable, "-c", "import rankdet.cli; rankdet.cli.main()", "train", ENTRY]
     command += ["--preset", "demo", "--data", digits.folder, "--work-dir", tmp_path / "work"]
     command += ["--out", tmp_path / "out" / "checkpoint.pth"]
-    with held(tmp_path / "work"):
+    with locked(tmp_path / "work"):
         run = subprocess.run(command, text=True, capture_output=True)
-    assert run.returncode == 2 and "which still runs" in run.stderr
+    assert run.returncode == 2 and "is still running" in run.stderr
     assert not (tmp_path / "out").exists()
 
 

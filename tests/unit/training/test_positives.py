@@ -27,8 +27,8 @@ def run(objects, losses, **options):
 @pytest.mark.parametrize(
     ("objects", "losses", "said"),
     [
-        ([0] * 9, [0] * 9, "left out by the loader"),
-        ([0] * 9, [1] * 9, "left out by the loader"),
+        ([0] * 9, [0] * 9, "the loader filters out"),
+        ([0] * 9, [1] * 9, "the loader filters out"),
         ([3] * 9, [0] * 9, "no anchor or point is positive"),
         ([0, 0, 0, 0, 1, 0, 0, 0, 0], [1] * 9, ""),
         ([3] * 9, [0, 0, 0, 0, 1, 0, 0, 0, 0], ""),
@@ -44,7 +44,7 @@ def test_steps_in_a_row(objects, losses, said, capfd):
 
 def test_a_shorter_training_is_judged_at_its_end(capfd):
     run([0, 0], [0, 0])
-    assert "2 steps in a row without a positive" in capfd.readouterr().err
+    assert "2 consecutive steps without a positive" in capfd.readouterr().err
 
 
 def test_it_stops_where_that_is_asked_for():
@@ -69,7 +69,7 @@ def test_a_training_on_boxes_that_vanish(tmp_path, capfd):
         tmp_path / "c.pth",
         Settings(**options),
     )
-    assert "2 steps in a row without a positive" in capfd.readouterr().err
+    assert "2 consecutive steps without a positive" in capfd.readouterr().err
     with pytest.raises(InputError, match="objects to learn from"):
         train(
             *("rs_atss_r50", get_preset("smoke"), data, tmp_path / "w2", tmp_path / "d.pth"),

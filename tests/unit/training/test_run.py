@@ -75,7 +75,7 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     shutil.rmtree(out.parent)  # as Snakemake does with a job that it did not see end
     assert train(entry, TINY, digits, work, out, Settings(resume=True)) == first
     said = capfd.readouterr().err.splitlines()[-1]
-    assert said == f"this run has finished in {work}; published again"
+    assert said == f"this run already finished in {work}; published again"
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
     assert out.stat().st_mtime >= (work / "run_settings.json").stat().st_mtime
     with pytest.raises(InputError, match=r"begun before; --resume .* --restart"):
@@ -145,7 +145,7 @@ def test_a_changed_run_is_refused_set_aside_or_begun_again(digits, tmp_path, cap
         "control_atss_r50", longer, digits, work, out, Settings(resume=True, on_change="set-aside")
     )
     assert not record["resumed"] and record["iterations"] == 5
-    assert "the training before is in" in capfd.readouterr().err
+    assert "the previous training was moved to" in capfd.readouterr().err
     assert (work / "old-1" / "finished.pth").is_file()
     record = train("control_atss_r50", TINY, digits, work, out, Settings(restart=True))
     assert record["iterations"] == 4 and (work / "old-1" / "finished.pth").is_file()

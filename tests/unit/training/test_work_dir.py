@@ -101,7 +101,9 @@ def test_a_moved_directory_continues(begun):
 
 def test_without_resume_or_restart_nothing_happens(begun):
     before = files(begun)
-    with pytest.raises(InputError, match=r"--resume continues it, --restart deletes it"):
+    with pytest.raises(
+        InputError, match=r"continue it with --resume, or delete it and start again with --restart"
+    ):
         ready(begun)
     with pytest.raises(InputError, match="--resume or --restart"):
         ready(begun, resume=True, restart=True)
@@ -146,7 +148,7 @@ def test_if_all_are_damaged_it_begins_again_but_not_with_nan(begun, capsys):
     for name in ("iter_2.pth", "iter_4.pth"):
         (begun / name).write_bytes(b"PK")
     assert ready(begun, resume=True) is None
-    assert "training begins again" in capsys.readouterr().err
+    assert "training starts from the beginning" in capsys.readouterr().err
     save(begun / "iter_2.pth", 2, float("nan"))
     with pytest.raises(InputError, match="lower the learning rate"):
         newest_whole(begun)
@@ -168,7 +170,7 @@ def test_files_of_others_are_not_touched(tmp_path, name, options):
 
 def test_a_model_of_others_beside_a_run_stays(begun):
     save(begun / "epoch_12.pth", 12, run=None)
-    with pytest.raises(InputError, match=r"epoch_12.pth.*move it away"):
+    with pytest.raises(InputError, match=r"epoch_12.pth.*move that file"):
         ready(begun, restart=True)
     assert (begun / "epoch_12.pth").is_file()
 
@@ -177,7 +179,7 @@ def test_a_run_of_an_earlier_version_continues_if_it_is_known(begun):
     (begun / "run_settings.json").unlink()
     (begun / "run_fingerprint").write_text("another")
     save(begun / "iter_4.pth", 4, run=None)
-    with pytest.raises(InputError, match="of an earlier version"):
+    with pytest.raises(InputError, match="by an earlier version"):
         ready(begun, resume=True)
     (begun / "run_fingerprint").write_text("mark")
     assert ready(begun, resume=True) == begun / "iter_4.pth"

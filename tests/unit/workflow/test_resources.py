@@ -96,12 +96,15 @@ def test_no_job_asks_for_more_than_the_queue_gives_and_only_a_training_goes_on()
     [
         ({"rows": {"paper/rs_atss_r5": {}}}, "known entry; got 'paper/rs_atss_r5'; nearest: rs_a"),
         ({"rows": {"papper/rs_atss_r50": {}}}, "known preset; .*nearest: paper"),
-        ({"rules": {"predict": {"gpu": 2}}}, "one process, on one GPU"),
+        ({"rules": {"predict": {"gpu": 2}}}, "at most one process and one GPU"),
         ({"rules": {"evaluate": {"gpu": 1}}}, "GPUs for train, predict"),
-        ({"rules": {"train": {"gpu": 3, "nodes": 2}}}, "as many GPUs on each node.*3 on 2"),
+        (
+            {"rules": {"train": {"gpu": 3, "nodes": 2}}},
+            "the same number of GPUs on each node.*3 on 2",
+        ),
         (
             {"rules": {"train": {"gpu": 4}}, "rows": {ROW: {"train": {"nodes": 3}}}},
-            "as many GPUs on each node.*4 on 3",
+            "the same number of GPUs on each node.*4 on 3",
         ),
     ],
 )

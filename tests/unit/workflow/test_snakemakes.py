@@ -100,10 +100,10 @@ def test_one_that_ends_leaves_no_note(tmp_path, other):
 def test_a_silent_one_on_another_machine_is_dead(tmp_path, capfd):
     written(tmp_path, host="elsewhere")
     begun = time.monotonic()
-    with begin(tmp_path, silence=0.4):
+    with begin(tmp_path, timeout=0.4):
         assert time.monotonic() - begun >= 0.4
         assert locks(tmp_path) == []
-    assert "whether a Snakemake on elsewhere still lives" in capfd.readouterr().err
+    assert "whether a Snakemake on elsewhere is still running" in capfd.readouterr().err
 
 
 def test_one_that_beats_on_another_machine_lives(tmp_path, monkeypatch):
@@ -116,17 +116,17 @@ def test_one_that_beats_on_another_machine_lives(tmp_path, monkeypatch):
         sleep(0)
 
     monkeypatch.setattr(lock.time, "sleep", beaten)
-    with begin(tmp_path, silence=5):
+    with begin(tmp_path, timeout=5):
         assert locks(tmp_path) == ["0.input.lock"]
 
 
 def test_a_note_without_a_name_is_dead_only_when_it_is_old(tmp_path):
     record = written(tmp_path)
     (record / lock.NAME).unlink()
-    with begin(tmp_path, silence=60):
+    with begin(tmp_path, timeout=60):
         assert locks(tmp_path) == ["0.input.lock"] and record.exists()
     os.utime(record, (0, 0))
-    with begin(tmp_path, silence=60):
+    with begin(tmp_path, timeout=60):
         assert locks(tmp_path) == [] and not record.exists()
 
 

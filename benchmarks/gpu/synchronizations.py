@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-# What a call cannot do without: the number of positives shapes everything that follows, and the
-# lowest and highest logits of the window are read together with it.
+# The required synchronization: the number of positives determines all later shapes, and the lowest
+# and highest logits of the window are read together with it.
 UNAVOIDABLE = 1
 
 
@@ -32,7 +32,7 @@ def counted() -> Iterator[list[str]]:
 
 
 def count(run: Callable[[], object], device: torch.device) -> tuple[int | None, str]:
-    """Return how often ``run`` waits and where; None where nothing can be counted."""
+    """Return how often ``run`` waits and where; None if it cannot be counted."""
     if device.type != "cuda":
         return None, ""
     run()  # first calls load kernels
