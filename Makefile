@@ -30,11 +30,13 @@ test: env lint  ## the test suite, with one complete tiny run of the DAG
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadgroup
 
-lint: env  ## ruff, snakefmt, snakemake --lint; hadolint and shellcheck for the image
+lint: env  ## ruff, mypy, import contracts, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@snakemake --lint
-	@command -v hadolint > /dev/null || pip install -q --no-deps --require-hashes -r envs/lint.txt
+	@test -x $(BIN)/mypy || pip install -q --no-deps --require-hashes -r envs/lint.txt
+	@mypy
+	@lint-imports --no-logo
 	@hadolint Dockerfile
 	@if command -v shellcheck > /dev/null; then shellcheck docker/*.sh; \
 	else echo "shellcheck is not installed: docker/*.sh not checked"; fi

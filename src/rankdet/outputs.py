@@ -212,7 +212,7 @@ def _refusal(
 
 def _unusable(option: str, path: str | Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
-    todo = REMEDY.get(getattr(error, "errno", None), "choose another path")
+    todo = REMEDY.get(getattr(error, "errno", None) or 0, "choose another path")
     expected = f"a writable path for {option}"
     return InputError(expected, f"{shown_path(path)}: {reason}", todo)
 

@@ -285,23 +285,23 @@ class OfficialSettings(Settings):
     @property
     def epochs(self) -> int | None:
         """Epochs of the training."""
-        return self.schedule and self.schedule.epochs
+        return self.schedule.epochs if self.schedule else None
 
     @property
     def pool_images(self) -> int | None:
         """Images that the official loss ranks together: those of one GPU."""
-        return self.batch and self.batch.samples_per_gpu
+        return self.batch.samples_per_gpu if self.batch else None
 
     @property
     def total_batch(self) -> int | None:
         """Images of an optimizer step; None if no source states it."""
-        total = self.batch and self.batch.total
+        total = self.batch.total if self.batch else None
         return total if isinstance(total, int) else None
 
     @property
     def backbone(self) -> Backbone | None:
         """The backbone and the weights that it starts from."""
-        return self.model and self.model.backbone
+        return self.model.backbone if self.model else None
 
     @property
     def test_size(self) -> tuple[int, int] | None:

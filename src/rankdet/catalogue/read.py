@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -72,15 +72,15 @@ def _row(path: Path, line: int, header: list[str], cells: list[str], model: type
         errors = error.errors()
         column = str(errors[0]["loc"][0])
         # A column that takes one of several kinds fails once for each kind.
-        wishes = [_wish(each) for each in errors if each["loc"][0] == column]
+        wanted = [_required(each) for each in errors if each["loc"][0] == column]
         raise InputError(
-            f"{path}, line {line}, column {column}: {', or '.join(wishes)}",
+            f"{path}, line {line}, column {column}: {', or '.join(wanted)}",
             repr(cells[header.index(column)]),
             "correct that cell",
         ) from None
 
 
-def _wish(error: dict) -> str:
+def _required(error: Mapping[str, Any]) -> str:
     """Say what a cell should hold; an empty cell never reaches the model, so it is 'missing'."""
     return (
         "a value" if error["type"] == "missing" else error["msg"].removeprefix("Input should be ")

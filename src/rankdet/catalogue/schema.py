@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from rankdet.catalogue.entry import Entry
 from rankdet.catalogue.published import PublishedValue
 from rankdet.outputs import write_json
 
-MODELS = {"experiments": Entry, "published": PublishedValue}
+MODELS: dict[str, type[BaseModel]] = {"experiments": Entry, "published": PublishedValue}
 
 
 def json_schema(table: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def entry_state(
 
 
 def _detector(entry: Entry) -> str | None:
-    return entry.official.model and entry.official.model.detector
+    return entry.official.model.detector if entry.official.model else None
 
 
 def is_rehearsed(entry: Entry, results: str | Path = "results") -> bool:

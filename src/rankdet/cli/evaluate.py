@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -71,21 +71,21 @@ def evaluate_command(
     from rankdet.evaluation.judge import check as check_with_pycocotools
 
     pairs = _pairs(iou_type, detections)
-    annotations, protocol = _ground_truth(annotations, dataset, protocol)
+    annotations, chosen = _ground_truth(annotations, dataset, protocol)
     outputs = {"--out": out, "--curves": curves}
     check_outputs(outputs, inputs=[annotations, dataset, *detections])
-    if check and (protocol != "coco" or area != "auto"):
+    if check and (chosen != "coco" or area != "auto"):
         raise InputError(
             "--check with --protocol coco --area auto",
-            f"{protocol}, {area}",
+            f"{chosen}, {area}",
             "drop --check: pycocotools supports only these",
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ground_truth = read_ground_truth(annotations, [kind for kind, _ in pairs], protocol)
+        ground_truth = read_ground_truth(annotations, [kind for kind, _ in pairs], chosen)
         results = {}
         for kind, path in pairs:
-            results[kind] = evaluate(ground_truth, path, kind, protocol, area)
+            results[kind] = evaluate(ground_truth, path, kind, chosen, cast(Any, area))
             if check:
                 check_with_pycocotools(results[kind], annotations, path, kind)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
@@ -99,7 +99,7 @@ def evaluate_command(
         typer.echo(f"{kind}: {_line(metrics.numbers)}{' = pycocotools' if check else ''}")
 
 
-def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[str, Path]]:
+def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[Any, Path]]:
     unknown = [kind for kind in kinds if kind not in IOU_TYPES]
     if unknown:
         raise InputError("--iou-type bbox or segm", unknown[0], "choose one of them")
@@ -118,7 +118,7 @@ def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[str, Path]]:
 
 def _ground_truth(
     annotations: Path | None, dataset: Path | None, protocol: str | None
-) -> tuple[Path, str]:
+) -> tuple[Path, Any]:
     if (annotations is None) == (dataset is None):
         raise InputError(
             "either --annotations or --dataset", "both or neither", "give exactly one of them"
@@ -139,6 +139,7 @@ def _ground_truth(
             if isinstance(sha256, str) and sha256 and path.is_file():
                 check_unchanged(path, sha256)
         protocol = protocol or manifest.get("format")
+    assert annotations is not None  # one of the two was given
     return annotations, protocol or "coco"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -179,13 +181,15 @@ def everything(
     from rankdet.catalogue import load_catalogue
     from rankdet.downloads.table import backbone_of, published_model
 
-    common = {"inbox": inbox, "mirror": mirror, "connections": connections}
+    common: dict[str, Any] = {"inbox": inbox, "mirror": mirror, "connections": connections}
     entries = list(load_catalogue())
     files = sorted({row.file for entry in entries if (row := backbone_of(entry))})
     models = [entry.entry_id for entry in entries if not isinstance(published_model(entry), str)]
-    steps = [("COCO", lambda: coco(**common)), ("LVIS", lambda: lvis(**common))]
-    steps += [(file, lambda file=file: backbone([file], **common)) for file in files]
-    steps += [(name, lambda name=name: checkpoint(name, **common)) for name in models]
+    steps: list[tuple[str, Callable[[], None]]] = [
+        *(("COCO", partial(coco, **common)), ("LVIS", partial(lvis, **common))),
+        *((file, partial(backbone, [file], **common)) for file in files),
+        *((name, partial(checkpoint, name, **common)) for name in models),
+    ]
     failures = []
     for name, step in steps:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,9 +81,8 @@ def _older_files(out: Path) -> dict[str, str | None]:
     """
     if not out.exists():
         return {}
-    written = own_files.read_mark(out) if out.is_dir() else {}
-    if written is None:
-        written = _files_of_first_edition(out)
+    mark = own_files.read_mark(out) if out.is_dir() else {}
+    written: dict[str, str | None] = _files_of_first_edition(out) if mark is None else dict(mark)
     problem = own_files.foreign(out, written) if out.is_dir() else "a file"
     if problem is not None:
         got = f"{shown_path(out)} with {shown_path(problem)}"
@@ -124,7 +124,8 @@ def _write_split(root: Path, split: str, seed: int, count: int, long_tail: bool)
     (root / "annotations").mkdir(exist_ok=True)
     rng = np.random.default_rng([seed, 0 if split == "train" else 1, int(long_tail)])
     weights = LONG_TAIL if long_tail and split == "train" else np.ones(10)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for index in range(count):
         scene = compose(
             material(split), rng, weights / weights.sum(), crowd_share=0 if long_tail else 0.05

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -84,7 +85,8 @@ def _draw_split(root: Path, split: str, like: str, count: int, draw: np.random.G
     images_dir = root / folder / (split if folder else f"{split}2017")
     images_dir.mkdir(parents=True, exist_ok=True)
     ids = CATEGORIES[like]
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for index in range(count):
         width, height = SIZES[split][index % len(SIZES[split])]
         canvas = draw.integers(0, 80, (height, width, 3)).astype(np.uint8)

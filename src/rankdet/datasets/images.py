@@ -191,9 +191,9 @@ def _open(path: Path) -> Opened:
     orientation = _orientation(path)
     if orientation != 1:
         stored = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if np.array_equal(stored, pixels):  # OpenCV knows no turn of such files
+        if stored is None or np.array_equal(stored, pixels):  # OpenCV knows no turn of such files
             orientation = 1
-        pixels = stored
+        pixels = pixels if stored is None else stored
     height, width = pixels.shape[:2]
     return Opened(width, height, orientation)
 

@@ -128,8 +128,8 @@ def load_manifest(path: str | Path) -> Manifest:
         path = path / "dataset.json"
     content = read_json(path, "a data set prepared by `rankdet prepare`")
     try:
-        splits = {name: Split(**content.pop(name)) for name in ("train", "val")}
-        manifest = Manifest(folder=path.parent.resolve(), **content, **splits)
+        train, val = (Split(**content.pop(name)) for name in ("train", "val"))
+        manifest = Manifest(folder=path.parent.resolve(), train=train, val=val, **content)
         is_ordered = len(manifest.category_ids) == len(manifest.classes) > 0
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(

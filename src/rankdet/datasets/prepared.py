@@ -102,7 +102,7 @@ def _keys(content: dict) -> str:
 
 
 def _check_categories(rows: list[dict], path: Path) -> None:
-    names = [row.get("name") for row in rows]
+    names: list[Any] = [row.get("name") for row in rows]
     for number, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise InputError(
@@ -110,8 +110,8 @@ def _check_categories(rows: list[dict], path: Path) -> None:
                 f"{name!r:.40} in categories[{number}]",
                 REMEDY,
             )
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else 0
-    if twice:
+    if len(set(names)) < len(names):
+        twice = {name for name in names if names.count(name) > 1}
         raise InputError(
             f"{path}: one category for each name",
             f"several named {min(twice)!r}",

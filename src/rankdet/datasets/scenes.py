@@ -65,7 +65,7 @@ def draw_digit(
     large = cv2.resize(ink, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     side = int(np.hypot(height, width)) + 2
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
-    turn[:, 2] += (side - width) / 2, (side - height) / 2
+    turn[:, 2] += np.array([(side - width) / 2, (side - height) / 2])
     opacity = cv2.warpAffine(large, turn, (side, side), flags=cv2.INTER_LINEAR).clip(0, 1)
     mask = opacity > 0.35
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

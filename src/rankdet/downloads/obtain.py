@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from rich.filesize import decimal
@@ -181,7 +182,7 @@ def _fetch_from(
                 raise
 
 
-def _verdict(row: Download, failures: list[Exception], options: FetchOptions) -> InputError:
+def _verdict(row: Download, failures: list[Any], options: FetchOptions) -> InputError:
     """Return the most useful error: first one that may pass, because then waiting helps."""
     interrupted = [error for error in failures if isinstance(error, TransferInterrupted)]
     pages = [error for error in failures if isinstance(error, WebPage)]

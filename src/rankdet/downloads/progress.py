@@ -33,7 +33,8 @@ class Progress:
         self._stream = stream
         self._lock = threading.Lock()
         self._bar: Bar | None = None
-        self._name, self._total, self._done, self._present = "", None, 0, 0
+        self._total: int | None = None
+        self._name, self._done, self._present = "", 0, 0
         self._start = self._last = 0.0
 
     def begin(self, name: str, total: int | None, present: int) -> None:

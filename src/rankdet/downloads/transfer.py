@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +181,7 @@ class _Transfer:
             stop=tenacity.stop_after_attempt(settings.attempts)
             | tenacity.stop_when_event_set(self.stop),
             wait=self._pause,
-            sleep=self.stop.wait,
+            sleep=self._wait,
             reraise=True,
         )
 
@@ -191,8 +191,12 @@ class _Transfer:
         self.retry(self._whole, part)
         return False
 
+    def _wait(self, seconds: float) -> None:
+        self.stop.wait(seconds)
+
     def _pause(self, state: tenacity.RetryCallState) -> float:
-        asked = state.outcome.exception().retry_after or 0.0
+        error = state.outcome.exception() if state.outcome else None
+        asked = getattr(error, "retry_after", None) or 0.0
         return min(max(asked, self.backoff(state)), LONGEST_PAUSE)
 
     def _has_ranges(self) -> bool:
@@ -210,15 +214,16 @@ class _Transfer:
 
     def _by_ranges(self, part: Path) -> bool:
         """Fetch blocks in parallel and append them in order."""
-        present, block = self._present(part), self.settings.block
+        present, block, size = self._present(part), self.settings.block, self.size or 0
         self.progress.begin(self.row.file, self.size, present)
-        starts, pending = deque(range(present, self.size, block)), deque()
+        starts = deque(range(present, size, block))
+        pending: deque[Future[bytearray]] = deque()
         with ThreadPoolExecutor(self.settings.connections) as pool, part.open("ab") as out:
             try:
                 while starts or pending:
                     while starts and len(pending) < self.settings.connections:
                         start = starts.popleft()
-                        end = min(start + block, self.size)
+                        end = min(start + block, size)
                         pending.append(pool.submit(self._block, start, end))
                     out.write(pending.popleft().result())
                     out.flush()
@@ -233,7 +238,7 @@ class _Transfer:
         note, text = _source_note(part), f"{self.size} {version}\n"
         try:
             present = part.stat().st_size
-            if note.read_text(encoding="utf-8") == text and present <= self.size:
+            if note.read_text(encoding="utf-8") == text and present <= (self.size or 0):
                 return present
         except (FileNotFoundError, UnicodeDecodeError):
             pass

@@ -96,7 +96,7 @@ def _settings(official: OfficialSettings, here: Audit | None) -> RichTable:
 
 def sources_of(official: OfficialSettings, group: str) -> str:
     """Return where a group of settings was read."""
-    sources: dict[str, str] = {**official.sources}
+    sources = {str(name): source for name, source in official.sources.items()}
     name, said = WITHIN.get(group, ("", ""))
     found, other = sources.get(group, ""), sources.get(name, "")
     return f"{found}; {said}: {other}" if other and other != found else found

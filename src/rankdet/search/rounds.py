@@ -93,8 +93,9 @@ def _fits(policy: Policy, turn: object, plan: Plan) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and abs(value) < LARGEST  # type: ignore[operator]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < LARGEST
 
 
 def heads_of(state: State, index: int) -> dict[str, dict]:

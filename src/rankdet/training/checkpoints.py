@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -185,7 +186,7 @@ def load_weights(
     return meta
 
 
-def _check_classes(trained: object, wanted: Sequence[str] | None, path: Path) -> None:
+def _check_classes(trained: Any, wanted: Sequence[str] | None, path: Path) -> None:
     if not trained or wanted is None or list(trained) == list(wanted):
         return
     label = next(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
 from mmengine.hooks import Hook
 
@@ -35,8 +36,8 @@ class StopInTime(Hook):
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
         self.reason = ""
-        self._end = None
-        self._before = {}
+        self._end: float | None = None
+        self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
     def before_train(self, runner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from mmengine.config import Config
 
@@ -51,7 +52,7 @@ def _lower_thresholds(config: Config, threshold: float) -> None:
 
 
 def _set_schedule(config: Config, preset: Preset) -> None:
-    total = preset.iterations
+    total = preset.iterations or 0
     warm_up = min(max(total // 10, 1), 100)
     config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=total, val_interval=total + 1)
     config.train_dataloader.sampler = dict(type="InfiniteSampler", shuffle=True)
@@ -71,7 +72,7 @@ def _set_schedule(config: Config, preset: Preset) -> None:
 def _shrink_pipelines(config: Config, factor: int) -> None:
     """Divide every size in pixels of the resizing steps by ``factor``."""
 
-    def smaller(value: object) -> object:
+    def smaller(value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return type(value)(smaller(each) for each in value)
         return max(1, round(value / factor))

@@ -9,6 +9,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -180,7 +181,7 @@ def train_proxy(
     ]
     runner = prepare_runner(config, work_dir, seed, None)
     runner.register_hook(reward)
-    outcome = {"reward": 0.0, "failed": True}
+    outcome: dict[str, Any] = {"reward": 0.0, "failed": True}
     try:
         runner.train()
         value = reward.metrics.get("rankdet/bbox/AP")

@@ -31,7 +31,7 @@ from rankdet.training.run_settings import first_edition_mark, run_settings, sett
 from rankdet.training.runner import prepare_runner, use_threads
 from rankdet.training.sessions import Sessions
 from rankdet.training.setup import Setting, as_text, compare_setup, differing
-from rankdet.training.speed import AS_IS, Speed, apply_speed
+from rankdet.training.speed import AS_IS, Speed, apply_speed, detector_of
 from rankdet.training.start import use_drawn_weights, use_local_weights
 from rankdet.training.step import TrainingStep
 from rankdet.training.work_dir import OnChange, begin, meta_of, newest_whole, pointed_at
@@ -136,7 +136,7 @@ def train(
     about = {"threads": settings.threads, "processes": processes.world_size(), "passes": passes}
     sessions = _sessions(checkpoint, about | {"machine": provenance.machine()})
     runner = prepare_runner(config, work_dir, settings.seed, settings.workers)
-    apply_speed(getattr(runner.model, "module", runner.model), settings.speed)
+    apply_speed(detector_of(runner.model), settings.speed)
     runner.training_step = TrainingStep(runner.model, passes, settings.seed, lambda: runner.iter)
     saver = Checkpoints(interval, settings_hash(identity), sessions, record_path, out)
     for hook in (saver, StopInTime(saver), DueValidation(record_path)):

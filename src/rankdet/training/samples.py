@@ -92,7 +92,8 @@ def loader_from(own: DataLoader, seed: int, rank: int, epoch: int, first: int) -
         first: step of the epoch.
     """
     sampler = own.sampler
-    batches, size = own.batch_sampler, own.batch_sampler.batch_size
+    batches: Any = own.batch_sampler
+    size = batches.batch_size
     if isinstance(sampler, InfiniteSampler):
         batches = EndlessBatches(sampler, size)
     return DataLoader(

@@ -64,13 +64,13 @@ def compare_setup(
     official, ours = entry.official.leaves, dict(leaves(found.settings))
     here = official_data or f"{data.name}: {data.train.image_count} images, not the official set"
     batch = str(official.get("batch.total", UNKNOWN))
-    pools = [_pools(official), _pools(ours)]
+    wanted, pools = _pools(official), _pools(ours)
     settings = [
         Setting("data", entry.dataset, here, official_data != entry.dataset),
         Setting("images a step", batch, str(total), batch not in (UNKNOWN, str(total))),
         Setting("GPUs", str(total // of_gpu), f"{processes}, {passes} passes a step", False),
         Setting("images a GPU and pass", str(of_gpu), str(own), own != of_gpu),
-        Setting("images ranked together", *pools, pools[0] != pools[1]),
+        Setting("images ranked together", wanted, pools, wanted != pools),
     ]
     settings += _shown(official, ours)
     settings += _others(found)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2d
 from mmcv.ops.carafe import CARAFEPack
-from torch import Tensor, nn
+from torch import Tensor
 
 # Their kernels support float32 (and float16), not bfloat16, and need contiguous memory.
 OWN_KERNEL = (ModulatedDeformConv2d, DeformConv2dPack, CARAFEPack)
@@ -42,7 +43,12 @@ class Speed:
 AS_IS = Speed()
 
 
-def apply_speed(model: nn.Module, speed: Speed) -> None:
+def detector_of(model: Any) -> Any:
+    """Return the detector itself, also of one that mmengine wrapped for several processes."""
+    return getattr(model, "module", model)
+
+
+def apply_speed(model: Any, speed: Speed) -> None:
     """Apply the options to a detector in place; its state dict does not change."""
     if not speed.chosen:
         return

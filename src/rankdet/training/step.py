@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from rankdet.training.finite import FiniteGuard
 from rankdet.training.processes import rank
 from rankdet.training.randomness import STEP, seed_libraries
+from rankdet.training.speed import detector_of
 
 
 class TrainingStep:
@@ -36,8 +38,9 @@ class TrainingStep:
         seed: int = 0,
         iteration: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.model, self.passes, self.seed, self.iteration = model, passes, seed, iteration
-        self.detector = getattr(model, "module", model)
+        self.model: Any = model
+        self.passes, self.seed, self.iteration = passes, seed, iteration
+        self.detector: Any = detector_of(model)
         self.guard = FiniteGuard(self.detector)
 
     def __call__(self, data: dict[str, list], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:

@@ -126,7 +126,7 @@ def newest_whole(work_dir: Path, out: Path | None = None) -> Path | None:
     pointed = pointed_at(work_dir)
     # A stable sort: the one pointed at comes first, the others keep their order.
     order = sorted(checkpoints(work_dir, out), key=lambda each: each.path != pointed)
-    problems = []
+    problems: list[tuple[Path, str]] = []
     for each in order:
         problem = _problem(each)
         if problem is None:

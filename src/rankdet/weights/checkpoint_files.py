@@ -34,7 +34,7 @@ _END = struct.Struct("<4s4H2LH")  # of a zip archive: its last 22 bytes, if it h
 # mmcv's training state has NumPy numbers among its metadata; these builders make such a number
 # and can do nothing else. NumPy 2 moved the first; files know it by its old name.
 _SCALAR = type(np.float64(0)).__reduce__(np.float64(0))[0]
-_NUMBERS = [
+_NUMBERS: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
