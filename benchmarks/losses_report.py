@@ -74,7 +74,7 @@ which the implementations alternate (the loop: one round from 5 000 positives or
 negatives on). *loop*: a plain loop over the positives, every step vectorized over the relevant
 negatives (tests/reference_losses.py). *bucketed*: the published approximation (ECCV 2024), our
 implementation of its algorithm: joint sort, then all buckets x positives, in blocks of rows.
-*exact*: this package. Memory: peak beyond the inputs in arrays of N float64, including the gradient.
+*exact*: this package. Memory: peak beyond the inputs in arrays of N float64, with the gradient.
 """
 
 

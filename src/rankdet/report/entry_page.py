@@ -11,8 +11,8 @@ from rankdet.report.listing import state_text
 from rankdet.report.plain import cell, printable
 from rankdet.report.run_here import RunHere, deviations_view
 
-# Groups of facts; the keys of `verified` whose name starts with one of the prefixes tell where
-# the group was read. An `all_hyperparameters` in `verified` stands for every group.
+# Groups of facts. The keys of `verified` that start with one of the prefixes give the source of the
+# group; `all_hyperparameters` in `verified` is the source of every group.
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (
         ("optimiser_lr_schedule_data_model",),
