@@ -39,7 +39,7 @@ def rehearsed(results, entry, identity, measured=True):
 
 
 def test_a_row_runs_only_after_a_rehearsal_at_this_code(tmp_path, entry):
-    assert entry_state(entry, tmp_path).label == "not rehearsed with this code"
+    assert entry_state(entry, tmp_path).label == "not rehearsed at this code"
     rehearsed(tmp_path, entry, code.code_identity(entry))
     found = entry_state(entry, tmp_path)
     assert (found.label, found.is_rehearsed, found.measured) == ("runnable", True, ())
