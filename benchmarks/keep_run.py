@@ -51,7 +51,7 @@ def keep_tables(source: Path, target: Path, entries: list[str]) -> None:
 def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
     """Return the README: one line per run, then machine and versions."""
     first = records[0]
-    threads = f"; each training on {first['threads']} thread(s), as many beside each other as "
+    threads = f"; each training on {first['threads']} thread(s), as many in parallel as "
     threads += "there are cores"
     lines = kept.heading(f"Preset {options.preset}", options)
     lines += [

@@ -36,7 +36,7 @@ def page(options: argparse.Namespace, source: Path) -> str:
     training = json.loads((source / "training.json").read_text())
     lines = kept.heading(f"Search {options.search}", options)
     lines += [
-        "[search.md](search.md): initial, found and published points; search.png: rewards.",
+        "[search.md](search.md): initial, found, published points; search.png: rewards.",
         f"The found config was then trained on the complete splits: box AP "
         f"{training['reward']:.4f} after {training['seconds']} s (a proxy-sized "
         "run: it shows that the config trains).",

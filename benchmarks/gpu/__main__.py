@@ -48,7 +48,7 @@ PARTS = {
     ),
     "pools": ("Ranking pools", pools, lambda row: not row["agree"]),
     "steps": (
-        "Training steps beside their stock controls",
+        "Training steps and their standard counterparts",
         pairs,
         lambda row: row["row / control"] > row["goal"],
     ),

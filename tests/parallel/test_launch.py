@@ -48,5 +48,5 @@ def test_two_processes_and_two_passes_train_as_one(digits, tmp_path):
 def test_a_pool_is_not_cut_into_passes(digits, tmp_path):
     run = train(digits, tmp_path, "--passes", "4")
     assert run.returncode == 2
-    assert "1 or 2 processes times passes for 2 images a step" in run.stderr.replace("\n", " ")
+    assert "1 or 2 processes times passes for 2 images per step" in run.stderr.replace("\n", " ")
     assert not (tmp_path / "out").exists()

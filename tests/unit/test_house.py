@@ -40,7 +40,7 @@ def test_a_rule_calls_the_command_and_nothing_else(file, rule):
 
 
 def test_the_rules_define_no_functions():
-    """They are in `rankdet.workflow`, where tests and types reach them; a checkpoint is Snakemake's."""
+    """They are in `rankdet.workflow`, where they are tested; checkpoints are Snakemake's."""
     found = [
         name
         for path in (ROOT / "workflow").rglob("*.smk")

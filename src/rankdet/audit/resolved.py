@@ -7,7 +7,7 @@ its reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rankdet.audit.classes import (
@@ -339,8 +339,9 @@ def _filled(node: dict[str, Any]) -> dict[str, Any]:
 def _model(rest: _Rest) -> dict[str, Any]:
     model = rest.config.pop("model", {})
     found: dict[str, Any] = {"detector": official_class(model.pop("type", ""), DETECTORS)["type"]}
+    parts: dict[str, Callable[[Any], Any]] = {"backbone": _backbone, "neck": _neck}
     for name, part in model.items():
-        found[name] = {"backbone": _backbone, "neck": _neck}.get(name, _head)(part)
+        found[name] = parts.get(name, _head)(part)
     return found
 
 

@@ -22,7 +22,7 @@ class State:
         label: for people.
         has_config: whether there is a config to run it.
         measured: the presets with a finished evaluation.
-        is_rehearsed: whether preset rehearsal ran to its end at this code.
+        is_rehearsed: whether preset rehearsal ran to its end with this code.
     """
 
     label: str
@@ -54,7 +54,7 @@ def entry_state(
     if measured:
         label = f"measured ({', '.join(measured)})"
     elif has_config:
-        label = "runnable" if rehearsed else "not rehearsed at this code"
+        label = "runnable" if rehearsed else "not rehearsed with this code"
     elif entry.official.config and _detector(entry) not in NOT_IN_MMDET:
         label = "no config yet"
     else:
@@ -67,7 +67,7 @@ def _detector(entry: Entry) -> str | None:
 
 
 def is_rehearsed(entry: Entry, results: str | Path = "results") -> bool:
-    """Return whether preset rehearsal of ``entry`` ran to its end at this code.
+    """Return whether preset rehearsal of ``entry`` ran to its end with this code.
 
     Either in ``results``, or as recorded beside the catalogue.
     """

@@ -123,7 +123,7 @@ def rehearsal_command(
         Path, typer.Option("--results", help="Folder with rehearsal/<entry>/.")
     ] = Path("results"),
     record: Annotated[
-        bool, typer.Option("--record", help="Record what passed beside the catalogue.")
+        bool, typer.Option("--record", help="Record the rows that passed in configs/.")
     ] = False,
 ) -> None:
     """List the rows that have not passed preset rehearsal with this code; fail if there are any."""

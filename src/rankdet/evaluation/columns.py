@@ -37,7 +37,7 @@ class GroundTruth:
     area: Floats  # [G] the annotation's own field: the mask area in COCO
     is_crowd: Bools  # [G]
     is_ignored: Bools  # [G] in every area range
-    segmentation: list[Any] | None = None  # [G] as in the file, if asked for
+    segmentation: list[Any] | None = None  # [G] as in the file, if requested
     entry: Ints | None = None  # [G] place of the annotation in the file, for messages
     image_names: list[str] | None = None  # [I] "" if the file does not say
     frequency: list[str] | None = None  # [K] LVIS: r, c or f

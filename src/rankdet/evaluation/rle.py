@@ -147,7 +147,7 @@ def _numbers(code: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     for more in range(1, int(length.max())):
         longer = np.flatnonzero(length > more)
         number[longer] |= (code[start[longer] + more] & 31).astype(np.int64) << (5 * more)
-    negative = np.flatnonzero(code[end] & 16)  # the sign bit stands in the last character
+    negative = np.flatnonzero(code[end] & 16)  # the sign bit is in the last character
     number[negative] -= np.int64(1) << (5 * length[negative])
     return number, end
 

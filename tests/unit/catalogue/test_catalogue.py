@@ -37,7 +37,7 @@ def test_every_seed_row_runs_or_is_published_only(catalogue):
             labels[entry.entry_id] = entry_state(entry, "nowhere", has_figures=figures).label
     only = {name for name, label in labels.items() if label == "published only"}
     assert only == {"pap_autoloss_zero_frcnn_r50", "pap_cse_autoloss_a_frcnn_r50"}
-    assert set(labels.values()) <= {"published only", "runnable", "not rehearsed at this code"}
+    assert set(labels.values()) <= {"published only", "runnable", "not rehearsed with this code"}
     assert len(labels) - len(only) == 46
 
 

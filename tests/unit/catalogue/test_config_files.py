@@ -71,7 +71,7 @@ def test_state_follows_the_disk(catalogue, tmp_path):
     results = tmp_path / "results"
     assert entry_state(entry, results).label == "no config yet"
     write(entry.config_path, "")
-    assert entry_state(entry, results).label == "not rehearsed at this code"
+    assert entry_state(entry, results).label == "not rehearsed with this code"
     for preset in ("rehearsal", "mini", "demo"):
         write(results / preset / entry.entry_id / "metrics.json", "{}")
     state = entry_state(entry, results)

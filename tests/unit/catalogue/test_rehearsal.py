@@ -39,7 +39,7 @@ def rehearsed(results, entry, identity, measured=True):
 
 
 def test_a_row_runs_only_after_a_rehearsal_at_this_code(tmp_path, entry):
-    assert entry_state(entry, tmp_path).label == "not rehearsed at this code"
+    assert entry_state(entry, tmp_path).label == "not rehearsed with this code"
     rehearsed(tmp_path, entry, code.code_identity(entry))
     found = entry_state(entry, tmp_path)
     assert (found.label, found.is_rehearsed, found.measured) == ("runnable", True, ())
@@ -93,9 +93,9 @@ def test_the_command_names_what_did_not_pass(tmp_path, entry):
     rehearsed(tmp_path, load_catalogue()["rs_paa_r50"], "0" * 16)
     shown = CliRunner().invoke(app, ["report", "rehearsal", "--results", str(tmp_path)])
     assert shown.exit_code == 1
-    assert "rs_paa_r50: passed at other code" in shown.stdout
-    assert "rs_frcnn_r50: did not come to its end" in shown.stdout
-    assert "1 of 77 rows rehearsed at this code" in shown.stdout
+    assert "rs_paa_r50: passed with other code" in shown.stdout
+    assert "rs_frcnn_r50: did not finish" in shown.stdout
+    assert "1 of 77 rows rehearsed with this code" in shown.stdout
     assert [each.entry for each in rehearsals_of(tmp_path, load_catalogue())] == sorted(
         [ROW, "rs_paa_r50"], key=[e.entry_id for e in load_catalogue()].index
     )

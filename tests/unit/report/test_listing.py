@@ -9,7 +9,7 @@ from rankdet.report.listing import STATE_STYLES, state_text
 LABELS = {
     "measured (demo)": "green",
     "runnable": "cyan",
-    "not rehearsed at this code": "yellow",
+    "not rehearsed with this code": "yellow",
     "published only": "dim",
 }
 

@@ -176,7 +176,8 @@ def test_images_of_one_orientation_stay_those_of_an_official_gpu(monkeypatch):
 
 
 def test_a_pool_is_not_cut():
-    with pytest.raises(InputError, match="1 or 2 or 4 processes for 16 images a step, ranked 4"):
+    with pytest.raises(InputError, match="1 or 2 or 4 processes for 16 images per step, ranked 4"):
         share_batch(config_of(pool=4), 16, 8)
-    with pytest.raises(InputError, match="1 or 2 or 4 or 8 or 16 processes for 16 images a step;"):
+    possible = "1 or 2 or 4 or 8 or 16 processes for 16 images per step;"
+    with pytest.raises(InputError, match=possible):
         share_batch(config_of(), 16, 3)

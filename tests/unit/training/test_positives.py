@@ -38,7 +38,7 @@ def run(objects, losses, **options):
 def test_steps_in_a_row(objects, losses, said, capfd):
     run(objects, losses, steps=5)
     text = capfd.readouterr().err
-    assert text.count("rankdet: warning: 5 steps in a row") == bool(said)
+    assert text.count("rankdet: warning: 5 consecutive steps") == bool(said)
     assert said in text
 
 
@@ -48,7 +48,7 @@ def test_a_shorter_training_is_judged_at_its_end(capfd):
 
 
 def test_it_stops_where_that_is_asked_for():
-    with pytest.raises(InputError, match="objects to learn from; got 5 steps in a row"):
+    with pytest.raises(InputError, match="objects to learn from; got 5 consecutive steps"):
         run([0] * 9, [0] * 9, steps=5, stop=True)
 
 

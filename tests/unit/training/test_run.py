@@ -78,7 +78,7 @@ def test_a_finished_run_keeps_its_weights_only_and_is_published_again(digits, tm
     assert said == f"this run already finished in {work}; published again"
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
     assert out.stat().st_mtime >= (work / "run_settings.json").stat().st_mtime
-    with pytest.raises(InputError, match=r"begun before; --resume .* --restart"):
+    with pytest.raises(InputError, match=r"already contains this training; .*--resume.*--restart"):
         train(entry, TINY, digits, work, out)
     assert (work / "finished.pth").samefile(out)
     train(entry, TINY, digits, work, out, Settings(restart=True))
