@@ -25,10 +25,10 @@ demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
 	@rankdet report summary --preset demo --results results/demo
 
 test: env lint  ## the test suite, with one complete tiny run of the DAG
-	@python -m pytest -m "not heavy" -n $(WORKERS) --dist loadgroup
+	@python -m pytest -m "not heavy" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-heavy: env  ## what takes too long for `make test`
-	@python -m pytest -m heavy -n $(WORKERS) --dist loadgroup
+	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff, mypy, import contracts, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .

@@ -23,8 +23,24 @@ def finished(project):
     return project
 
 
+# Folders whose files take minutes. They begin first, so that no worker ends long after the others.
+SLOW = ("workflow", "rehearsal", "reliability", "container", "slurm", "parallel", "smoke")
+
+
 def pytest_collection_modifyitems(items):
+    """Put slow folders in front."""
+    ranks = {name: rank for rank, name in enumerate(SLOW)}
+    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(SLOW)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """Keep a file's tests in one worker, for their fixtures; one machine has one Slurm."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("slurm" if folder == "slurm" else str(item.path)))
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneFileOneWorker(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "slurm" if file.startswith("tests/slurm/") else file
+
+    return OneFileOneWorker(config, log)

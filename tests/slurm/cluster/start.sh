@@ -47,8 +47,9 @@ for ((i = 1; i <= nodes; i++)); do
     done
     echo "NodeName=$name Name=gpu Type=h100 File=$folder/dev/gpu[$first-$last]" >>"$folder/gres.conf"
 done
-ln -s "$folder/slurm.conf" /etc/slurm/slurm.conf
-ln -s "$folder/gres.conf" /etc/slurm/gres.conf
+# -f: of a cluster that was killed, a link to nothing is left.
+ln -sf "$folder/slurm.conf" /etc/slurm/slurm.conf
+ln -sf "$folder/gres.conf" /etc/slurm/gres.conf
 
 slurmctld
 for ((i = 1; i <= nodes; i++)); do slurmd -N "$(printf 'gpu%02d' "$i")"; done
