@@ -60,7 +60,7 @@ def test_annotation_ids_from_0_are_renumbered():
     truth, rows, recorded = replay.load(replay.golden_folder() / "s7_gt_id0")
     _, same_rows, expected = replay.load(replay.golden_folder() / "s1_tiny")
     assert rows == same_rows
-    with pytest.warns(UserWarning, match="annotation ids begin at 0: numbered from 1"):
+    with pytest.warns(UserWarning, match="annotation ids start at 0: renumbered from 1"):
         numbers = evaluate(truth, rows).numbers
     wanted = expected["bbox"]["pycocotools"]["stats"]["AP"]
     assert numbers["AP"] == pytest.approx(wanted, abs=1e-12)

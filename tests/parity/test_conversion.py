@@ -142,8 +142,11 @@ def change(layout, edit):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda x: x.pop("bbox_head.retina_cls.bias"), r"without bbox_head\.retina_cls\.bias and"),
-        (lambda x: x.update({"bbox_head.extra": "3"}), r"with bbox_head\.extra besides"),
+        (
+            lambda x: x.pop("bbox_head.retina_cls.bias"),
+            r"a\.pth: missing bbox_head\.retina_cls\.bias;",
+        ),
+        (lambda x: x.update({"bbox_head.extra": "3"}), r"a\.pth: unexpected bbox_head\.extra;"),
         (lambda x: x.update({"bbox_head.retina_reg.bias": "36"}), r"shape \(24,\); got \(36,\)"),
     ],
 )

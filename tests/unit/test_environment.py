@@ -273,4 +273,4 @@ def test_the_extras_name_every_package_that_is_imported():
                 found.add(node.module.partition(".")[0])
     found -= {*sys.stdlib_module_names, "rankdet"}
     found = {COMES_WITH.get(name, IMPORTED_AS.get(name, name)) for name in found}
-    assert found == named - {"snakemake"}  # a command
+    assert found == named

@@ -73,10 +73,12 @@ def read_official(entry_id: str, source: Path) -> dict[str, torch.Tensor]:
             missing.append(official_name(name, renaming))
         else:
             state[name] = _fitting(source, name, theirs, ours)
-    if missing or official:
+    tensors = {"missing": missing, "unexpected": official}
+    found = [f"{what} {_some(names)}" for what, names in tensors.items() if names]
+    if found:
         raise InputError(
             f"the official model of {entry_id}",
-            f"{source}: missing {_some(missing)}; unexpected {_some(official)}",
+            f"{source}: {' and '.join(found)}",
             "check that the file belongs to this row",
         )
     state |= _own_state(model)

@@ -44,7 +44,7 @@ def test_numbers_of_polygons(value, place):
     polygon[place] = value
     text = refusal(lambda: evaluate(*with_segmentation([SQUARE, polygon]), "segm"))
     assert f"as number {place} of polygon 1 of annotation 1" in text
-    assert "at most 10 times the longer side outside of the image of 120 x 120" in text
+    assert "at most 10 times the longer side outside the image of 120 x 120" in text
 
 
 @pytest.mark.parametrize(
