@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.errors import InputError, shown
+from rankdet.outputs import write_text
+
+__all__ = ["json_errors", "read_json", "write_text"]  # the last for scripts of users
 
 _PART = 1 << 24  # bytes
 # JSON compresses to a tenth of its size, long runs of equal rows to a hundredth. A file with a

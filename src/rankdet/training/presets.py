@@ -7,8 +7,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rankdet.catalogue.presets import Preset
+from rankdet.catalogue.presets import Preset, get_preset
 from rankdet.training import shrink
+
+__all__ = ["Preset", "apply_preset", "get_preset"]  # the first and last for scripts of users
 
 CANDIDATES = 1000  # masks per image that SOLOv2 computes with lowered thresholds
 

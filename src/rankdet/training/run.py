@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -75,6 +76,7 @@ def train(
     work_dir: Path,
     out: Path,
     settings: Settings = Settings(),
+    **options: Any,
 ) -> dict:
     """Train an entry and publish its checkpoint.
 
@@ -85,6 +87,7 @@ def train(
         work_dir: for intermediate checkpoints and logs; never an output of the DAG.
         out: the final checkpoint; ``run.json`` and ``training.jsonl`` are written next to it.
         settings: of this run.
+        options: single fields of `Settings` by name, in place of those of ``settings``.
 
     Returns:
         The run's record, as in ``run.json``.
@@ -93,6 +96,7 @@ def train(
         InputError: if ``work_dir`` contains a training and neither ``resume`` nor ``restart`` is
             set, or its settings are different.
     """
+    settings = replace(settings, **options)
     if not preset.trains:
         todo = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", todo)
