@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks import kept
-from rankdet.training import provenance
+from rankdet import provenance
 
 KEPT = ("found.json", "training.json", "search.svg", "search.png", "search.csv", "search.md")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankdet.catalogue import load_catalogue
-from rankdet.catalogue.entry import Entry
+from rankdet.catalogue.catalogue import Entry
 from rankdet.outputs import write_text
 
 TARGET = Path("results/reference/scaling")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from rankdet.training import provenance
+from rankdet import provenance
 
 
 def describe(device: torch.device) -> dict[str, str]:

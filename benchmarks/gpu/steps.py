@@ -16,7 +16,7 @@ from benchmarks.drawn_images import sample
 from benchmarks.gpu.machine import take_turns
 from rankdet.catalogue.presets import get_preset
 from rankdet.training.resolve import resolve
-from rankdet.training.speed import Speed, apply_speed
+from rankdet.training.runner import Speed, apply_speed
 
 # Row, its control, (height, width) of the padded images, images of one official GPU.
 PAIRS = (

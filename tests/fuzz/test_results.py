@@ -10,11 +10,9 @@ from rankdet.catalogue import State, load_catalogue
 from rankdet.catalogue.presets import get_preset
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render
-from rankdet.report.overview import overview, remarks, runs, shared
+from rankdet.report.page import overview, remarks, runs, shared
 from rankdet.report.results import read_results, why_missing
-from rankdet.report.search_figure import search_figure
-from rankdet.report.search_found import read_found
-from rankdet.report.search_table import write_table
+from rankdet.report.search import read_found, search_figure, write_table
 from rankdet.report.tables import table_view
 from tests.fuzz.bounded import counts, fuzz
 from tests.fuzz.test_settings import ODD, changed

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import strategies as st
 
 from rankdet.catalogue import load_catalogue, stated_deviations
-from rankdet.catalogue.rehearsal import recorded_rehearsals
 from rankdet.catalogue.settings_files import check_settings
+from rankdet.catalogue.state import recorded_rehearsals
 from rankdet.downloads.table import load_downloads, published_model
 from rankdet.paths import configs_dir
 from rankdet.search.plan import load_plans

@@ -13,7 +13,7 @@ from rankdet.datasets import own_files
 from rankdet.datasets.digits import _older_files, prepare_digits
 from rankdet.outputs import check_outputs, write_text
 from rankdet.training import work_dir
-from rankdet.training.run_settings import run_settings
+from rankdet.training.work_dir import run_settings
 from tests.fuzz.bounded import counts, fuzz
 
 WORDS = st.sampled_from(["", ".", "..", "a", "file", "folder", "link", "loop", "pipe", "new"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rankdet.evaluation import evaluate, read_ground_truth
-from rankdet.evaluation.json_rows import read_document
+from rankdet.evaluation.reading import read_document
 
 TOLERANCE = 1e-9
 PROTOCOLS = {"bbox": ("bbox", "segmentation"), "segm": ("segm", "bbox"), "segm_bboxarea": ("segm",)}

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rankdet.errors import InputError
-from rankdet.training.build import build_model
-from rankdet.training.convert import convert, read_official
+from rankdet.models.build import build_model
 from rankdet.weights.checkpoint_files import named_tensors
+from rankdet.weights.convert import convert, read_official
 from tests.parity.rows import WITH_CONFIG
 from tests.parity.test_state_dicts import folder, recorded, shapes
 
@@ -56,7 +56,7 @@ def small_files(monkeypatch):
     def read(path):
         return named_tensors(torch.load(path, weights_only=True), path)
 
-    monkeypatch.setattr("rankdet.training.convert.load_tensors", read)
+    monkeypatch.setattr("rankdet.weights.convert.load_tensors", read)
 
 
 def old_checkpoint(path, layout, *, whole=False):

@@ -6,7 +6,7 @@ import pytest
 
 from rankdet.audit.classes import LOSSES
 from rankdet.catalogue.official import leaves
-from rankdet.training.build import build_model
+from rankdet.models.build import build_model
 from rankdet.training.shrink import nodes
 from tests.parity.rows import (
     AP_CODE,

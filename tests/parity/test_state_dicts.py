@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
-from rankdet.training.build import build_model
+from rankdet.models.build import build_model
+from rankdet.weights.convert import OWN_STATE, RENAMING, official_name
 from tests.parity.rows import WITH_CONFIG, by_id, paper
 
 

@@ -13,11 +13,10 @@ import zipfile
 
 import pytest
 
-from rankdet.downloads import data_sets
+from rankdet.downloads import table
 from rankdet.downloads.obtain import FetchOptions, obtain
-from rankdet.downloads.progress import Progress
 from rankdet.downloads.table import Download
-from rankdet.downloads.transfer import TransferSettings
+from rankdet.downloads.transfer import Progress, TransferSettings
 from rankdet.downloads.verify import Damaged
 from rankdet.errors import InputError
 from tests.reliability.server import Behaviour, FileServer
@@ -181,8 +180,8 @@ def small_coco(server):
 def fetch_small(rows, folder):
     """What is killed; in a process of its own."""
     options = FetchOptions(folder / "inbox", settings=SETTINGS, progress=Progress(None))
-    folders = data_sets.Folders(folder / "coco", folder / "archives")
-    data_sets.fetch_data_set(rows, folders, options, folder / "coco.sha256")
+    folders = table.Folders(folder / "coco", folder / "archives")
+    table.fetch_data_set(rows, folders, options, folder / "coco.sha256")
 
 
 def tree(folder):

@@ -9,11 +9,11 @@ import subprocess
 import pytest
 
 from rankdet.downloads.obtain import FetchOptions, obtain
-from rankdet.downloads.progress import Progress
 from rankdet.downloads.table import Download, load_downloads
 from rankdet.downloads.transfer import (
     CertificateRefused,
     InsecureAddress,
+    Progress,
     TransferSettings,
     require_secure,
 )

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from rankdet.downloads.obtain import FetchOptions, ManualDownload, Unreachable, obtain
-from rankdet.downloads.progress import Progress
 from rankdet.downloads.table import Download
-from rankdet.downloads.transfer import NotAvailable, TransferSettings
+from rankdet.downloads.transfer import NotAvailable, Progress, TransferSettings
 from rankdet.downloads.verify import Damaged, check_size
 from rankdet.errors import InputError
 from tests.reliability.server import Behaviour, FileServer

@@ -10,7 +10,7 @@ import pytest
 
 from rankdet import files
 from rankdet.errors import InputError
-from rankdet.evaluation.json_rows import read_document, read_rows
+from rankdet.evaluation.reading import read_document, read_rows
 from rankdet.files import read_json
 
 ROWS = [{"id": 1, "name": "naïve 中"}, {"id": 2}]
@@ -173,7 +173,7 @@ def test_special_numbers_are_left_to_who_reads_the_field(tmp_path, read):
 
 
 def test_one_long_row_costs_no_square_of_its_length(tmp_path, monkeypatch):
-    monkeypatch.setattr("rankdet.evaluation.json_rows.BLOCK_CHARACTERS", 16)
+    monkeypatch.setattr("rankdet.evaluation.reading.BLOCK_CHARACTERS", 16)
     rows = [{"counts": [0] * 200_000}, {"counts": [1]}]
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))

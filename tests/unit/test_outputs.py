@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rankdet import outputs
-from rankdet.cli import convert, evaluate, fetch, report, search, submission, train  # noqa: F401
+from rankdet.cli import evaluate, fetch, report, search, train  # noqa: F401
 from rankdet.cli.app import app
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, check_outputs, write_failure, write_json, write_text

@@ -9,7 +9,7 @@ from rankdet.search.plan import load_plans
 from rankdet.workflow import snakemakes
 from rankdet.workflow.inputs import FIGURES, Inputs
 from rankdet.workflow.resources import JobResources
-from rankdet.workflow.searches import Searches
+from rankdet.workflow.inputs import Searches
 
 # Cluster jobs read this file too, but only the main process manages locks and left-over jobs.
 LEFT_OVER = []

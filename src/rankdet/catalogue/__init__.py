@@ -5,16 +5,27 @@ published figure, ``configs/official/<family>.yaml`` the settings of the officia
 imports torch or mmdet.
 """
 
-from rankdet.catalogue.catalogue import Catalogue, Table, load_catalogue
-from rankdet.catalogue.code import code_identity
-from rankdet.catalogue.config_files import config_files
-from rankdet.catalogue.deviations import Deviation, stated_deviations
-from rankdet.catalogue.entry import Entry
-from rankdet.catalogue.identity import config_identity, table_identity
+from rankdet.catalogue.catalogue import (
+    Catalogue,
+    Deviation,
+    Entry,
+    PublishedValue,
+    Table,
+    load_catalogue,
+    stated_deviations,
+)
 from rankdet.catalogue.official import OfficialSettings
-from rankdet.catalogue.published import PublishedValue
-from rankdet.catalogue.rehearsal import Rehearsal, recorded_rehearsals, rehearsals_of
-from rankdet.catalogue.state import State, entry_state
+from rankdet.catalogue.state import (
+    Rehearsal,
+    State,
+    code_identity,
+    config_files,
+    config_identity,
+    entry_state,
+    recorded_rehearsals,
+    rehearsals_of,
+    table_identity,
+)
 
 __all__ = [
     "Catalogue",

@@ -1,17 +1,170 @@
-"""All entries with their published figures, grouped by paper and table."""
+"""The catalogue's tables: entries, published figures, tables of the papers, stated deviations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from rankdet.catalogue.entry import Entry
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from rankdet.catalogue.official import OfficialSettings, Text
 from rankdet.catalogue.official_files import read_official
-from rankdet.catalogue.published import PublishedValue
-from rankdet.catalogue.read import read_rows
 from rankdet.errors import InputError, nearest
+from rankdet.outputs import write_json
+from rankdet.paths import configs_dir
 from rankdet.paths import configs_dir as default_configs_dir
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+def read_rows(path: Path, model: type[Row]) -> Iterator[tuple[int, Row]]:
+    """Yield ``(line, row)`` for each data line of ``path``, validated by ``model``.
+
+    An empty cell is an absent value.
+
+    Raises:
+        InputError: if the file is missing, a column is missing, unknown or doubled, a line has
+            another number of cells than the header, or a value does not fit its column.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            header = next(reader, [])
+            _check_header(path, header, model)
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, _row(path, reader.line_num, header, cells, model)
+    except OSError as error:
+        raise InputError(
+            f"the table {path.name}", f"{path}: {error.strerror}", "check the folder of the configs"
+        ) from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} to be CSV in UTF-8", str(error), "check the quotes of that line"
+        ) from None
+
+
+def _check_header(path: Path, header: list[str], model: type[BaseModel]) -> None:
+    known = list(model.model_fields)
+    for column in header:
+        if column not in known:
+            raise InputError(
+                f"{path}, line 1: the columns {known[0]} ... {known[-1]}",
+                f"an unknown column {column!r}",
+                nearest(column, known),
+            )
+    for column in known:
+        if header.count(column) != 1:
+            raise InputError(
+                f"{path}, line 1: each column once",
+                f"{column!r} {header.count(column)} times",
+                "correct the header line",
+            )
+
+
+def _row(path: Path, line: int, header: list[str], cells: list[str], model: type[Row]) -> Row:
+    if len(cells) != len(header):
+        raise InputError(
+            f"{path}, line {line}: {len(header)} cells as in the header",
+            f"{len(cells)} cells",
+            "quote a cell that holds a comma",
+        )
+    try:
+        return model(**{name: cell for name, cell in zip(header, cells, strict=True) if cell})
+    except ValidationError as error:
+        errors = error.errors()
+        column = str(errors[0]["loc"][0])
+        # A column that takes one of several kinds fails once for each kind.
+        wanted = [_required(each) for each in errors if each["loc"][0] == column]
+        raise InputError(
+            f"{path}, line {line}, column {column}: {', or '.join(wanted)}",
+            repr(cells[header.index(column)]),
+            "correct that cell",
+        ) from None
+
+
+def _required(error: Mapping[str, Any]) -> str:
+    """Say what a cell should hold; an empty cell never reaches the model, so it is 'missing'."""
+    return (
+        "a value" if error["type"] == "missing" else error["msg"].removeprefix("Input should be ")
+    )
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+
+
+class Entry(BaseModel):
+    """What a row is and where it is printed; `official` says how its official run was set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="experiments.csv: one entry")
+
+    entry_id: Name
+    status: Literal["seed", "extension", "control"]
+    family: Name
+    paper: Text
+    table: Text
+    table_slug: Slug
+    row_label: Text
+    detector: Text
+    backbone: Text
+    loss_cls: Text
+    dataset: Literal["coco", "lvis", "cityscapes"]
+    detections: Literal["bbox", "segm", "bbox segm"]
+
+    _configs: Path = PrivateAttr(default=Path("configs"))
+    _official: OfficialSettings = PrivateAttr(default=OfficialSettings())
+
+    @property
+    def config_path(self) -> Path:
+        """The entry's config, ``configs/<family>/<entry_id>.py``; it need not exist yet."""
+        return self._configs / self.family / f"{self.entry_id}.py"
+
+    @property
+    def official(self) -> OfficialSettings:
+        """The settings of the official run."""
+        return self._official
+
+    @property
+    def iou_types(self) -> tuple[str, ...]:
+        """What its detections are measured by: boxes, masks or both; SOLOv2 has masks only."""
+        return tuple(self.detections.split())
+
+
+# Not from the authors' own tables: shown by `rankdet show`, never a column of a table.
+UNOFFICIAL = ("third party", "issue ")
+
+
+class PublishedValue(BaseModel):
+    """A published figure as printed: AP and oLRP in percent, times in seconds.
+
+    ``value`` is None where the published cell is not filled (the source says with what);
+    ``iou_type`` is None for a figure that is no metric, such as the time of an iteration.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="published.csv: one figure")
+
+    entry_id: Name
+    split: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    iou_type: Literal["bbox", "segm"] | None = None
+    metric: Annotated[str, Field(min_length=1)]
+    value: Annotated[float, Field(ge=0, le=100)] | None = None
+    source: Annotated[str, Field(min_length=1)]
+
+    @property
+    def key(self) -> tuple[str, str | None, str]:
+        """Which column of a table the figure belongs to: split, IoU type, metric."""
+        return self.split, self.iou_type, self.metric
+
+    @property
+    def is_official(self) -> bool:
+        """Whether the authors' own table or model zoo states the figure."""
+        return not self.source.startswith(UNOFFICIAL)
 
 
 @dataclass(frozen=True)
@@ -136,3 +289,64 @@ def _clash(
 ) -> InputError:
     todo = nearest(got, known) if known else "correct that cell"
     return InputError(f"{path}, line {line}, column {column}: {wish}", repr(got), todo)
+
+
+MODELS: dict[str, type[BaseModel]] = {"experiments": Entry, "published": PublishedValue}
+
+
+def json_schema(table: str) -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of one line of ``experiments`` or ``published``."""
+    schema = MODELS[table].model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_schemas(folder: str | Path) -> list[Path]:
+    """Write ``<table>.schema.json`` for both tables; return the paths."""
+    paths = [Path(folder) / f"{table}.schema.json" for table in MODELS]
+    for table, path in zip(MODELS, paths, strict=True):
+        write_json(path, json_schema(table))
+    return paths
+
+
+if __name__ == "__main__":
+    for written in write_schemas(sys.argv[1] if len(sys.argv) > 1 else "workflow/schemas"):
+        print(written)
+
+
+class Deviation(BaseModel):
+    """One thing in which a run here is not the official one.
+
+    Attributes:
+        entries: patterns of entry ids, with ``*``, between blanks.
+        setting: the path of a setting, with ``*``; empty for a behavior that no setting states.
+        official: there.
+        here: in this package; of a setting, its value.
+        reason: why.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="deviations.csv: one deviation")
+
+    entries: Text
+    setting: str = ""
+    official: Text
+    here: Text
+    reason: Text
+
+    def is_about(self, entry_id: str) -> bool:
+        """Whether it concerns this row."""
+        return any(fnmatchcase(entry_id, pattern) for pattern in self.entries.split())
+
+    def explains(self, entry_id: str, other: Deviation) -> bool:
+        """Whether it states what ``other`` found in this row."""
+        same = (self.official, self.here) == (other.official, other.here)
+        return same and self.is_about(entry_id) and fnmatchcase(other.setting, self.setting)
+
+
+def stated_deviations(folder: Path | None = None) -> list[Deviation]:
+    """Read ``deviations.csv``, by default the one beside the catalogue; none without the file.
+
+    Raises:
+        InputError: naming line, column and value of the first mistake.
+    """
+    path = (folder or configs_dir()) / "deviations.csv"
+    return [line for _, line in read_rows(path, Deviation)] if path.exists() else []

@@ -1,4 +1,4 @@
-"""`rankdet fetch`: data sets, backbones and published checkpoints, verified and resumable."""
+"""`rankdet fetch` and `convert`: data, backbones, published checkpoints, verified and resumable."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from rankdet.outputs import check_outputs
 
 if TYPE_CHECKING:
     from rankdet.downloads.obtain import FetchOptions
+from rankdet.cli import places
+from rankdet.cli.places import logged
 
 fetch = typer.Typer(
     help="Download data, backbones and published checkpoints: verified and resumable.",
@@ -48,7 +50,7 @@ def coco(
     connections: Connections = 4,
 ) -> None:
     """Download COCO 2017: 118 287 + 5 000 images and annotations (19 GiB, extracted 20)."""
-    from rankdet.downloads.data_sets import Folders, fetch_data_set
+    from rankdet.downloads.obtain import Folders, fetch_data_set
     from rankdet.downloads.table import data_set
 
     check_outputs({"--sums": sums}, {"--into": into, "--archives": archives})
@@ -73,7 +75,7 @@ def lvis(
     connections: Connections = 4,
 ) -> None:
     """Download the LVIS v1 annotations; LVIS uses the images of COCO (`rankdet fetch coco`)."""
-    from rankdet.downloads.data_sets import Folders, fetch_data_set
+    from rankdet.downloads.obtain import Folders, fetch_data_set
     from rankdet.downloads.table import data_set
 
     check_outputs({"--sums": sums}, {"--into": into, "--archives": archives})
@@ -88,7 +90,7 @@ def cityscapes_help(
     inbox: Inbox = INBOX,
 ) -> None:
     """Explain how to get Cityscapes, which requires a login; verify and extract your downloads."""
-    from rankdet.downloads.data_sets import take_cityscapes
+    from rankdet.downloads.obtain import take_cityscapes
 
     check_outputs({}, {"--into": into})
     typer.echo(take_cityscapes(into, _options(inbox)))
@@ -218,10 +220,38 @@ def _checkpoint(entry, target: Path, options: FetchOptions) -> dict:
         raise InputError(f"a published model of {entry.entry_id}", row, "train it: rankdet train")
 
     def fits(path: Path) -> None:
-        from rankdet.training.convert import read_official
+        from rankdet.weights.convert import read_official
 
         read_official(entry.entry_id, path)
 
     sha256 = obtain(row, target, options, fits)
     found = {"entry": entry.entry_id, "state": "available", "file": str(target), "sha256": sha256}
     return {**found, "url": row.addresses[0], "repository": row.source}
+
+
+@app.command("convert")
+def convert(
+    entry: Annotated[str, typer.Argument(help="Entry id; see `rankdet list`.")],
+    source: Annotated[
+        Path, typer.Option(help="The official file, from `rankdet fetch checkpoint`.")
+    ],
+    out: Annotated[Path, typer.Option(help="Checkpoint to write; run.json is written next to it.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="dataset.json that it will be evaluated on; its name is recorded."),
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="File for the full log.")] = None,
+) -> None:
+    """Convert an official model: rename its tensors, keep only tensors, check them strictly."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.datasets.manifest import load_manifest
+
+    load_catalogue()[entry]
+    manifest = load_manifest(data) if data else None
+    outputs = {"--out": out, "run.json next to --out": out.parent / "run.json"}
+    check_outputs(outputs, log=log, inputs=[source, *places.files_of(data, manifest)])
+    with logged(log):
+        from rankdet.weights.convert import convert as run
+
+        record = run(entry, source, out, manifest)
+    typer.echo(f"{entry}: {record['weights']['tensors']} tensors, {out}")

@@ -66,7 +66,7 @@ def show_command(
     Showing the settings used here requires mmdet; without it, only the official ones are shown.
     """
     from rankdet.catalogue import load_catalogue
-    from rankdet.report.entry_page import entry_page
+    from rankdet.report.listing import entry_page
 
     catalogue = load_catalogue()
     entry = catalogue[entry_id]
@@ -95,7 +95,7 @@ def _audit(entry: Entry) -> Audit | None:
     if find_spec("mmdet") is None:
         return None
     from rankdet.audit import audit
-    from rankdet.training.resolve import load_config
+    from rankdet.models.build import load_config
 
     return audit(entry, load_config(entry.entry_id).to_dict())
 
@@ -123,7 +123,7 @@ def _state(catalogue: Catalogue, entry_id: str, results: Path) -> State:
 
 def _build(entry_ids: list[str]) -> dict[str, str]:
     """Build each model; the reason for a failure is one line, whatever mmdet raises."""
-    from rankdet.training.build import build_model
+    from rankdet.models.build import build_model
 
     outcomes = {}
     for entry_id in entry_ids:

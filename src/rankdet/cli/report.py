@@ -128,8 +128,7 @@ def rehearsal_command(
 ) -> None:
     """List the rows that have not passed preset rehearsal with this code; fail if there are any."""
     from rankdet.catalogue import load_catalogue
-    from rankdet.catalogue.code import code_identity
-    from rankdet.catalogue.rehearsal import record_rehearsals, rehearsals_of
+    from rankdet.catalogue.state import code_identity, record_rehearsals, rehearsals_of
 
     rows = [entry for entry in load_catalogue() if entry.config_path.is_file()]
     codes = {entry.entry_id: code_identity(entry) for entry in rows}

@@ -10,8 +10,9 @@ import typer
 
 from rankdet.cli import places
 from rankdet.cli.app import PresetName, app
-from rankdet.cli.log import logged
+from rankdet.cli.places import logged
 from rankdet.cli.prepare import prepare
+from rankdet.cli.report import report
 from rankdet.outputs import check_outputs
 
 search = typer.Typer(
@@ -39,8 +40,8 @@ def search_split(
     seed: Annotated[int, typer.Option(help="The same seed gives the same split.")] = 42,
 ) -> None:
     """Hold out part of the train images for a search; the val images are not used."""
+    from rankdet.datasets.coco import SEARCH_FILES, prepare_search_split
     from rankdet.datasets.manifest import load_manifest
-    from rankdet.datasets.search_split import SEARCH_FILES, prepare_search_split
 
     source = load_manifest(data)
     written = {f"{name} next to --out": out.parent / name for name in SEARCH_FILES}
@@ -97,9 +98,9 @@ def sample_command(
     with logged(log):
         from rankdet.catalogue import load_catalogue
         from rankdet.catalogue.presets import get_preset
+        from rankdet.models.build import load_config
         from rankdet.paths import BACKBONES
-        from rankdet.training.proxy import proxy_config, set_heads, train_proxy
-        from rankdet.training.resolve import load_config
+        from rankdet.search.proxy import proxy_config, set_heads, train_proxy
         from rankdet.training.start import use_local_weights
 
         config = load_config(plan.entry)
@@ -149,9 +150,8 @@ def finish_command(
     """Write the result of the search, and a config that uses it."""
     from rankdet.catalogue import load_catalogue
     from rankdet.outputs import write_json, write_text
-    from rankdet.search.choice import conclude, config_text
-    from rankdet.search.rounds import read_samples, read_state
-    from rankdet.training.proxy import head_settings
+    from rankdet.search.proxy import head_settings
+    from rankdet.search.rounds import conclude, config_text, read_samples, read_state
 
     outputs = {"--out": out, "the config next to --out": out.with_suffix(".py")}
     check_outputs(outputs, inputs=folder.glob("round-*/*.json"))
@@ -200,9 +200,29 @@ def train_command(
     with logged(log):
         from mmengine.config import Config
 
-        from rankdet.training.proxy import proxy_config, train_proxy
+        from rankdet.search.proxy import proxy_config, train_proxy
 
         short = proxy_config(Config.fromfile(config), preset, manifest, batch_size, iterations)
         outcome = train_proxy(short, work_dir, f"found {preset}", seed, threads)
         write_json(out, {"preset": preset, "data": manifest.name, **outcome})
     typer.echo(f"found config: box AP {outcome['reward']:.4f}, {outcome['seconds']} s, {out}")
+
+
+@report.command("search")
+def search_report(
+    found: Annotated[Path, typer.Argument(help="found.json written by `rankdet search finish`.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Target folder; default: that of found.json.")
+    ] = None,
+) -> None:
+    """Write search.{svg,png,csv,md,html}: rewards, functions, found and published points."""
+    from rankdet.outputs import check_outputs
+    from rankdet.report.canvas import write_figure
+    from rankdet.report.search import read_found, search_figure, write_table
+
+    content = read_found(found)
+    target = out or found.parent
+    check_outputs({}, {"--out": target}, inputs=[found])
+    write_table(content, target)
+    write_figure(search_figure(content), target, "search")
+    typer.echo(f"{target}/search.{{svg,png,csv,md,html}}")

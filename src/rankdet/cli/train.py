@@ -1,4 +1,4 @@
-"""`rankdet train` and `rankdet predict`: from an entry to its detections.
+"""`rankdet train`, `predict` and `record`: from an entry to its detections.
 
 The defaults of the paths come from ``RANKDET_DATA`` and ``RANKDET_RESULTS``, as in the image.
 """
@@ -15,9 +15,9 @@ import typer
 
 from rankdet.cli import places
 from rankdet.cli.app import PresetName, app
-from rankdet.cli.log import logged
-from rankdet.cluster.launch import is_launched, launch, rank
+from rankdet.cli.places import logged
 from rankdet.cluster.lock import locked
+from rankdet.cluster.queue import is_launched, launch, rank
 from rankdet.outputs import check_outputs, real_path
 from rankdet.paths import BACKBONES
 from rankdet.training.records import BESIDE
@@ -155,7 +155,7 @@ def train(
             from rankdet.training.interruption import Interrupted
             from rankdet.training.run import Settings
             from rankdet.training.run import train as run
-            from rankdet.training.speed import Speed
+            from rankdet.training.runner import Speed
 
             chosen = get_preset(preset, iterations)
             try:
@@ -223,3 +223,31 @@ def predict(
         manifest = places.data_set(data, row, chosen)
         run(entry, chosen, manifest, checkpoint, out, work_dir, threads, workers)
     typer.echo(f"{entry} {preset}: {out}")
+
+
+@app.command("record")
+def record_command(
+    entry: Annotated[str, typer.Argument(help="Entry id; see `rankdet list`.")],
+    preset: PresetName,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(help="Work directory of the training; default: in RANKDET_RESULTS/work."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Checkpoint next to which to write; default: in RANKDET_RESULTS/PRESET/ENTRY."
+        ),
+    ] = None,
+) -> None:
+    """Write run.json and training.jsonl of a finished training next to its checkpoint."""
+    from rankdet.catalogue import load_catalogue
+    from rankdet.training.records import BESIDE, CURVES, RECORD, write_again
+
+    row = load_catalogue()[entry]
+    work_dir = places.work_dir(work_dir, row, preset)
+    folder = places.checkpoint(checkpoint, row, preset).parent
+    written = {f"{name} next to --checkpoint": folder / name for name in BESIDE}
+    check_outputs(written, inputs=[work_dir / RECORD, work_dir / CURVES])
+    write_again(work_dir, folder, row.entry_id, preset)
+    typer.echo(f"{entry} {preset}: {folder}/run.json, training.jsonl")

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rankdet.datasets.layouts import SPLITS, UNDIVIDED, find_split, find_undivided
 from rankdet.datasets.manifest import Manifest, Split, hash_of
+from rankdet.datasets.own_files import SPLITS, UNDIVIDED, find_split, find_undivided
 from rankdet.datasets.prepared import Prepared, check_instances, open_split
 from rankdet.errors import InputError
 from rankdet.evaluation.annotations import Checked
 from rankdet.files import read_json
-from rankdet.hashing import check_sums, read_sums
+from rankdet.hashing import check_sums, file_sha256, read_sums
 from rankdet.outputs import write_json
 
 SUMS = "SHA256SUMS"  # a list of hashes that a data set may bring along
@@ -50,7 +50,7 @@ def prepare_coco(
     """Check a COCO folder and write the manifest that points to it.
 
     Args:
-        root: folder in one of the layouts of `rankdet.datasets.layouts`.
+        root: folder in one of the layouts of `rankdet.datasets.own_files`.
         out: the ``dataset.json`` to write.
         name: stands in every result made from it.
         format: "coco" or "lvis"; the evaluation follows it.
@@ -228,3 +228,65 @@ def _refuse_other_file(path: Path) -> None:
         is_own = False
     if not is_own:
         raise InputError(f"no other file at {path}", "one", "choose another --out")
+
+
+SEARCH_FILES = ("search_train.json", "search_val.json")  # beside the manifest
+
+
+def prepare_search_split(data: Manifest, out: str | Path, val_images: int, seed: int) -> Manifest:
+    """Divide the annotated train images of ``data`` at random; images are not copied.
+
+    The paper holds 5000 of COCO's train images out; which ones is not published.
+
+    Args:
+        data: the prepared data set; its val split is not touched.
+        out: the ``dataset.json`` to write, with both annotation files beside it.
+        val_images: images of the new val split.
+        seed: same seed, same split.
+
+    Raises:
+        InputError: unless both splits get an image.
+    """
+    content = read_json(data.annotations("train"), "a COCO instances file")
+    annotated = {row["image_id"] for row in content["annotations"]}
+    images = sorted(
+        (image for image in content["images"] if image["id"] in annotated), key=lambda i: i["id"]
+    )
+    if not 0 < val_images < len(images):
+        raise InputError(
+            f"1 to {len(images) - 1} of the {len(images)} annotated train images",
+            str(val_images),
+            "correct val_images",
+        )
+    held_out = {image["id"] for image in random.Random(seed).sample(images, val_images)}
+    out = Path(out)
+    splits = {}
+    for name, chosen in (
+        ("train", [image for image in images if image["id"] not in held_out]),
+        ("val", [image for image in images if image["id"] in held_out]),
+    ):
+        ids = {image["id"] for image in chosen}
+        rows = [row for row in content["annotations"] if row["image_id"] in ids]
+        path = out.parent / f"search_{name}.json"
+        write_json(path, {**content, "images": chosen, "annotations": rows}, indent=None)
+        splits[name] = Split(
+            annotations=path.name,
+            images=str(data.images("train").resolve()),
+            orientation=data.train.orientation,
+            trainable=data.train.trainable,
+            without_mask=data.train.without_mask,
+            mask_problem=data.train.mask_problem,
+            image_count=len(chosen),
+            annotation_count=len(rows),
+            sha256=file_sha256(path),
+        )
+    manifest = Manifest(
+        name=f"{data.name}-search",
+        format=data.format,
+        classes=data.classes,
+        category_ids=data.category_ids,
+        folder=out.parent.resolve(),
+        **splits,
+    )
+    write_json(out, manifest.as_json())
+    return manifest

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from rankdet.datasets import own_files
-from rankdet.datasets.annotations import NAMES, annotation, coco_file, lvis_file
 from rankdet.datasets.manifest import Manifest, Split, load_manifest
-from rankdet.datasets.scenes import SIDE, compose, material
+from rankdet.datasets.scenes import NAMES, SIDE, annotation, coco_file, compose, lvis_file, material
 from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.hashing import file_sha256

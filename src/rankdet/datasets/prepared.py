@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rankdet.catalogue.official_data import OFFICIAL
+from rankdet.catalogue.official_files import OFFICIAL
 from rankdet.datasets.images import (
     STORED,
     Sizes,

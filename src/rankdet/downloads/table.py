@@ -8,9 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rankdet.catalogue import Entry
-from rankdet.catalogue.entry import Name
+from rankdet.catalogue.catalogue import Name, read_rows
 from rankdet.catalogue.official import NONE
-from rankdet.catalogue.read import read_rows
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from rankdet.errors import InputError, shown
 from rankdet.evaluation import fields, masks
-from rankdet.evaluation.foreign_ids import annotation_id_remedy
+from rankdet.evaluation.columns import annotation_id_remedy
 
 LISTS = ("images", "annotations", "categories")
 FREQUENCIES = ("r", "c", "f")

@@ -1,4 +1,4 @@
-"""Ground truth and detections as columns of numbers.
+"""Ground truth and detections as columns of numbers, and remedies for ids that are not in them.
 
 A list of a million dictionaries costs ten times the memory and time of the same numbers in arrays.
 """
@@ -6,9 +6,13 @@ A list of a million dictionaries costs ten times the memory and time of the same
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+
+from rankdet.errors import shown
+from rankdet.evaluation.fields import Remedy
 
 Ints = np.ndarray
 Floats = np.ndarray
@@ -61,3 +65,101 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.score)
+
+
+def text_remedy(key: str, truth: GroundTruth | None = None) -> Remedy:
+    """Return the function that suggests a fix for text in the field ``key`` of a detection."""
+    find = {"image_id": _image_remedy, "category_id": _category_remedy}.get(key, _number_remedy)
+    return lambda value, row: find(value, row, truth)
+
+
+def unknown_image_remedy(truth: GroundTruth, image_ids: np.ndarray, unknown: int) -> str:
+    """Return the fix for detections on the image ``unknown``, which is not annotated."""
+    known = _ids_by_stem(truth).get(_digits(str(unknown)))
+    if known is not None:
+        return (
+            "the ids are the numbers in the file names: use the ids of the annotation file "
+            f"instead, {known} for {unknown}"
+        )
+    positions = np.arange(len(truth.image_ids))
+    if np.isin(image_ids, positions).all() and not np.isin(positions, truth.image_ids).all():
+        return (
+            "the ids may be positions in the list of images, from 0: use the "
+            f'"id" of each image in the annotation file instead; the first is {truth.image_ids[0]}'
+        )
+    return "check that annotations and detections are of the same split"
+
+
+def annotation_id_remedy(value: str, row: dict[str, Any]) -> str:
+    """Return the fix for text as an id in the annotation file."""
+    if _is_whole(value):
+        return f"write it as a JSON number: {shown(int(value))}"
+    return "number the entries from 1, and use these numbers in annotations and detections"
+
+
+def _image_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
+    known = _ids_by_stem(truth)
+    keys = (value, _stem(value), _digits(value))
+    found = next((known[key] for key in keys if key in known), None)
+    if found is not None:
+        return (
+            "the image ids are file names: use the ids of the annotation file instead, "
+            f"{found} for {shown(value)}"
+        )
+    if _is_whole(value):
+        return f"convert the ids to numbers: {shown(int(value))}"
+    remedy = "the image ids are file names: use the ids of the annotation file instead"
+    if known and truth is not None:
+        first = next(name for name in truth.image_names or [] if name)
+        remedy += f"; it has no file {shown(value)}, its first file is {shown(first)}"
+    return remedy
+
+
+def _category_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
+    if truth is not None and value in truth.category_names:
+        number = truth.category_ids[truth.category_names.index(value)]
+        return (
+            "the category ids are names: use the ids of the annotation file instead, "
+            f"{number} for {shown(value)}"
+        )
+    if _is_whole(value):
+        return f"convert the ids to numbers: {shown(int(value))}"
+    return "the category ids are names: use the ids of the annotation file instead"
+
+
+def _number_remedy(value: str, row: dict[str, Any], truth: GroundTruth | None) -> str:
+    return "write it as a JSON number"
+
+
+def _ids_by_stem(truth: GroundTruth | None) -> dict[str, int]:
+    """Ids by the stem of the file name, and by the number in the stem, if unique."""
+    if truth is None or truth.image_names is None:
+        return {}
+    known: dict[str, int] = {}
+    for find in (_stem, _digits):
+        keys = [find(name) for name in truth.image_names]
+        counts: dict[str, int] = {}
+        for key in keys:
+            counts[key] = counts.get(key, 0) + 1
+        for key, identity in zip(keys, truth.image_ids.tolist(), strict=True):
+            if key and counts[key] == 1:
+                known.setdefault(key, identity)
+    return known
+
+
+def _stem(name: str) -> str:
+    """The name of a file without folders (Windows or not) and without suffix."""
+    name = PureWindowsPath(name).name if "\\" in name else PurePosixPath(name).name
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and stem and ending.isalnum() and not ending.isdigit() else name
+
+
+def _digits(name: str) -> str:
+    """The number in a numeric stem, which other tools use as an id; "" if it is not numeric."""
+    stem = _stem(name)
+    return str(int(stem)) if _is_whole(stem) and len(stem) < 20 else ""
+
+
+def _is_whole(text: str) -> bool:
+    text = text.strip()
+    return text.isascii() and text.removeprefix("-").isdigit() and len(text) < 1000

@@ -11,14 +11,24 @@ import numpy as np
 
 from rankdet.errors import InputError, shown
 from rankdet.evaluation import masks
-from rankdet.evaluation.arrangement import Arrangement, arrange, place_detections
-from rankdet.evaluation.average_precision import THRESHOLDS, ScoredMatches, accumulate
+from rankdet.evaluation.average_precision import (
+    THRESHOLDS,
+    ScoredMatches,
+    accumulate,
+    federated_rows,
+)
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.lrp import optimal_lrp
-from rankdet.evaluation.lvis import federated_rows
-from rankdet.evaluation.matching import Matches, match
+from rankdet.evaluation.matching import (
+    Arrangement,
+    Candidates,
+    Matches,
+    arrange,
+    box_candidates,
+    match,
+    place_detections,
+)
 from rankdet.evaluation.metrics import AREA_RANGES, Metrics, summarize
-from rankdet.evaluation.overlaps import Candidates, box_candidates
 from rankdet.evaluation.reading import read_detections, read_ground_truth
 
 LIMITS = {"coco": (1, 10, 100), "lvis": (300,)}

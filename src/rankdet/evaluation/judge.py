@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rankdet.errors import InputError
-from rankdet.evaluation.json_rows import read_document
 from rankdet.evaluation.metrics import Metrics
+from rankdet.evaluation.reading import read_document
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 

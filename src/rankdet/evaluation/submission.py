@@ -12,9 +12,8 @@ import numpy as np
 
 from rankdet.errors import InputError
 from rankdet.evaluation import fields
-from rankdet.evaluation.json_rows import read_document
 from rankdet.evaluation.masks import checked_masks
-from rankdet.evaluation.reading import read_detections
+from rankdet.evaluation.reading import read_detections, read_document
 from rankdet.outputs import atomic_path
 
 PER_IMAGE = 100

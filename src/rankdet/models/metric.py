@@ -17,7 +17,7 @@ from pycocotools import mask as mask_tools
 
 from rankdet.errors import InputError
 from rankdet.evaluation import Detections, GroundTruth, evaluate, read_ground_truth
-from rankdet.evaluation.json_rows import read_document
+from rankdet.evaluation.reading import read_document
 from rankdet.outputs import write_json
 
 

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from rankdet.catalogue import Entry
 from rankdet.outputs import atomic_path, write_text
-from rankdet.report.groups import loss_family
+from rankdet.report.names import loss_family
 
 INK = "#1c2024"  # an inlined figure uses the text color of the page instead
 SOFT = "#78818d"  # readable on white and on dark alike

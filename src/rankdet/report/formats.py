@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rankdet.outputs import write_text
-from rankdet.report.plain import printable, spreadsheet
+from rankdet.report.names import printable, spreadsheet
 from rankdet.report.tables import MISSING, TableView
 
 FORMATS = ("csv", "md", "html", "tex")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -11,9 +12,115 @@ from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import svg
 from rankdet.report.figures import FIGURES
 from rankdet.report.formats import environment
-from rankdet.report.overview import METRICS, overview, remarks, runs, shared
+from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result
-from rankdet.report.tables import TableView
+from rankdet.report.tables import TableView, figure, why_not_comparable
+from rankdet.times import duration
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
+
+
+@dataclass(frozen=True)
+class OverviewRow:
+    """One entry and IoU type; the metrics are formatted as in the papers."""
+
+    entry_id: str
+    row_label: str
+    detector: str
+    loss: str
+    color: str
+    kind: str
+    metrics: tuple[str, ...]
+    time: str
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """The provenance of one result."""
+
+    entry_id: str
+    iterations: str
+    time: str
+    seconds_per_iteration: str
+    seed: str
+    data: str
+    git: str
+
+
+def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
+    """Return a row per entry and IoU type, sorted by detector and loss as in the figures."""
+    detectors = list(dict.fromkeys(detector_group(each.entry) for each in results.values()))
+
+    def place(result: Result) -> tuple[int, tuple[int, str]]:
+        return detectors.index(detector_group(result.entry)), family_rank(loss_family(result.entry))
+
+    return [
+        OverviewRow(
+            entry_id=result.entry.entry_id,
+            row_label=result.entry.row_label,
+            detector=detector_group(result.entry),
+            loss=loss_family(result.entry),
+            color=loss_color(loss_family(result.entry)),
+            kind={"bbox": "box", "segm": "mask"}[iou_type],
+            metrics=tuple(figure(result.metric(iou_type, name)) for name in METRICS),
+            time=duration(result.run.get("seconds")),
+        )
+        for result in sorted(results.values(), key=place)
+        for iou_type in result.metrics
+    ]
+
+
+def remarks(results: Mapping[str, Result], preset: Preset) -> list[str]:
+    """Return remarks on single entries: missing records, and why they are not comparable."""
+    lost = [
+        f"{name}: {lack}" for name, result in results.items() for lack in _lacks(result, preset)
+    ]
+    if not preset.is_comparable:
+        return lost
+    reasons = {name: why_not_comparable(result, preset) for name, result in results.items()}
+    return lost + [f"{name} is not comparable: {why}" for name, why in reasons.items() if why]
+
+
+def _lacks(result: Result, preset: Preset) -> list[str]:
+    """Return the missing records of the training; published weights have only run.json."""
+    lacks = [] if result.run else ["run.json is missing: the training settings are unknown"]
+    if preset.name != "published" and not (result.folder / "training.jsonl").is_file():
+        lacks.append("training.jsonl is missing: no training curve")
+    return lacks
+
+
+def runs(results: Mapping[str, Result]) -> list[RunRow]:
+    """Return the provenance of each entry; a dash for values missing in ``run.json``."""
+    return [_run(result) for result in results.values()]
+
+
+def _run(result: Result) -> RunRow:
+    run = result.run
+    seconds, iterations = run.get("seconds"), run.get("iterations")
+    per_iteration = seconds / iterations if seconds and iterations else None
+    seed, git = run.get("seed"), run.get("git")
+    return RunRow(
+        entry_id=result.entry.entry_id,
+        iterations="—" if iterations is None else str(iterations),
+        time=duration(seconds),
+        seconds_per_iteration=figure(per_iteration, 2),
+        seed="—" if seed is None else str(seed),
+        data=result.data_name or "—",
+        git=str(git or "—"),
+    )
+
+
+def shared(results: Mapping[str, Result], key: str) -> list[dict[str, str]]:
+    """Return the distinct values of ``machine`` or ``versions``, usually only one."""
+    found: list[dict[str, str]] = []
+    for result in results.values():
+        value = result.run.get(key)
+        if isinstance(value, dict):
+            shown = {name: str(item) for name, item in value.items() if item is not None}
+            if shown and shown not in found:
+                found.append(shown)
+    return found
+
 
 LINKS = {
     "aLRP Loss (NeurIPS 2020)": "https://github.com/kemaloksuz/aLRPLoss",

@@ -1,22 +1,198 @@
-"""Read and check the files in ``results/<preset>/<entry>/``."""
+"""Read and check the files in ``results/<preset>/<entry>/``; an error is one line with the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rankdet.catalogue import Catalogue, Entry
 from rankdet.errors import InputError
-from rankdet.report.result_files import (
-    Numbers,
-    read_curves,
-    read_metrics,
-    read_run,
-    read_status,
-    read_training,
-)
+from rankdet.files import read_json
+
+Numbers = dict[str, float | None]
+
+LARGEST = 1e12  # for counts and seconds; larger values are not measurements
+PANELS = ("loss", "AP", "oLRP")  # drawn in the figures of a training
+
+
+def read_metrics(path: Path) -> dict[str, Numbers]:
+    """Return metrics by IoU type; None if there are no annotations."""
+    document = read_object(path, "metrics of an evaluation", "evaluate the entry again")
+    metrics = {kind: document[kind] for kind in ("bbox", "segm") if document.get(kind)}
+    for kind, numbers in metrics.items():
+        if not isinstance(numbers, dict) or not all(map(_is_fraction, numbers.values())):
+            raise InputError(
+                f'{path}: "{kind}" with numbers from 0 to 1', "something else", "evaluate again"
+            )
+    if not metrics:
+        raise InputError(f'{path} with "bbox" or "segm"', "neither", "evaluate the entry again")
+    return metrics
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return the provenance of a run; keys may be missing, but values have the right type."""
+    run = read_object(path, "provenance of a run", "run the entry again")
+    for key, (fits, expected) in _RUN.items():
+        if run.get(key) is not None and not fits(run[key]):
+            got = reprlib.repr(run[key])
+            raise InputError(f'{path}: "{key}" as {expected}', got, "run the entry again")
+    return run
+
+
+def read_status(path: Path) -> str:
+    """Return why published weights are missing, or "" if they are not."""
+    status = read_object(path, "a status of published weights", "fetch it again")
+    state, reason = status.get("state"), status.get("reason", "unknown")
+    if state not in ("available", "missing") or not isinstance(reason, str):
+        raise InputError(
+            f'{path} with "state" available or missing, and "reason" as text',
+            "another value",
+            "delete it and run `rankdet fetch checkpoint` again",
+        )
+    return reason if state == "missing" else ""
+
+
+def read_training(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a ``training.jsonl``; an incomplete last line is dropped."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("a training record in UTF-8", f"{path}: {error}", "train again") from None
+    lines = [line for line in lines if line.strip()]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(_training_row(json.loads(line)))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            if number == len(lines) and isinstance(error, json.JSONDecodeError):
+                break
+            raise InputError(
+                'lines like {"iteration": 10, "loss": 1.5}',
+                f"{path}, line {number}: {error}",
+                "train the entry again",
+            ) from None
+    return rows
+
+
+def _training_row(row: Any) -> dict[str, Any]:
+    iteration = row["iteration"]
+    if not _is_number(iteration) or not 0 <= iteration <= LARGEST:
+        raise ValueError("an iteration that is not a count")
+    for key in PANELS:
+        # A training that diverged has NaN in its last line.
+        if row.get(key) is not None and not _is_plain_number(row[key]):
+            raise ValueError(f"{key} is not a number")
+    return {**row, "iteration": int(iteration)}
+
+
+def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
+    """Return the curves of one IoU type; {} if the data set has no annotations."""
+    document = read_object(path, "the curves of an evaluation", "evaluate the entry again")
+    curves = document.get(iou_type, {})
+    if not isinstance(curves, dict):
+        raise _bad_curves(path, f'"{iou_type}" that is not an object')
+    if not {"recall", "precision", "score", "LRP"} & curves.keys():
+        return {}
+    if not {"recall", "precision"} <= curves.keys():
+        raise _bad_curves(path, 'no "recall" or no "precision"')
+    if not isinstance(curves["precision"], dict):
+        raise _bad_curves(path, '"precision" that is not an object')
+    if "LRP" in curves and "score" not in curves:
+        raise _bad_curves(path, '"LRP" without "score"')
+    lists = {name: curves[name] for name in ("recall", "score", "LRP") if name in curves}
+    for name, values in [*lists.items(), *curves["precision"].items()]:
+        if not isinstance(values, list) or not all(
+            v is not None and _is_fraction(v) for v in values
+        ):
+            raise _bad_curves(path, f'"{name}" that is not a list of numbers from 0 to 1')
+    pairs: list[tuple[str, str, Any, Any]] = [
+        ("LRP", "score", curves.get("LRP"), curves.get("score"))
+    ]
+    pairs += [
+        (name, "recall", each, curves["recall"]) for name, each in curves["precision"].items()
+    ]
+    for y, x, vertical, horizontal in pairs:
+        if vertical is not None and len(vertical) != len(horizontal):
+            raise _bad_curves(path, f"{len(vertical)} of {y} and {len(horizontal)} of {x}")
+    return curves
+
+
+def _bad_curves(path: Path, got: str) -> InputError:
+    expected = 'curves with "recall" and "precision", "score" and "LRP" of the same length'
+    return InputError(expected, f"{path}: {got}", "evaluate the entry again")
+
+
+def read_object(path: Path, what: str, todo: str) -> dict[str, Any]:
+    """Return the JSON object in a file; anything else is an `InputError` with the fix ``todo``."""
+    try:
+        document = read_json(path, what)
+    except RecursionError:
+        raise InputError(f"{what}, a JSON object", f"{path}, nested too deep", todo) from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what}, a JSON object", f"{path}: {error}", todo) from None
+    if not isinstance(document, dict):
+        raise InputError(f"{what}, a JSON object", f"{path}, another value", todo)
+    return document
+
+
+def _is_plain_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    """Whether ``value`` is finite; an integer too large for a float is not."""
+    if not _is_plain_number(value):
+        return False
+    try:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return False
+
+
+def _is_fraction(value: object) -> bool:
+    return value is None or (_is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
+
+
+def _is_amount(value: object) -> bool:
+    return _is_number(value) and 0 <= value <= LARGEST  # type: ignore[operator]
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, str | bool) or _is_number(value)
+
+
+def _are_scalars(value: object) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_scalar, value.values()))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+# For each key of run.json: a check of the value, and its description.
+_RUN: dict[str, tuple[Callable[[object], bool], str]] = {
+    "entry": (_is_text, "text"),
+    "preset": (_is_text, "text"),
+    "iterations": (_is_amount, "a count"),
+    "setup_differs": (_are_texts, "a list of texts"),
+    "seconds": (_is_amount, "a number of seconds"),
+    "seed": (_is_scalar, "a number"),
+    "data": (_are_scalars, "an object of texts and numbers"),
+    "machine": (_are_scalars, "an object of texts and numbers"),
+    "versions": (_are_scalars, "an object of texts and numbers"),
+    "git": (_is_text, "text"),
+}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from rankdet.catalogue import Entry
 from rankdet.catalogue.presets import Preset
-from rankdet.report.overview import overview, remarks
-from rankdet.report.plain import cell, printable
+from rankdet.report.names import cell, printable
+from rankdet.report.page import overview, remarks
 from rankdet.report.results import Result
 
 

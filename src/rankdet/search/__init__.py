@@ -2,5 +2,5 @@
 
 A search consists of rounds of samples. `rounds` defines what each step reads and writes, `policy`
 how a round updates the policy, and `functions` how a sample is decoded. The proxy trainings are in
-`rankdet.training.proxy`; the workflow runs each one as a separate job.
+`rankdet.search.proxy`; the workflow runs each one as a separate job.
 """

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,16 @@ from torch import Tensor
 
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, sync, write_text
-from rankdet.training.finite import check_state
 from rankdet.training.processes import is_first
-from rankdet.training.sessions import Sessions
+from rankdet.training.records import Sessions
+from rankdet.training.step import check_state
 from rankdet.training.work_dir import POINTER, delete_older
-from rankdet.weights.checkpoint_files import named_tensors, not_finite, read_checkpoint
+from rankdet.weights.checkpoint_files import (
+    named_tensors,
+    not_finite,
+    read_checkpoint,
+    write_weights,
+)
 
 
 class Checkpoints(Hook):
@@ -141,15 +145,6 @@ def publish(source: str | Path, target: str | Path, meta: dict) -> None:
             "lower the learning rate; earlier checkpoints are still in the work directory",
         )
     write_weights(state, target, meta)
-
-
-def write_weights(state: Mapping[str, torch.Tensor], target: str | Path, meta: dict) -> None:
-    """Write {"state_dict", "meta"} to ``target`` in one step, after reading it back."""
-    with atomic_path(target) as part:
-        # To a stream: with a path, torch.save does not report a full disk.
-        with part.open("wb") as stream:
-            torch.save({"state_dict": OrderedDict(state), "meta": meta}, stream)
-        torch.load(part, map_location="cpu", weights_only=True)
 
 
 def load_weights(

@@ -1,18 +1,166 @@
-"""mmengine's two training loops, resumable at any step."""
+"""mmengine's two training loops, resumable at any step, and the images they take.
+
+Random numbers depend on the position in a training, not on earlier ones: a resumed training draws
+the same numbers as an uninterrupted one, with any number of loading processes and for any division
+of a step's images among processes and passes.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner.base_loop import BaseLoop
+from torch.utils.data import DataLoader, Dataset
 
 from rankdet.training.record import validated
-from rankdet.training.samples import loader_from
+
+
+class Position(NamedTuple):
+    """A sample's position in a training.
+
+    Attributes:
+        row: of the data set.
+        epoch: from 0; 0 in a training that counts iterations.
+        step: of the epoch.
+        slot: index among the images of the step, over all processes.
+    """
+
+    row: int
+    epoch: int
+    step: int
+    slot: int
+
+
+class PlacedSamples(Dataset):
+    """A data set whose augmentations depend only on seed and position."""
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, position: Position) -> dict[str, Any]:
+        with seeded(self.seed, SAMPLE, position.epoch, position.step, position.slot):
+            return self.dataset[position.row]
+
+
+class PlacedBatches:
+    """Batches of rows as batches of positions, without those before ``first``.
+
+    Args:
+        batches: the rows of this process, step by step.
+        epoch: of these batches.
+        first: the first step; earlier images are not loaded.
+        slot: of the first image of this process in a step.
+    """
+
+    def __init__(self, batches: Iterable[list[int]], epoch: int, first: int, slot: int) -> None:
+        self.batches, self.epoch, self.first, self.slot = batches, epoch, first, slot
+
+    def __iter__(self) -> Iterator[list[Position]]:
+        for step, rows in islice(enumerate(self.batches), self.first, None):
+            yield [
+                Position(row, self.epoch, step, self.slot + index) for index, row in enumerate(rows)
+            ]
+
+
+class EndlessBatches:
+    """Batches of an infinite sampler; each process gets consecutive images of a step.
+
+    mmengine's own loader distributes the images round-robin, so that the ranking pools would depend
+    on the number of processes.
+    """
+
+    def __init__(self, sampler: InfiniteSampler, batch_size: int) -> None:
+        self.sampler, self.batch_size = sampler, batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rows = self.sampler._infinite_indices()
+        first = self.sampler.rank * self.batch_size
+        while True:
+            step = list(islice(rows, self.batch_size * self.sampler.world_size))
+            yield step[first : first + self.batch_size]
+
+
+def loader_from(own: DataLoader, seed: int, rank: int, epoch: int, first: int) -> DataLoader:
+    """Return a loader of the batches of ``own`` from step ``first`` of an epoch.
+
+    Args:
+        own: as mmengine built it.
+        seed: of the run.
+        rank: of this process.
+        epoch: from 0.
+        first: step of the epoch.
+    """
+    sampler = own.sampler
+    batches: Any = own.batch_sampler
+    size = batches.batch_size
+    if isinstance(sampler, InfiniteSampler):
+        batches = EndlessBatches(sampler, size)
+    return DataLoader(
+        PlacedSamples(own.dataset, seed),
+        batch_sampler=PlacedBatches(batches, epoch, first, rank * size),
+        num_workers=own.num_workers,
+        collate_fn=own.collate_fn,
+        pin_memory=own.pin_memory,
+        worker_init_fn=own.worker_init_fn,
+        timeout=own.timeout,
+        prefetch_factor=own.prefetch_factor,
+        # Each iterator draws a number, which must not come from the process's own generator.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+STEP, SAMPLE = 0, 1  # purpose of the numbers: the first element of a key
+
+
+def seed_libraries(*key: int) -> None:
+    """Seed Python, NumPy and PyTorch (its devices too) from a tuple of numbers >= 0."""
+    words = _words(key)
+    _seed_python(words)
+    torch.manual_seed(_torch_seed(words))
+
+
+@contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Seed the CPU's generators from ``key`` for the body, then restore their state."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = _words(key)
+    _seed_python(words)
+    torch.default_generator.manual_seed(_torch_seed(words))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+def _words(key: tuple[int, ...]) -> np.ndarray:
+    # NumPy's hash of its entropy: keys that differ in one number give unrelated streams.
+    return np.random.SeedSequence(key).generate_state(8)
+
+
+def _seed_python(words: np.ndarray) -> None:
+    random.seed(int(words[0]) << 32 | int(words[1]))
+    np.random.seed(words[2:6])
+
+
+def _torch_seed(words: np.ndarray) -> int:
+    return int(words[6]) << 31 | int(words[7]) >> 1
 
 
 @LOOPS.register_module()

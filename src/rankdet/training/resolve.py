@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import copy
-from functools import cache
-from pathlib import Path
 
-import mmengine.config.utils
 from mmengine.config import Config, ConfigDict
 
-from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import Preset
 from rankdet.datasets.images import STORED
 from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
+from rankdet.models.build import load_config
 from rankdet.training import shrink
 from rankdet.training.presets import apply_preset
-
-# mmengine reads all metafiles of mmdet for each `mmdet::` base, which takes 0.4 s; so cache them.
-mmengine.config.utils.load = cache(mmengine.config.utils.load)
-
-
-def load_config(entry_id: str) -> Config:
-    """Read an entry's own config, as in the official run.
-
-    Raises:
-        InputError: if the entry is unknown, or has no config here.
-    """
-    path = load_catalogue()[entry_id].config_path
-    if not Path(path).exists():
-        raise InputError(
-            f"a config of {entry_id}", f"no {path}", "see `rankdet list` for the rows that run"
-        )
-    return Config.fromfile(path)
 
 
 def resolve(entry_id: str, preset: Preset, data: Manifest | None) -> Config:

@@ -10,32 +10,33 @@ from typing import Any
 
 from mmengine.config import Config
 
+from rankdet import provenance
+from rankdet.audit.compare import Setting, as_text, compare_setup, differing
 from rankdet.catalogue import code_identity, load_catalogue
-from rankdet.catalogue.official_data import official_set
+from rankdet.catalogue.official_files import official_set
 from rankdet.catalogue.presets import Preset
 from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
 from rankdet.paths import BACKBONES
-from rankdet.training import (
-    finished,
-    positives,  # noqa: F401 (hook)
-    processes,
-    provenance,
-    records,
-)
+from rankdet.training import processes, records
 from rankdet.training.checkpoints import Checkpoints, publish
-from rankdet.training.finite import NotFiniteError
 from rankdet.training.interruption import StopInTime
 from rankdet.training.loops import DueValidation
+from rankdet.training.records import Sessions
 from rankdet.training.resolve import resolve
-from rankdet.training.run_settings import first_edition_mark, run_settings, settings_hash
-from rankdet.training.runner import prepare_runner, use_threads
-from rankdet.training.sessions import Sessions
-from rankdet.training.setup import Setting, as_text, compare_setup, differing
-from rankdet.training.speed import AS_IS, Speed, apply_speed, detector_of
+from rankdet.training.runner import AS_IS, Speed, apply_speed, prepare_runner, use_threads
 from rankdet.training.start import use_drawn_weights, use_local_weights
-from rankdet.training.step import TrainingStep
-from rankdet.training.work_dir import OnChange, begin, meta_of, newest_whole, pointed_at
+from rankdet.training.step import NotFiniteError, TrainingStep, detector_of
+from rankdet.training.work_dir import (
+    OnChange,
+    begin,
+    first_edition_mark,
+    meta_of,
+    newest_whole,
+    pointed_at,
+    run_settings,
+    settings_hash,
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def train(
     if done is not None:
         if _ends_as_first():
             print(f"this run already finished in {work_dir}; published again", file=sys.stderr)
-            finished.publish_again(work_dir, out, done)
+            records.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
     passes = processes.passes_of(config, total, processes.world_size(), settings.passes)
@@ -174,7 +175,7 @@ def train(
     if _ends_as_first():
         meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
         publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
-        finished.keep(work_dir, out, record)
+        records.keep(work_dir, out, record)
     return record
 
 
@@ -204,8 +205,9 @@ def _compared(
     entry = load_catalogue()[entry_id]
     found = compare_setup(
         entry,
-        config,
-        data,
+        config.to_dict(),
+        data.name,
+        data.train.image_count,
         official_set(data.identity()),
         processes.world_size(),
         passes,

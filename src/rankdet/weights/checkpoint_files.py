@@ -10,6 +10,7 @@ import io
 import stat
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from rankdet.errors import InputError, shown
+from rankdet.outputs import atomic_path
 from rankdet.weights.checkpoint_pickles import Plan, Refused, follow
 
 MOST_DESCRIPTION = 1 << 26  # bytes; that of a training state of a large detector: a megabyte
@@ -217,3 +219,12 @@ def check_backbone(path: Path) -> None:
             f"{path} with {', '.join(list(tensors)[:3])}, ...",
             "get the file that configs/downloads.csv names",
         )
+
+
+def write_weights(state: Mapping[str, torch.Tensor], target: str | Path, meta: dict) -> None:
+    """Write {"state_dict", "meta"} to ``target`` in one step, after reading it back."""
+    with atomic_path(target) as part:
+        # To a stream: with a path, torch.save does not report a full disk.
+        with part.open("wb") as stream:
+            torch.save({"state_dict": OrderedDict(state), "meta": meta}, stream)
+        torch.load(part, map_location="cpu", weights_only=True)

@@ -8,7 +8,7 @@ from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
 from torch import nn
 
 from rankdet.models.ap_code.self_balance import WindowedSelfBalance
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 from tests.golden.ap_code.cases import Check, replays
 
 DIGITS = 6e-6  # logged with five decimals

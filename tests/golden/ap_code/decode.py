@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from rankdet.models.ap_code.detections import merge_views
+from rankdet.models.ap_code.heads import merge_views
 from tests.golden.ap_code.cases import BOXES, Case, Check, replays
 from tests.golden.ap_code.heads import build_head, grid
 

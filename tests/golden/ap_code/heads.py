@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from rankdet.models.ap_code.geometry import to_edges
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 from tests.golden.ap_code.cases import Case
 
 STRIDES = (8, 16, 32, 64, 128)

@@ -15,7 +15,7 @@ from mmdet.registry import DATASETS, MODELS, TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 
 from rankdet.models.ap_code.geometry import to_edges, to_pixels
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 from tests.golden.ap_code.cases import PIXELS, SINGLE, Check, replays
 
 CONFIGS = {

@@ -14,8 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from rankdet.catalogue.presets import PRESETS
 from rankdet.datasets.manifest import Manifest, Split
+from rankdet.models.build import load_config
 from rankdet.training.predict import predict
-from rankdet.training.resolve import load_config
 from rankdet.training.shrink import nodes
 from tests.golden.end_to_end.cases import Case
 from tests.golden.end_to_end.part import Part

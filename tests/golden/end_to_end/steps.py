@@ -17,12 +17,11 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor, nn
 
 from rankdet.catalogue.presets import PRESETS
-from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
 from rankdet.training.checkpoints import load_weights
-from rankdet.training.convert import WRAPPER
 from rankdet.training.resolve import resolve
 from rankdet.training.shrink import nodes
 from rankdet.training.start import forget_weights
+from rankdet.weights.convert import OWN_STATE, RENAMING, WRAPPER, official_name
 from tests.golden.end_to_end.cases import Case, norm_of
 from tests.golden.end_to_end.weights import converted
 

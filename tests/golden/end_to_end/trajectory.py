@@ -13,7 +13,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 
-from rankdet.training.convert import WRAPPER
+from rankdet.weights.convert import WRAPPER
 from tests.golden.end_to_end.cases import Case, relative
 from tests.golden.end_to_end.part import Part
 from tests.golden.end_to_end.steps import Names, Step, official_config, run

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from rankdet.models.official_names import OWN_STATE, RENAMING, official_name
-from rankdet.training.build import build_model
-from rankdet.training.convert import WRAPPER, convert
+from rankdet.models.build import build_model
+from rankdet.weights.convert import OWN_STATE, RENAMING, WRAPPER, convert, official_name
 from tests.golden.end_to_end.cases import Case, as_state, recipe
 
 

@@ -13,7 +13,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 import rankdet.models  # noqa: F401 (registers the heads)
-from rankdet.models.official_names import official_name
+from rankdet.weights.convert import official_name
 from tests.golden.heads.cases import Case
 from tests.golden.heads.check import Check
 from tests.golden.heads.masked import draw, emptied, masked_truth

@@ -66,9 +66,9 @@ def test_build_reports_each_outcome(monkeypatch):
         if entry_id == "rs_atss_r50":
             raise KeyError("'Head' is not in the registry\nmore")
 
-    module = types.ModuleType("rankdet.training.build")
+    module = types.ModuleType("rankdet.models.build")
     module.build_model = build_model
-    monkeypatch.setitem(sys.modules, "rankdet.training.build", module)
+    monkeypatch.setitem(sys.modules, "rankdet.models.build", module)
     run = call("list", "--json", "--build", "--table", "rank-sort-one-stage")
     builds = {row["entry_id"]: row["build"] for row in json.loads(run.stdout)}
     assert builds["rs_atss_r50"].startswith("fails: ")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from rankdet.catalogue.official_data import OFFICIAL, difference, is_described, official_set
+from rankdet.catalogue.official_files import OFFICIAL, difference, is_described, official_set
 from tests.unit.report.synthetic import data_record
 
 IDS = {

@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from rankdet.catalogue import code, entry_state, load_catalogue, state
-from rankdet.catalogue.rehearsal import (
+from rankdet.catalogue import entry_state, load_catalogue, state
+from rankdet.catalogue.state import (
     Rehearsal,
     record_rehearsals,
     recorded_rehearsals,
@@ -40,19 +40,19 @@ def rehearsed(results, entry, identity, measured=True):
 
 def test_a_row_runs_only_after_a_rehearsal_at_this_code(tmp_path, entry):
     assert entry_state(entry, tmp_path).label == "not rehearsed with this code"
-    rehearsed(tmp_path, entry, code.code_identity(entry))
+    rehearsed(tmp_path, entry, state.code_identity(entry))
     found = entry_state(entry, tmp_path)
     assert (found.label, found.is_rehearsed, found.measured) == ("runnable", True, ())
 
 
 @pytest.mark.parametrize(("identity", "measured"), [("0" * 16, True), (None, False)])
 def test_other_code_or_no_evaluation_does_not_count(tmp_path, entry, identity, measured):
-    rehearsed(tmp_path, entry, identity or code.code_identity(entry), measured)
+    rehearsed(tmp_path, entry, identity or state.code_identity(entry), measured)
     assert not entry_state(entry, tmp_path).is_rehearsed
 
 
 def test_a_record_counts_in_a_fresh_clone(tmp_path, entry, monkeypatch):
-    passed = [Rehearsal(ROW, code.code_identity(entry), 2, 9.5, 1, 4)]
+    passed = [Rehearsal(ROW, state.code_identity(entry), 2, 9.5, 1, 4)]
     path = record_rehearsals(passed, tmp_path / "rehearsed.csv")
     assert recorded_rehearsals(path) == passed
     monkeypatch.setattr(state, "recorded_rehearsals", lambda: recorded_rehearsals(path))
@@ -68,28 +68,28 @@ def test_a_damaged_record_is_named(tmp_path):
 
 
 def test_a_changed_config_or_module_is_other_code(tmp_path, entry, monkeypatch):
-    before = code.code_identity(entry)
-    assert before == code.code_identity(load_catalogue()[ROW])
-    assert before != code.code_identity(load_catalogue()["rs_paa_r50"])
+    before = state.code_identity(entry)
+    assert before == state.code_identity(load_catalogue()[ROW])
+    assert before != state.code_identity(load_catalogue()["rs_paa_r50"])
     room = tmp_path / "losses"
     room.mkdir()
     presets = tmp_path / "catalogue" / "presets.py"
     presets.parent.mkdir()
     (room / "ap.py").write_text("delta = 1")
     presets.write_text("epochs = 2")
-    monkeypatch.setattr(code, "PACKAGE", tmp_path)
+    monkeypatch.setattr(state, "PACKAGE", tmp_path)
     found = []
     for path in (presets, room / "ap.py", None):
-        code._package_identity.cache_clear()
-        found.append(code.code_identity(entry))
+        state._package_identity.cache_clear()
+        found.append(state.code_identity(entry))
         if path:
             path.write_text("other = 2")
     assert len(set(found)) == 3
-    code._package_identity.cache_clear()
+    state._package_identity.cache_clear()
 
 
 def test_the_command_names_what_did_not_pass(tmp_path, entry):
-    rehearsed(tmp_path, entry, code.code_identity(entry))
+    rehearsed(tmp_path, entry, state.code_identity(entry))
     rehearsed(tmp_path, load_catalogue()["rs_paa_r50"], "0" * 16)
     shown = CliRunner().invoke(app, ["report", "rehearsal", "--results", str(tmp_path)])
     assert shown.exit_code == 1

@@ -8,11 +8,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from rankdet.datasets import own_files
-from rankdet.datasets.annotations import polygons, run_lengths
 from rankdet.datasets.digits import prepare_digits
 from rankdet.datasets.manifest import load_manifest
 from rankdet.datasets.prepared import check_instances
-from rankdet.datasets.scenes import SIDE, material
+from rankdet.datasets.scenes import SIDE, material, polygons, run_lengths
 from rankdet.errors import InputError
 
 

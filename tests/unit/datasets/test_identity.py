@@ -5,9 +5,8 @@ import shutil
 
 import pytest
 
-from rankdet.datasets.coco import prepare_coco
+from rankdet.datasets.coco import prepare_coco, prepare_search_split
 from rankdet.datasets.manifest import load_manifest
-from rankdet.datasets.search_split import prepare_search_split
 from rankdet.errors import InputError
 from tests.unit.datasets.own import both, write_set
 

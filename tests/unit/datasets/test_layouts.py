@@ -3,7 +3,7 @@
 import pytest
 
 from rankdet.datasets.coco import prepare_coco
-from rankdet.datasets.layouts import annotation_files
+from rankdet.datasets.own_files import annotation_files
 from rankdet.errors import InputError
 from tests.own_data.exports import EXPORTS, label_studio
 from tests.unit.datasets.own import write_set

@@ -248,7 +248,7 @@ def test_a_turn_of_a_file_without_annotated_size(tmp_path):
 
 def test_an_official_set_is_read_as_the_official_runs_did(tmp_path, monkeypatch):
     """With every turn, whatever its annotations count: otherwise the row is another experiment."""
-    from rankdet.catalogue.official_data import OFFICIAL, OfficialSet, OfficialSplit
+    from rankdet.catalogue.official_files import OFFICIAL, OfficialSet, OfficialSplit
     from rankdet.datasets.manifest import categories_sha256
 
     root = write_set(tmp_path / "data")

@@ -8,11 +8,10 @@ import zipfile
 import pytest
 
 from rankdet.downloads import extract as module
-from rankdet.downloads.data_sets import Folders, fetch_data_set, present
 from rankdet.downloads.extract import extract, require_room
-from rankdet.downloads.obtain import FetchOptions
-from rankdet.downloads.progress import Progress
+from rankdet.downloads.obtain import FetchOptions, Folders, fetch_data_set, present
 from rankdet.downloads.table import Download
+from rankdet.downloads.transfer import Progress
 from rankdet.errors import InputError
 
 

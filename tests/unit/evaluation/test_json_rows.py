@@ -6,8 +6,8 @@ import json
 import pytest
 
 from rankdet.errors import InputError
-from rankdet.evaluation import json_rows
-from rankdet.evaluation.json_rows import read_document, read_rows
+from rankdet.evaluation import reading
+from rankdet.evaluation.reading import read_document, read_rows
 
 ROWS = [{"id": i, "mask": {"size": [1, i]}, "score": 0.5} for i in range(50)]
 
@@ -15,7 +15,7 @@ ROWS = [{"id": i, "mask": {"size": [1, i]}, "score": 0.5} for i in range(50)]
 @pytest.mark.parametrize("block", [7, 40, 200, 10_000])
 @pytest.mark.parametrize("style", [{}, {"indent": 2}, {"separators": (",", ":")}])
 def test_blocks_join_to_the_whole(tmp_path, monkeypatch, block, style):
-    monkeypatch.setattr(json_rows, "BLOCK_CHARACTERS", block)
+    monkeypatch.setattr(reading, "BLOCK_CHARACTERS", block)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(ROWS, **style))
     blocks = list(read_rows(path, "rows"))
@@ -26,7 +26,7 @@ def test_blocks_join_to_the_whole(tmp_path, monkeypatch, block, style):
 
 @pytest.mark.parametrize("block", [7, 40, 200])
 def test_text_that_looks_like_a_seam(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(json_rows, "BLOCK_CHARACTERS", block)
+    monkeypatch.setattr(reading, "BLOCK_CHARACTERS", block)
     rows = [{"id": i, "text": "}, {" * (i % 3)} for i in range(50)]
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))
@@ -34,7 +34,7 @@ def test_text_that_looks_like_a_seam(tmp_path, monkeypatch, block):
 
 
 def test_rows_of_nested_objects(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_rows, "BLOCK_CHARACTERS", 30)
+    monkeypatch.setattr(reading, "BLOCK_CHARACTERS", 30)
     rows = [{"parts": [{"a": 1}, {"b": 2}, {"c": 3}]}] * 9
     path = tmp_path / "rows.json.gz"
     with gzip.open(path, "wt") as stream:
@@ -43,7 +43,7 @@ def test_rows_of_nested_objects(tmp_path, monkeypatch):
 
 
 def test_a_torn_file_fails_even_after_good_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_rows, "BLOCK_CHARACTERS", 100)
+    monkeypatch.setattr(reading, "BLOCK_CHARACTERS", 100)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(ROWS)[:-20])
     with pytest.raises(InputError, match="which is not JSON"):

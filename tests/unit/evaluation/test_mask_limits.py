@@ -9,8 +9,7 @@ from pycocotools import mask as mask_tools
 
 from rankdet.errors import InputError
 from rankdet.evaluation import evaluate, submission
-from rankdet.evaluation.masks import checked_masks
-from rankdet.evaluation.polygons import FURTHEST
+from rankdet.evaluation.masks import FURTHEST, checked_masks
 from tests.fuzz.bounded import bounds
 from tests.unit.evaluation.cases import SIDE, tiny, with_masks
 

@@ -7,9 +7,8 @@ import pytest
 
 from rankdet.errors import InputError
 from rankdet.evaluation import evaluate
-from rankdet.evaluation.average_precision import RECALL_LEVELS, _needed
-from rankdet.evaluation.lvis import PER_IMAGE, best_per_image
-from rankdet.evaluation.overlaps import pair_blocks
+from rankdet.evaluation.average_precision import PER_IMAGE, RECALL_LEVELS, _needed, best_per_image
+from rankdet.evaluation.matching import pair_blocks
 from tests.unit.evaluation.cases import tiny, with_masks
 
 

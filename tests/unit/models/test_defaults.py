@@ -9,9 +9,9 @@ from mmdet.registry import TASK_UTILS
 
 import rankdet.models  # noqa: F401 (registers the heads)
 from rankdet.models.boxes import giou_errors, giou_errors_with_added_eps, score_weighted_mean
+from rankdet.models.build import load_config
 from rankdet.models.heads import paa
 from rankdet.models.steps.alrp import AlrpStep
-from rankdet.training.resolve import load_config
 
 # module, name -> {argument: default}; each with its source.
 DEFAULTS = {

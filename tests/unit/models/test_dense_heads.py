@@ -9,8 +9,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401 (registers the heads)
+from rankdet.models.build import load_config
 from rankdet.models.heads.dense import RankedDenseHead
-from rankdet.training.resolve import load_config
 
 C = 3  # classes
 META = dict(img_shape=(64, 64), pad_shape=(64, 64), scale_factor=(1.0, 1.0), ori_shape=(64, 64))

@@ -10,7 +10,7 @@ import rankdet.models  # noqa: F401 (registers the heads)
 from rankdet.errors import InputError
 from rankdet.losses import SEARCHED_CONTROL_POINTS
 from rankdet.models.boxes import giou_qualities, scale_gradient
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 
 META = dict(img_shape=(64, 64), pad_shape=(64, 64), batch_input_shape=(64, 64))
 

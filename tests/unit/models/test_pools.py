@@ -6,8 +6,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401
+from rankdet.models.build import load_config
 from rankdet.models.pools import RankedPool
-from rankdet.training.resolve import load_config
 
 SIDES = (8, 4, 2, 1, 1)
 HEADS = {

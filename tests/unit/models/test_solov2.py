@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 
 CLASSES, KERNELS, GRIDS, SIDE = 3, 4, (8, 6, 4, 3, 2), 64
 

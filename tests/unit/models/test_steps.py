@@ -11,12 +11,12 @@ from mmengine.config import ConfigDict
 from rankdet.errors import InputError
 from rankdet.losses import SEARCHED_CONTROL_POINTS
 from rankdet.models.ap_code.self_balance import WindowedSelfBalance
+from rankdet.models.build import load_config
 from rankdet.models.pools import RankedPool
 from rankdet.models.steps.alrp import AlrpStep
 from rankdet.models.steps.ap import ApStep, WeightedApStep
 from rankdet.models.steps.parameterized_ap import ParameterizedApStep
 from rankdet.models.steps.rank_sort import RankSortStep
-from rankdet.training.resolve import load_config
 from tests.unit.models.roi_cases import CHANNELS, box_head
 from tests.unit.models.test_dense_heads import META, build, objects, predictions
 

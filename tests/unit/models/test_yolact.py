@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 
 CLASSES, PROTOTYPES, SIDE, SIDES = 3, 4, 96, (12, 6, 3, 2, 1)
 

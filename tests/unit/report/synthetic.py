@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from rankdet.catalogue.official_data import OFFICIAL, OfficialSplit
+from rankdet.catalogue.official_files import OFFICIAL, OfficialSplit
 
 DEMO_ENTRIES = (
     "pap_focal_l1_retinanet_r50",

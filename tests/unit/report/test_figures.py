@@ -8,13 +8,11 @@ import pytest
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import get_preset
 from rankdet.errors import InputError
-from rankdet.report.bars import metric_bars
 from rankdet.report.canvas import INK, svg
-from rankdet.report.figures import FIGURES, draw_figures, write_figures
-from rankdet.report.groups import detector_group, loss_color, loss_family
-from rankdet.report.quality_curves import precision_recall_curves
+from rankdet.report.curves import POINTS, precision_recall_curves, running_mean, training_curves
+from rankdet.report.figures import FIGURES, draw_figures, metric_bars, write_figures
+from rankdet.report.names import detector_group, loss_color, loss_family
 from rankdet.report.results import read_results
-from rankdet.report.training_curves import POINTS, running_mean, training_curves
 from tests.unit.report.synthetic import DEMO_ENTRIES, write_preset, write_result
 
 DEMO = get_preset("demo")

@@ -13,14 +13,13 @@ from rankdet.catalogue import State, load_catalogue
 from rankdet.catalogue.presets import get_preset
 from rankdet.paths import configs_dir
 from rankdet.report.canvas import svg
-from rankdet.report.entry_page import entry_page
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import markdown, render, tex
-from rankdet.report.listing import listing
+from rankdet.report.listing import entry_page, listing
+from rankdet.report.names import LONGEST_NAME, printable, short, spreadsheet
 from rankdet.report.page import render_page
-from rankdet.report.plain import LONGEST_NAME, printable, short, spreadsheet
 from rankdet.report.results import read_results
-from rankdet.report.search_table import write_table
+from rankdet.report.search import write_table
 from rankdet.report.summary import summary
 from rankdet.report.tables import table_view
 from tests.unit.report.synthetic import write_preset

@@ -9,8 +9,7 @@ import pytest
 from rankdet.errors import InputError
 from rankdet.outputs import write_json
 from rankdet.report.canvas import write_figure
-from rankdet.report.search_figure import search_figure
-from rankdet.report.search_table import note, table_rows, write_table
+from rankdet.report.search import note, search_figure, table_rows, write_table
 
 ROW = [0, 0, 0.2, 0.1, 0.4, 0.3, 0.6, 0.5, 0.8, 0.7, 1, 1]
 
@@ -88,7 +87,7 @@ def test_the_command_needs_no_torch(tmp_path):
 
 
 def test_another_file_is_named(tmp_path):
-    from rankdet.cli.search_report import search_report
+    from rankdet.cli.search import search_report
 
     write_json(tmp_path / "found.json", {"plan": {}})
     with pytest.raises(InputError, match="rankdet search finish"):

@@ -12,13 +12,11 @@ import pytest
 from rankdet.catalogue import State, load_catalogue
 from rankdet.catalogue.presets import PRESETS, get_preset
 from rankdet.errors import InputError
-from rankdet.report.compare import TOLERANCE_AP, Comparison, verdict
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render, tex, write_table
-from rankdet.report.layout import Column
-from rankdet.report.overview import remarks
+from rankdet.report.page import remarks
 from rankdet.report.results import read_results
-from rankdet.report.tables import signed, table_view
+from rankdet.report.tables import TOLERANCE_AP, Column, Comparison, signed, table_view, verdict
 from tests.unit.report.synthetic import data_record, write_preset, write_result
 
 

@@ -7,7 +7,7 @@ import torch
 from rankdet.errors import InputError
 from rankdet.losses import parameterized_ap_loss
 from rankdet.losses.parameterized_ap import SEARCHED_CONTROL_POINTS, check_control_points
-from rankdet.search.functions import PER_HEAD, START, control_points, gradient_scale, meaning
+from rankdet.search.policy import PER_HEAD, START, control_points, gradient_scale, meaning
 
 
 def test_a_head_has_41_numbers():

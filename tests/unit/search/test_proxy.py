@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from rankdet.datasets.coco import prepare_search_split
 from rankdet.datasets.digits import prepare_digits
-from rankdet.datasets.search_split import prepare_search_split
 from rankdet.errors import InputError
 from rankdet.files import read_json
-from rankdet.search.functions import START, meaning
-from rankdet.training.proxy import (
+from rankdet.models.build import load_config
+from rankdet.search.policy import START, meaning
+from rankdet.search.proxy import (
     FailRule,
     ProxyFailed,
     proxy_config,
@@ -16,7 +17,6 @@ from rankdet.training.proxy import (
     set_heads,
     train_proxy,
 )
-from rankdet.training.resolve import load_config
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_the_papers_reward_has_three_decimals(split, tmp_path, monkeypatch):
         def train(self):
             self.hook.metrics = {"rankdet/bbox/AP": next(rounded)}
 
-    monkeypatch.setattr("rankdet.training.proxy.prepare_runner", lambda *_: Run())
+    monkeypatch.setattr("rankdet.search.proxy.prepare_runner", lambda *_: Run())
     config = proxy_config(load_config("pap_pap_retinanet_r50"), "paper", split[1], 64, epochs=1)
     assert train_proxy(config, tmp_path, "test")["reward"] == 0.123
     config = proxy_config(load_config("pap_pap_retinanet_r50"), "demo", split[1], 2, 2)
@@ -130,9 +130,9 @@ def test_a_proxy_gives_a_reward_and_gives_it_again(split, tmp_path):
 
 def test_a_finished_sample_is_not_trained_again(split, tmp_path, monkeypatch):
     from rankdet.cli.search import sample_command
+    from rankdet.search import proxy
     from rankdet.search.plan import Plan
     from rankdet.search.rounds import start
-    from rankdet.training import proxy
 
     plan = dict(entry="pap_pap_retinanet_r50", heads=["retina"], preset="demo", data="digits")
     plan |= dict(val_images=4, rounds=1, samples=1, seed=0, iterations=1, batch_size=2)
@@ -155,7 +155,7 @@ def test_a_finished_sample_is_not_trained_again(split, tmp_path, monkeypatch):
 
 
 def test_a_proxy_that_diverges_is_worth_nothing(split, tmp_path, monkeypatch):
-    from rankdet.models.heads.retina import RankedRetinaHead
+    from rankdet.models.heads.dense import RankedRetinaHead
 
     forward = RankedRetinaHead.forward_single
 

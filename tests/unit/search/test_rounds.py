@@ -7,11 +7,13 @@ import pytest
 from mmengine.config import Config
 
 from rankdet.errors import InputError
-from rankdet.search.choice import conclude, config_text
-from rankdet.search.functions import gradient_scale
 from rankdet.search.plan import Plan, load_plan, load_plans
+from rankdet.search.policy import gradient_scale
+from rankdet.search.proxy import head_settings, searched_heads
 from rankdet.search.rounds import (
     after,
+    conclude,
+    config_text,
     finished,
     heads_of,
     read_samples,
@@ -19,7 +21,6 @@ from rankdet.search.rounds import (
     start,
     write_sample,
 )
-from rankdet.training.proxy import head_settings, searched_heads
 
 SETTINGS = dict(
     entry="pap_pap_retinanet_r50",

@@ -4,10 +4,9 @@ import math
 
 import pytest
 
-from rankdet.search import policy
-from rankdet.search.functions import FUNCTIONS, INNER, PER_HEAD, START, gradient_scale
+from rankdet.search import policy, proxy
 from rankdet.search.plan import load_plans
-from rankdet.training import proxy
+from rankdet.search.policy import FUNCTIONS, INNER, PER_HEAD, START, gradient_scale
 
 PAPER = dict(
     preset="paper",

@@ -15,10 +15,10 @@ from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
+from rankdet.training.loops import PlacedBatches
 from rankdet.training.processes import share_batch
 from rankdet.training.record import TrainingRecord
 from rankdet.training.run import Settings, train
-from rankdet.training.samples import PlacedBatches
 
 TINY = Preset("demo", "for this test", "digits", 8, 2, 64, True, 1e-3, 1e-3, workers=0)
 ENTRY = "control_atss_r50"

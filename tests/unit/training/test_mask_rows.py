@@ -13,8 +13,9 @@ from rankdet.catalogue.presets import Preset, get_preset
 from rankdet.datasets.coco import prepare_coco
 from rankdet.datasets.digits import prepare_digits
 from rankdet.evaluation import evaluate
+from rankdet.models.build import load_config
 from rankdet.training.predict import predict
-from rankdet.training.resolve import load_config, resolve
+from rankdet.training.resolve import resolve
 from rankdet.training.run import train
 
 ROWS = ("rs_yolact_r50", "rs_solov2_r34_light", "rs_solov2_r101")

@@ -8,7 +8,7 @@ import torch
 from rankdet.catalogue.presets import get_preset
 from rankdet.datasets.coco import prepare_coco
 from rankdet.errors import InputError
-from rankdet.training.positives import WatchPositives
+from rankdet.training.record import WatchPositives
 from rankdet.training.run import Settings, train
 from tests.unit.datasets.own import write_set
 

@@ -11,8 +11,9 @@ import pytest
 
 from rankdet.catalogue.presets import PRESETS, get_preset
 from rankdet.datasets.digits import prepare_digits
+from rankdet.models.build import load_config
 from rankdet.training import run as run_module
-from rankdet.training.resolve import load_config, resolve
+from rankdet.training.resolve import resolve
 from rankdet.training.shrink import nodes
 from tests.parity import settings
 

@@ -6,8 +6,9 @@ from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import PRESETS, get_preset
 from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
+from rankdet.models.build import load_config
 from rankdet.training import shrink
-from rankdet.training.resolve import load_config, resolve
+from rankdet.training.resolve import resolve
 
 ENTRIES = [entry.entry_id for entry in load_catalogue() if entry.config_path.exists()]
 

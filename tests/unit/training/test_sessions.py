@@ -8,11 +8,11 @@ import pytest
 
 from rankdet.catalogue.presets import Preset
 from rankdet.datasets.digits import prepare_digits
-from rankdet.training import sessions as module
+from rankdet.training import records as module
 from rankdet.training.interruption import Interrupted
 from rankdet.training.record import read_record, validated
+from rankdet.training.records import Sessions
 from rankdet.training.run import Settings, train
-from rankdet.training.sessions import Sessions
 from tests.reliability.runs import after_each_step, record_of
 
 PRESET = Preset("demo", "for this test", "digits", 8, 2, 64, True, 1e-3, 1e-3, validations=2)

@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 
 from rankdet.catalogue.presets import get_preset
 from rankdet.training.resolve import resolve
-from rankdet.training.speed import Speed, apply_speed
+from rankdet.training.runner import Speed, apply_speed
 
 # Smaller ones have a level of one place, and the gradient of a bf16 convolution over it was seen to
 # be uninitialised memory on a CPU (torch 2.13, oneDNN).

@@ -11,8 +11,9 @@ from rankdet.catalogue.presets import get_preset
 from rankdet.datasets.digits import prepare_digits
 from rankdet.downloads.table import backbone_of
 from rankdet.errors import InputError
+from rankdet.models.build import load_config
 from rankdet.training import start
-from rankdet.training.resolve import load_config, resolve
+from rankdet.training.resolve import resolve
 from rankdet.training.run import Settings, train
 from rankdet.training.runner import prepare_runner
 from rankdet.training.start import forget_weights, pretrained, require_local, use_local_weights

@@ -8,8 +8,7 @@ import torch
 from mmengine.config import Config
 
 from rankdet.errors import InputError
-from rankdet.training.run_settings import differences, run_settings, settings_hash
-from rankdet.training.work_dir import begin, newest_whole
+from rankdet.training.work_dir import begin, differences, newest_whole, run_settings, settings_hash
 
 CONFIG = {
     "model": {"lr_mult": 1, "init_cfg": {"type": "Pretrained", "checkpoint": "/a/r50.pth"}},

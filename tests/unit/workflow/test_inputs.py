@@ -9,8 +9,7 @@ from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import PRESETS
 from rankdet.errors import InputError
 from rankdet.search.plan import load_plans
-from rankdet.workflow.inputs import Inputs
-from rankdet.workflow.searches import Searches
+from rankdet.workflow.inputs import Inputs, Searches
 
 CONFIG = {
     "coco": "data/coco",

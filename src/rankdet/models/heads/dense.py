@@ -1,4 +1,7 @@
-"""What all ranking dense heads share: targets as in mmdet, one loss step per pool, candidates."""
+"""The ranking dense heads (RetinaNet, FoveaBox, RPN, ATSS) and what they share with all others.
+
+Targets as in mmdet, one loss step per pool, candidates.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from mmdet.models.dense_heads import ATSSHead, FoveaHead, RetinaHead, RPNHead
 from mmdet.models.task_modules.assigners import ATSSAssigner
 from mmdet.models.utils import images_to_levels
+from mmdet.registry import MODELS
 from mmdet.structures.bbox import cat_boxes
 from mmdet.utils import ConfigType
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankdet.losses import SelfBalance
 from rankdet.models.boxes import check_gradient_scale, decode_on_unit_anchor, scale_gradient
@@ -209,3 +214,125 @@ class RankedDenseHead:
 def best_anchors(scores: Tensor, count: int) -> Tensor:
     """Return the indices of the ``count`` anchors with the highest score over classes (A, C)."""
     return scores.amax(1).topk(min(count, len(scores))).indices
+
+
+@MODELS.register_module()
+class RankedRetinaHead(RankedDenseHead, RetinaHead):
+    """RetinaNet head with a ranking loss: AP, aLRP or Parameterized AP Loss as published."""
+
+
+@MODELS.register_module()
+class RankedATSSRetinaHead(RankedDenseHead, RetinaHead):
+    """`RankedRetinaHead` with ATSS assignment (Zhang et al., CVPR 2020), aLRP's best setting.
+
+    ATSS looks at the pyramid levels, which mmdet's RetinaNet head does not pass to its assigner;
+    the target methods are those of mmdet's ATSS head. No centerness is added.
+    """
+
+    get_targets = ATSSHead.get_targets
+    _get_targets_single = ATSSHead._get_targets_single
+    get_num_level_anchors_inside = ATSSHead.get_num_level_anchors_inside
+
+
+@MODELS.register_module()
+class RankedFoveaHead(RankedDenseHead, FoveaHead):
+    """FoveaBox head with a ranking loss; its targets have the layout of anchor heads.
+
+    A place has one prior, no place is ignored, and images without objects are all background (the
+    official code stops where no image has one). The "anchor" of a place reaches one base edge of
+    its level to each side: the box that a prediction of zeros gives.
+    """
+
+    def decode(self, anchors: Tensor, deltas: Tensor) -> Tensor:
+        """Return boxes (P, 4) in pixels around their place, from logarithms of distances.
+
+        The official code confuses centers and scales in batches of several images; prediction and
+        target share the wrong frame, and GIoU does not depend on it.
+        """
+        base = (anchors[:, 2:] - anchors[:, :2])[:, :1] / 2
+        distances = base * deltas.exp()
+        return torch.cat([-distances[:, :2], distances[:, 2:]], 1)
+
+    def level_targets(self, cls_scores, bbox_preds, gt_instances, metas, ignored) -> tuple:
+        """Return anchors, labels, label weights and box targets, each per level (B, hw, ...)."""
+        sizes = [tuple(scores.shape[-2:]) for scores in cls_scores]
+        like = dict(dtype=bbox_preds[0].dtype, device=bbox_preds[0].device)
+        points = self.prior_generator.grid_priors(sizes, **like)
+        labels, box_targets = self.get_targets(gt_instances, sizes, points)
+        batch = len(metas)
+        counts = [batch * height * width for height, width in sizes]
+        labels = [level.view(batch, -1) for level in labels.split(counts)]
+        box_targets = [level.view(batch, -1, 4) for level in box_targets.split(counts)]
+        anchors = [
+            torch.cat([places - edge, places + edge], 1).expand(batch, -1, -1)
+            for places, edge in zip(points, self.base_edge_list, strict=True)
+        ]
+        weights = [torch.ones_like(level, dtype=torch.float32) for level in labels]
+        return anchors, labels, weights, box_targets
+
+
+@MODELS.register_module()
+class RankedRPNHead(RankedDenseHead, RPNHead):
+    """RPN with a ranking loss on the anchors that the sampler of its training config keeps.
+
+    aLRP and Rank & Sort take all of them; what a sampler leaves out is ignored.
+
+    Args:
+        head_weight: factor on all terms, beside those of the RoI head. 0.20 in aLRP Loss (Oksuz et
+            al., NeurIPS 2020, section 5) and in Rank & Sort Loss (ICCV 2021, section 5.2).
+        settings: as in `RankedDenseHead` and mmdet.
+    """
+
+    place = "rpn_"
+    # Proposals are chosen as in mmdet.
+    _predict_by_feat_single = RPNHead._predict_by_feat_single
+
+    def __init__(self, *args, head_weight: float = 1.0, **settings) -> None:
+        super().__init__(*args, **settings)
+        self.head_weight = head_weight
+
+    def step_terms(self, pool: RankedPool) -> Terms:
+        """Return the weighted terms of one pool."""
+        return tuple(self.head_weight * term for term in super().step_terms(pool))
+
+
+class ScoresOnly:
+    """In front of mmdet's ATSS head: without the branch that corrects the scores.
+
+    That is centerness in ATSS and the predicted IoU in PAA: a ranking loss with IoU targets, or
+    weights, needs neither (Oksuz et al., ICCV 2021, section 5.1).
+    """
+
+    # Of mmdet's head.
+    atss_centerness: nn.Module
+    atss_cls: nn.Module
+    atss_reg: nn.Module
+    cls_convs: nn.ModuleList
+    loss_centerness: nn.Module
+    reg_convs: nn.ModuleList
+
+    def __init__(self, *args, **settings) -> None:
+        super().__init__(*args, **settings)
+        del self.loss_centerness  # mmdet builds it from the base config
+
+    def _init_layers(self) -> None:
+        super()._init_layers()  # type: ignore[misc]
+        del self.atss_centerness
+
+    def forward_single(self, x: Tensor, scale: nn.Module, /) -> tuple[Tensor, ...]:
+        """Return logits (B, A C, h, w) and deltas (B, A 4, h, w) of one level."""
+        cls_feat, reg_feat = x, x
+        for convolution in self.cls_convs:
+            cls_feat = convolution(cls_feat)
+        for convolution in self.reg_convs:
+            reg_feat = convolution(reg_feat)
+        return self.atss_cls(cls_feat), scale(self.atss_reg(reg_feat)).float()
+
+
+@MODELS.register_module()
+class RankedATSSHead(RankedDenseHead, ScoresOnly, ATSSHead):
+    """ATSS head with a ranking loss on boxes in pixels."""
+
+    def decode(self, anchors: Tensor, deltas: Tensor) -> Tensor:
+        """Return boxes (P, 4) in pixels."""
+        return self.bbox_coder.decode(anchors, deltas)

@@ -21,8 +21,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from rankdet.models.boxes import giou_errors
-from rankdet.models.heads.atss import ScoresOnly
-from rankdet.models.heads.dense import RankedDenseHead, best_anchors
+from rankdet.models.heads.dense import RankedDenseHead, ScoresOnly, best_anchors
 
 ITERATIONS = 100
 CHANGE = 1e-3  # of the mean log-likelihood, below which a fit is done

@@ -6,7 +6,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 
 ENTRIES = ("ext_ap_r50_500", "ext_alrp_ap_r50_500", "ext_alrp_ap_r50_atss_500")
 SIDES = (8, 4, 2, 1, 1)  # of the levels of a 64 x 64 image

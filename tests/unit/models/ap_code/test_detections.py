@@ -3,7 +3,7 @@
 import torch
 from mmengine.config import ConfigDict
 
-from rankdet.models.ap_code.detections import PixelTTAModel, merge_views, suppress, unflip
+from rankdet.models.ap_code.heads import PixelTTAModel, merge_views, suppress, unflip
 from tests.unit.models.ap_code.heads import META, SIDES, build
 
 
@@ -78,8 +78,8 @@ def test_the_model_with_views_agrees_with_one_view():
     from mmdet.structures import DetDataSample
     from mmdet.utils import register_all_modules
 
+    from rankdet.models.build import load_config
     from rankdet.training import shrink
-    from rankdet.training.resolve import load_config
 
     register_all_modules()
     model = load_config("ext_ap_r50_500").model

@@ -8,9 +8,13 @@ import torch
 from torch import nn
 
 from rankdet.errors import InputError
-from rankdet.models.ap_code.optimization import CountedLinearLR, NonZeroOptimWrapper
-from rankdet.models.ap_code.self_balance import RenewSelfBalance, WindowedSelfBalance
-from rankdet.training.resolve import load_config
+from rankdet.models.ap_code.self_balance import (
+    CountedLinearLR,
+    NonZeroOptimWrapper,
+    RenewSelfBalance,
+    WindowedSelfBalance,
+)
+from rankdet.models.build import load_config
 
 
 def step(balance, classification, localization):

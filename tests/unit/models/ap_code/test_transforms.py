@@ -13,7 +13,7 @@ from rankdet.models.ap_code.data import (
     RandomInterpolationResize,
     ResizeByFactor,
 )
-from rankdet.training.resolve import load_config
+from rankdet.models.build import load_config
 
 
 def sample(height=60, width=90, boxes=((10, 10, 40, 50), (60, 5, 80, 25))):

@@ -2,12 +2,12 @@
 
 import pytest
 
+from rankdet.audit.compare import as_text, compare_setup, differing
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import get_preset
 from rankdet.datasets.coco import prepare_coco
 from rankdet.training.processes import official_passes
 from rankdet.training.resolve import resolve
-from rankdet.training.setup import as_text, compare_setup, differing
 from tests.unit.datasets.own import write_set
 
 CATALOGUE = load_catalogue()
@@ -26,7 +26,10 @@ def compared(entry_id, data, change=lambda config: None, passes=None, official=T
         passes = official_passes(config, config.auto_scale_lr.base_batch_size)
     change(config)
     name = entry.dataset if official else None
-    return compare_setup(entry, config, data, name, options.pop("processes", 1), passes, **options)
+    here = (data.name, data.train.image_count, name)
+    return compare_setup(
+        entry, config.to_dict(), *here, options.pop("processes", 1), passes, **options
+    )
 
 
 @pytest.mark.parametrize("entry_id", ROWS)

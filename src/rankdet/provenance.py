@@ -8,13 +8,13 @@ import platform
 import subprocess
 from pathlib import Path
 
-import torch
-
 PACKAGES = ("rankdet", "torch", "mmengine", "mmdet", "mmcv", "numpy", "pycocotools")
 
 
 def machine() -> dict:
     """Return CPU, cores, memory and GPU; nothing that identifies the host."""
+    import torch
+
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": _processor(), "cores": os.cpu_count(), "memory_gib": round(memory), "gpu": gpu}
@@ -22,6 +22,8 @@ def machine() -> dict:
 
 def versions() -> dict:
     """Return the versions of Python and of the packages that influence a result."""
+    import torch
+
     found = {"python": platform.python_version(), "cuda": torch.version.cuda}
     for package in PACKAGES:
         try:
@@ -37,7 +39,7 @@ def code_state() -> str | None:
 
     A container image has no checkout: its build stores the commit in ``RANKDET_REVISION``.
     """
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return os.environ.get("RANKDET_REVISION") or None
     try:

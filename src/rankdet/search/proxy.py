@@ -19,11 +19,12 @@ from mmengine.registry import HOOKS
 from rankdet.catalogue.presets import get_preset
 from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
-from rankdet.training.finite import is_about_not_finite
+from rankdet.models.build import load_config
 from rankdet.training.presets import apply_preset
 from rankdet.training.processes import set_batch_size
-from rankdet.training.resolve import connect_data, load_config
+from rankdet.training.resolve import connect_data
 from rankdet.training.runner import prepare_runner, use_threads
+from rankdet.training.step import is_about_not_finite
 from rankdet.training.work_dir import FIRST_EDITION, SETTINGS
 
 DECIMALS = 3  # of a reward of the published search, as mmdet 2 logs an AP
