@@ -141,7 +141,7 @@ def test_a_record_that_nobody_can_make_again_is_missed_and_said(finished):
 
 def test_a_living_snakemake_is_not_disturbed_and_named(project):
     """What Snakemake itself says, and whose process it is."""
-    from rankdet.workflow.plan import begin
+    from rankdet.workflow.snakemakes import begin
 
     target = "data/prepared/drawn-lvis/dataset.json"
     locks = project.folder / ".snakemake" / "locks"

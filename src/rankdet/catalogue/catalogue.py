@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from rankdet.catalogue.official import OfficialSettings, Text
 from rankdet.catalogue.official_files import read_official
 from rankdet.errors import InputError, nearest
-from rankdet.outputs import write_json
 from rankdet.paths import configs_dir
 from rankdet.paths import configs_dir as default_configs_dir
 
@@ -289,28 +287,6 @@ def _clash(
 ) -> InputError:
     todo = nearest(got, known) if known else "correct that cell"
     return InputError(f"{path}, line {line}, column {column}: {wish}", repr(got), todo)
-
-
-MODELS: dict[str, type[BaseModel]] = {"experiments": Entry, "published": PublishedValue}
-
-
-def json_schema(table: str) -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of one line of ``experiments`` or ``published``."""
-    schema = MODELS[table].model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def write_schemas(folder: str | Path) -> list[Path]:
-    """Write ``<table>.schema.json`` for both tables; return the paths."""
-    paths = [Path(folder) / f"{table}.schema.json" for table in MODELS]
-    for table, path in zip(MODELS, paths, strict=True):
-        write_json(path, json_schema(table))
-    return paths
-
-
-if __name__ == "__main__":
-    for written in write_schemas(sys.argv[1] if len(sys.argv) > 1 else "workflow/schemas"):
-        print(written)
 
 
 class Deviation(BaseModel):

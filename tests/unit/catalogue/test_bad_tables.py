@@ -108,12 +108,12 @@ def test_torn_quote_and_missing_file(tables):
 
 
 def test_committed_schemas_are_those_of_the_models():
-    from rankdet.catalogue.catalogue import MODELS, json_schema
+    from rankdet.catalogue.schema import MODELS, json_schema
 
     for table in MODELS:
         path = CONFIGS.parent / "workflow" / "schemas" / f"{table}.schema.json"
         committed = json.loads(path.read_text())
-        assert committed == json_schema(table), "run python -m rankdet.catalogue.catalogue"
+        assert committed == json_schema(table), "run python -m rankdet.catalogue.schema"
 
 
 def test_snakemake_accepts_the_tables_by_schema():

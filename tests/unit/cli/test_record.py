@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from rankdet.cli import record  # noqa: F401 - registers the verb
+from rankdet.cli import train  # noqa: F401 - registers the verb
 from rankdet.cli.app import app
 from rankdet.errors import InputError
 
