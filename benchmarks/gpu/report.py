@@ -41,6 +41,7 @@ def write_page(
     """Write README.md.
 
     Args:
+        folder: where to write.
         machine: what was measured on.
         parts: title and rows of each part by its name; no rows: it was not run.
         failures: what missed its goal or stopped.

@@ -10,7 +10,7 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,32 +102,55 @@ def json_errors(path: str | Path, what: str) -> Iterator[None]:
         raise InputError(what, got, todo) from None
 
 
+# By kind of error: the problem (None: there is no file) and the fix. The first that fits counts.
+_EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[Any], str | None], str], ...] = (
+    (
+        (EOFError, gzip.BadGzipFile, zlib.error),
+        lambda error: f"which is not JSON (damaged gzip data: {error})",
+        "copy or compress it again",
+    ),
+    ((FileNotFoundError, NotADirectoryError), lambda _: None, "check the path"),
+    ((IsADirectoryError,), lambda _: "which is a folder", "give the file in it"),
+    (
+        (PermissionError,),
+        lambda _: "which you have no permission to read",
+        "change its permissions: chmod u+r",
+    ),
+    (
+        (OSError,),
+        lambda error: f"which cannot be read ({error.strerror})",
+        "check the path and the disk",
+    ),
+    (
+        (UnicodeDecodeError,),
+        lambda error: f"which is not JSON (not UTF-8: {error.reason})",
+        "save it as UTF-8",
+    ),
+    (
+        (json.JSONDecodeError,),
+        lambda error: f"which is not JSON ({error if error.doc.strip() else 'it is empty'})",
+        "write it again",
+    ),
+    (
+        (RecursionError,),
+        lambda _: "which is nested too deeply",
+        "check how it was written: it is not a file of this kind",
+    ),
+    (
+        (MemoryError,),
+        lambda _: "which does not fit into memory",
+        "split it, or use a machine with more memory",
+    ),
+)
+
+
 def _explained(error: Exception) -> tuple[str | None, str]:
     """Return the problem (None: there is no file) and the fix."""
     if isinstance(error, _Unreadable):
         return error.problem, error.todo
-    if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
-        return f"which is not JSON (damaged gzip data: {error})", "copy or compress it again"
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return None, "check the path"
-    if isinstance(error, IsADirectoryError):
-        return "which is a folder", "give the file in it"
-    if isinstance(error, PermissionError):
-        return "which you have no permission to read", "change its permissions: chmod u+r"
-    if isinstance(error, OSError):
-        return f"which cannot be read ({error.strerror})", "check the path and the disk"
-    if isinstance(error, UnicodeDecodeError):
-        return f"which is not JSON (not UTF-8: {error.reason})", "save it as UTF-8"
-    if isinstance(error, json.JSONDecodeError):
-        problem = str(error) if error.doc.strip() else "it is empty"
-        return f"which is not JSON ({problem})", "write it again"
-    if isinstance(error, RecursionError):
-        return (
-            "which is nested too deeply",
-            "check how it was written: it is not a file of this kind",
-        )
-    if isinstance(error, MemoryError):
-        return "which does not fit into memory", "split it, or use a machine with more memory"
+    for kinds, problem, todo in _EXPLANATIONS:
+        if isinstance(error, kinds):
+            return problem(error), todo
     if "digits" in str(error):
         return "with a number that has too many digits", "check how it was written"
     if "null byte" in str(error):  # in the path

@@ -94,6 +94,12 @@ def check(
 ) -> None:
     """Compare with pycocotools.
 
+    Args:
+        metrics: of `rankdet.evaluation.evaluate`.
+        annotations: that they were computed from, a path or the parsed document.
+        detections: likewise.
+        iou_type: "bbox" or "segm".
+
     Raises:
         InputError: naming the first differences, if there are any.
     """

@@ -166,8 +166,10 @@ def listed(
     """Return the annotations of listed images and categories, and why the others are left out.
 
     Args:
-        image, category: the ids that each annotation names [N].
-        image_ids, category_ids: the ids that the file lists.
+        image: the image id that each annotation names [N].
+        category: likewise its category id [N].
+        image_ids: that the file lists.
+        category_ids: likewise.
 
     Returns:
         The places of the listed ones, ascending, and the reasons; each annotation has one.
@@ -192,8 +194,12 @@ def ignored(is_ignored: np.ndarray, area: np.ndarray, reason: str) -> list[Reaso
     """Return why annotations [N] count in no range of areas.
 
     Args:
-        is_ignored, area: of each.
+        is_ignored: the flag of each [N].
+        area: of each [N].
         reason: what the flag means.
+
+    Returns:
+        Counts with their reasons.
     """
     largest = AREA_RANGES["all"][1]
     return [

@@ -40,6 +40,13 @@ def paused_garbage_collector() -> Iterator[None]:
 def read_document(path: str | Path, what: str) -> Any:
     """Return the parsed JSON of ``path``; see `rankdet.files.read_json`.
 
+    Args:
+        path: of the file, also .json.gz.
+        what: is expected there, for the error message.
+
+    Returns:
+        What the file holds.
+
     Raises:
         InputError: if the file is missing, damaged or not JSON.
     """
@@ -85,6 +92,13 @@ def read_rows(path: str | Path, what: str) -> Iterator[list[Any]]:
 
     A file whose rows contain nested objects that look like rows is read as a whole instead.
 
+    Args:
+        path: of the file, also .json.gz.
+        what: is expected there, for the error message.
+
+    Yields:
+        Rows as lists of parsed JSON.
+
     Raises:
         InputError: if the file is missing, truncated, not JSON or not an array.
     """
@@ -125,6 +139,9 @@ def read_ground_truth(
         source: a path (also .json.gz), the parsed document, or an earlier result of this function.
         iou_types: what will be evaluated: "bbox" needs boxes, "segm" needs masks.
         protocol: "coco" or "lvis"; LVIS needs its federated fields.
+
+    Returns:
+        The annotations as columns.
 
     Raises:
         InputError: if `rankdet.evaluation.annotations.check_document` refuses the document.
@@ -234,6 +251,9 @@ def read_detections(
     Args:
         source: a path (also .json.gz), the parsed array, or an earlier result of this function.
         ground_truth: if given, errors about ids suggest the correct ids.
+
+    Returns:
+        The detections as columns, in the order of the array.
 
     Raises:
         InputError: on a missing field, a score that is text, NaN or infinite, a malformed box.

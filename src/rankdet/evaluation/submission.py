@@ -25,6 +25,13 @@ SERVER_KEYS = ("image_id", "category_id", "bbox", "segmentation", "score")
 def stem(name: str, testset: str = "test-dev2017") -> str:
     """Return ``detections_<testset>_<name>_results``, the name the server expects.
 
+    Args:
+        name: of the method.
+        testset: of the detections.
+
+    Returns:
+        The name without ``.json`` or ``.zip``.
+
     Raises:
         InputError: if ``name`` is not of letters, digits, ``-`` and ``.`` alone (the server splits
             the rest of the name at underscores).
@@ -126,6 +133,10 @@ def _listed_images(image_info: str | Path) -> np.ndarray:
 
 def validate_zip(path: str | Path, base: str) -> None:
     """Check that the archive is intact and contains only ``<base>.json`` at the top level.
+
+    Args:
+        path: of the zip file.
+        base: name of the JSON file, without ``.json``.
 
     Raises:
         InputError: if not.

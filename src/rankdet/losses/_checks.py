@@ -80,7 +80,8 @@ def read_values(
     """Check all values with one host synchronization; return the flat positions [P] of positives.
 
     Args:
-        logits, targets: [n].
+        logits: [n].
+        targets: [n].
         delta: half width of the windows; 0 if there are none.
         bounded: further tensors by name, each with its upper bound; they must lie in [0, bound].
 

@@ -99,7 +99,8 @@ def sorting_errors(
     Args:
         logits: of the positives, ascending [P], float64.
         qualities: u [P], float64.
-        delta, eps: as in the loss.
+        delta: as in the loss.
+        eps: as in the loss.
     """
     count, loss = sums_above(logits, delta, torch.ones_like(qualities), 1 - qualities)
     current = loss / count

@@ -112,7 +112,8 @@ class AlrpLoss(LossModule):
     """ALRP Loss with fixed settings; see :func:`rankdet.losses.alrp_loss`.
 
     Args:
-        delta, eps: as in the function.
+        delta: as in the function.
+        eps: as in the function.
 
     Raises:
         InputError: for a delta that is no finite number > 0, or an eps that is none >= 0.

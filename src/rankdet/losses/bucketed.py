@@ -207,7 +207,8 @@ class BucketedApLoss(LossModule):
     """Bucketed AP Loss with fixed settings; see :func:`rankdet.losses.bucketed_ap_loss`.
 
     Args:
-        delta, eps: as in the function.
+        delta: as in the function.
+        eps: as in the function.
 
     Raises:
         InputError: for a delta that is no finite number > 0, or an eps that is none >= 0.
@@ -232,7 +233,8 @@ class BucketedRankSortLoss(LossModule):
     """Bucketed Rank & Sort Loss; see :func:`rankdet.losses.bucketed_rank_sort_loss`.
 
     Args:
-        delta, eps: as in the function.
+        delta: as in the function.
+        eps: as in the function.
 
     Raises:
         InputError: for a delta that is no finite number > 0, or an eps that is none >= 0.

@@ -249,7 +249,9 @@ class ParameterizedApLoss(LossModule):
     """Parameterized AP Loss with fixed settings; see :func:`rankdet.losses.parameterized_ap_loss`.
 
     Args:
-        control_points, top_k, form: as in the function.
+        control_points: as in the function.
+        top_k: as in the function.
+        form: as in the function.
 
     Raises:
         InputError: for control points that define no function, an unknown form, or top_k < 1.
@@ -298,6 +300,12 @@ def chosen_functions(form: str, control_points: Sequence[Sequence[float]] | None
 
 def check_control_points(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     """Return the rows as lists of floats.
+
+    Args:
+        rows: x and y of each point by function: x0, y0, x1, y1, ...
+
+    Returns:
+        The same numbers.
 
     Raises:
         InputError: unless there are 4 or 5 rows of 4, 6 or 8 points, from (0, 0) to (1, 1), with x

@@ -80,7 +80,8 @@ class RankSortLoss(LossModule):
     """Rank & Sort Loss with fixed settings; see :func:`rankdet.losses.rank_sort_loss`.
 
     Args:
-        delta, eps: as in the function.
+        delta: as in the function.
+        eps: as in the function.
 
     Raises:
         InputError: for settings that are no finite numbers >= 0.

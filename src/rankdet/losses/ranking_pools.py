@@ -55,6 +55,9 @@ class RankingPools:
         Args:
             images: size of the batch. The last pool holds what is left. An empty batch is one
                 empty pool, so that its losses are attached to the outputs.
+
+        Returns:
+            At least one slice, of `pool_images` images each but the last.
         """
         size = self.pool_images or max(images, 1)
         return [slice(first, min(first + size, images)) for first in range(0, max(images, 1), size)]

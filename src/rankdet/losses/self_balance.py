@@ -141,12 +141,16 @@ class SelfBalance(ExactBuffers):
         *,
         has_positives: bool | Tensor | None = None,
     ) -> Tensor:
-        """Count one step, or one of its passes; return the weight [scalar] for it.
+        """Count one step, or one of its passes; return the weight for it.
 
         Args:
-            classification, localization: the unweighted values of the step, scalars.
+            classification: the unweighted value of the step, scalar.
+            localization: likewise.
             has_positives: whether the step counts; by default whether either value is not 0
                 (both are exactly 0 in a step without positives).
+
+        Returns:
+            The weight of the localization loss in this step, scalar.
         """
         step = torch.stack((classification, localization)).detach().to(self.weight)
         if has_positives is None:

@@ -21,7 +21,7 @@ class RegisteredLoss(nn.Module):
 
     Args:
         use_sigmoid: mmdet's switch; False is refused.
-        settings: of the loss.
+        **settings: of the loss.
 
     Raises:
         InputError: for ``use_sigmoid=False``.

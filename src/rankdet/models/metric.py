@@ -36,6 +36,8 @@ class RankdetMetric(BaseMetric):
         out_file: also write the standard COCO results JSON here.
         category_ids: of the labels 0, 1, ...; without them labels count the dataset's classes in
             the order of ``ann_file``, as in mmdet's data set.
+        collect_device: of mmengine's metrics, where the results of several processes meet.
+        prefix: of the keys, in place of ``rankdet``.
     """
 
     default_prefix = "rankdet"

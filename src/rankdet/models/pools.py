@@ -96,6 +96,9 @@ class RankedPool:
 
         Args:
             values: numbers in place of the ones (P).
+
+        Returns:
+            A float tensor, detached.
         """
         # An extra column takes the background, so that no indices of positives are needed here.
         targets = self.logits.new_zeros(len(self.labels), self.logits.shape[1] + 1)
@@ -121,15 +124,21 @@ class LossStep(Protocol):
 
         Args:
             place: what precedes the name of a term: "", "rpn_" or "roi_".
+
+        Returns:
+            One name per term.
         """
 
     def __call__(self, pool: RankedPool, loss_cls: RankingLoss, loss_bbox: Any) -> Terms:
-        """Return the terms of a pool, scalars in the order of `names`.
+        """Compute the terms of a pool.
 
         Args:
             pool: its predictions and targets.
             loss_cls: the ranking loss of the head.
             loss_bbox: the head's box loss of mmdet; the step may read its settings.
+
+        Returns:
+            Scalars in the order of `names`.
         """
 
 

@@ -193,10 +193,10 @@ def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
     panels = [
         panel for panel in PANELS if any(len(series(rows, panel)[0]) for rows in histories.values())
     ]
-    families: dict[str, list[Result]] = {}
+    families: dict[str, list[Entry]] = {}
     for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
         if histories[result.entry.entry_id]:
-            families.setdefault(loss_family(result.entry), []).append(result)
+            families.setdefault(loss_family(result.entry), []).append(result.entry)
     columns, rows = max(len(families), 1), max(len(panels), 1)
     most = max(map(len, families.values()), default=0)
     below = 0.15 * most if most > CROWDED else 0.0  # inches of the legends under their columns
@@ -207,36 +207,44 @@ def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
         empty(grid[0, 0], "no training record yet")
         return figure
     order = list(dict.fromkeys(detector_group(result.entry) for result in results))
-    for column, (family, members) in enumerate(families.items()):
-        members = sorted(members, key=lambda each: order.index(detector_group(each.entry)))
-        entries = [result.entry for result in members]
-        names, lines = labels(entries, detector_group), strokes(entries, detector_group)
-        for row, panel in enumerate(panels):
-            axes = grid[row, column]
-            for result in members:
-                style = {
-                    "color": loss_color(family),
-                    **lines[result.entry.entry_id],
-                    "label": names[result.entry.entry_id],
-                }
-                _draw(axes, panel, *series(histories[result.entry.entry_id], panel), style)
-            if column == 0:
-                axes.set_ylabel(_AXIS_LABELS[panel])
-            if panel != "loss":
-                axes.sharey(grid[row, 0])
+    for column, (family, entries) in enumerate(families.items()):
+        entries = sorted(entries, key=lambda each: order.index(detector_group(each)))
+        styles = _styles(entries, loss_color(family))
+        for axes, panel in zip(grid[:, column], panels, strict=True):
+            for entry, style in styles.items():
+                _draw(axes, panel, *series(histories[entry], panel), style)
         grid[0, column].set_title(family)
-        lines, names = grid[0, column].get_legend_handles_labels()
-        if below:
-            place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))
-            grid[-1, column].legend(lines, names, handlelength=2.4, fontsize=7, **place)
-        elif names:
-            grid[0, column].legend(handlelength=2.4, fontsize=7)
+        _legend(grid[:, column], is_below=bool(below))
         grid[-1, column].set_xlabel("iteration")
         grid[-1, column].set_xlim(left=0)
-    for row, panel in enumerate(panels):
-        if panel != "loss":
-            grid[row, 0].set_ylim(0, 100 if panel == "oLRP" else None)
+    _label_rows(grid, panels)
     return figure
+
+
+def _styles(entries: Sequence[Entry], color: str) -> dict[str, dict[str, Any]]:
+    """Return color, line and name of each entry of one column, by id."""
+    names, lines = labels(entries, detector_group), strokes(entries, detector_group)
+    ids = [entry.entry_id for entry in entries]
+    return {each: {"color": color, **lines[each], "label": names[each]} for each in ids}
+
+
+def _legend(column: np.ndarray, *, is_below: bool) -> None:
+    lines, names = column[0].get_legend_handles_labels()
+    if is_below:
+        place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))
+        column[-1].legend(lines, names, handlelength=2.4, fontsize=7, **place)
+    elif names:
+        column[0].legend(handlelength=2.4, fontsize=7)
+
+
+def _label_rows(grid: np.ndarray, panels: Sequence[str]) -> None:
+    """Name the rows; those of AP and of oLRP have one scale over all columns."""
+    for row, panel in enumerate(panels):
+        grid[row, 0].set_ylabel(_AXIS_LABELS[panel])
+        if panel != "loss":
+            for axes in grid[row, 1:]:
+                axes.sharey(grid[row, 0])
+            grid[row, 0].set_ylim(0, 100 if panel == "oLRP" else None)
 
 
 def _draw(

@@ -27,9 +27,22 @@ def predict(
     Boxes and, if the model has them, masks are in the same entries; the file is a list of
     {"image_id", "category_id", "bbox" [x, y, w, h], "score"[, "segmentation"]}.
 
+    Args:
+        entry_id: an id of the catalogue.
+        preset: that the checkpoint was trained under.
+        data: the prepared data set.
+        checkpoint: as published by `rankdet.training.run.train`.
+        out: the detections.
+        work_dir: for logs.
+        threads: of the CPU; by default as torch chooses.
+        workers: loading processes; by default as configured.
+
     Returns:
         The metrics of the evaluator during prediction (the final metrics come from `rankdet
         evaluate`, which reads the file).
+
+    Raises:
+        InputError: if the checkpoint is missing, damaged, or of another model or other classes.
     """
     config = resolve(entry_id, preset, data)
     forget_weights(config)

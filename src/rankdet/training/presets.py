@@ -19,20 +19,12 @@ def apply_preset(config: Config, preset: Preset) -> None:
     """Apply ``preset`` to ``config`` in place; the data are connected separately."""
     if preset.shrink is not None:
         _shrink_pipelines(config, preset.shrink)
-    if preset.epochs is not None:
-        config.train_cfg.max_epochs = preset.epochs
     if preset.side is not None:
         _resize_pipelines(config, preset.side)
         shrink.fit_grids(config.model, preset.side)
-    if preset.batch_size is not None:
-        config.train_dataloader.batch_size = preset.batch_size
-        # A pool is the set of images that one official GPU ranks together; here it is the batch.
-        for node in shrink.nodes(config.model):
-            if "pool_images" in node:
-                node.pool_images = preset.pool_images or preset.batch_size
-    if preset.workers is not None:
-        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
-            loader.num_workers = preset.workers
+    _set_loaders(config, preset)
+    if preset.epochs is not None:
+        config.train_cfg.max_epochs = preset.epochs
     if preset.iterations is not None:
         _set_schedule(config, preset)
     if preset.score_threshold is not None:
@@ -42,6 +34,18 @@ def apply_preset(config: Config, preset: Preset) -> None:
         shrink.drop_pretrained(config.model)
     if preset.small_network:
         shrink.small_network(config.model)
+
+
+def _set_loaders(config: Config, preset: Preset) -> None:
+    if preset.batch_size is not None:
+        config.train_dataloader.batch_size = preset.batch_size
+        # A pool is the set of images that one official GPU ranks together; here it is the batch.
+        for node in shrink.nodes(config.model):
+            if "pool_images" in node:
+                node.pool_images = preset.pool_images or preset.batch_size
+    if preset.workers is not None:
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+            loader.num_workers = preset.workers
 
 
 def _lower_thresholds(config: Config, threshold: float) -> None:

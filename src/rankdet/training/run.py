@@ -88,7 +88,7 @@ def train(
         work_dir: for intermediate checkpoints and logs; never an output of the DAG.
         out: the final checkpoint; ``run.json`` and ``training.jsonl`` are written next to it.
         settings: of this run.
-        options: single fields of `Settings` by name, in place of those of ``settings``.
+        **options: single fields of `Settings` by name, in place of those of ``settings``.
 
     Returns:
         The run's record, as in ``run.json``.
@@ -122,11 +122,8 @@ def train(
         )
     )
     config.resume = checkpoint is not None
-    done = processes.from_first(records.record_of(work_dir) if processes.is_first() else None)
+    done = _finished_before(work_dir, out)
     if done is not None:
-        if _ends_as_first():
-            print(f"this run already finished in {work_dir}; published again", file=sys.stderr)
-            records.publish_again(work_dir, out, done)
         return done
     total = preset.batch_size or config.auto_scale_lr.base_batch_size
     passes = processes.passes_of(config, total, processes.world_size(), settings.passes)
@@ -177,6 +174,15 @@ def train(
         publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
         records.keep(work_dir, out, record)
     return record
+
+
+def _finished_before(work_dir: Path, out: Path) -> dict | None:
+    """Publish a training again that has finished in ``work_dir``; return its record, else None."""
+    done = processes.from_first(records.record_of(work_dir) if processes.is_first() else None)
+    if done is not None and _ends_as_first():
+        print(f"this run already finished in {work_dir}; published again", file=sys.stderr)
+        records.publish_again(work_dir, out, done)
+    return done
 
 
 def _sessions(checkpoint: Path | None, about: dict) -> Sessions:

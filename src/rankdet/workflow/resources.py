@@ -100,7 +100,8 @@ def check_rows(
 
     Args:
         settings: ``cluster`` of the configuration.
-        presets, entries: the known names.
+        presets: the known names.
+        entries: the known ids.
 
     Raises:
         InputError: if a row is unknown, or requests impossible resources.
@@ -179,7 +180,10 @@ def resources(
     not: it resumes where it was stopped.
 
     Args:
-        settings, rule, row, default: as for `requested`.
+        settings: as for `requested`.
+        rule: likewise.
+        row: likewise.
+        default: likewise.
         attempt: 1 for the first.
     """
     chosen = requested(settings, rule, row, default)

@@ -22,6 +22,9 @@ def balanced_mean(errors: Tensor, weights: Tensor, value: Tensor) -> Tensor:
         errors: of boxes or masks, with gradient (P).
         weights: highest scores of their places, detached (P).
         value: ranking + sorting loss of the pool, scalar.
+
+    Returns:
+        A scalar with the value of ``value`` and the scaled gradient of ``errors``.
     """
     return scale_to_value(score_weighted_mean(errors, weights), value)
 
@@ -29,7 +32,7 @@ def balanced_mean(errors: Tensor, weights: Tensor, value: Tensor) -> Tensor:
 def rank_sort_terms(
     loss_cls: RankingLoss, logits: Tensor, targets: Tensor, errors: Tensor, weights: Tensor
 ) -> Terms:
-    """Return ranking, sorting and balanced localization term of one pool.
+    """Compute the three terms of one pool.
 
     Args:
         loss_cls: `RankSortLoss`, or its bucketed form.
@@ -37,6 +40,9 @@ def rank_sort_terms(
         targets: localization quality at the class of each positive, 0 elsewhere, -1 ignored (A, C).
         errors: localization errors of the positives, with gradient (P).
         weights: highest scores of the positives, detached (P).
+
+    Returns:
+        Ranking, sorting and balanced localization term, scalars.
     """
     ranking, sorting = loss_cls(logits.flatten(), targets.flatten())
     return ranking, sorting, balanced_mean(errors, weights, ranking + sorting)
