@@ -6,6 +6,10 @@ WORKERS ?= 2
 VENV ?= .venv
 TORCH ?= cpu
 BIN := $(VENV)/bin
+# Whose docstrings are checked for complete sections: what people call from their own code.
+PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
+  judge.py submission.py) $(addprefix models/,pools.py losses.py metric.py) \
+  $(addprefix training/,run.py predict.py)
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -30,13 +34,14 @@ test: env lint  ## the test suite, with one complete tiny run of the DAG
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: env  ## ruff, mypy, import contracts, snakefmt, snakemake --lint; hadolint and shellcheck for the image
+lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@snakemake --lint
-	@test -x $(BIN)/mypy || pip install -q --no-deps --require-hashes -r envs/lint.txt
+	@test -x $(BIN)/pydoclint || pip install -q --no-deps --require-hashes -r envs/lint.txt
 	@mypy
 	@lint-imports --no-logo
+	@pydoclint $(addprefix src/rankdet/,$(PUBLIC))
 	@hadolint Dockerfile
 	@if command -v shellcheck > /dev/null; then shellcheck docker/*.sh; \
 	else echo "shellcheck is not installed: docker/*.sh not checked"; fi
