@@ -16,13 +16,13 @@ class InputError(ValueError):
     Args:
         expected: what the program needs.
         got: what it was given instead.
-        todo: how to fix it.
+        fix: what to do.
     """
 
-    def __init__(self, expected: str, got: str, todo: str) -> None:
-        expected, got, todo = map(one_line, (expected, got, todo))
-        super().__init__(f"expected {expected}; got {got}; {todo}")
-        self.expected, self.got, self.todo = expected, got, todo
+    def __init__(self, expected: str, got: str, fix: str) -> None:
+        expected, got, fix = map(one_line, (expected, got, fix))
+        super().__init__(f"expected {expected}; got {got}; {fix}")
+        self.expected, self.got, self.fix = expected, got, fix
 
 
 def one_line(text: object) -> str:

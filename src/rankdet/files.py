@@ -29,9 +29,9 @@ _UNPACKED_AT_LEAST, _UNPACKED_TIMES = 1 << 28, 250
 class _Unreadable(Exception):
     """What is wrong with a JSON file, and how to fix it."""
 
-    def __init__(self, problem: str, todo: str) -> None:
+    def __init__(self, problem: str, fix: str) -> None:
         super().__init__(problem)
-        self.problem, self.todo = problem, todo
+        self.problem, self.fix = problem, fix
 
 
 class JsonText:
@@ -97,9 +97,9 @@ def json_errors(path: str | Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         name = str(path) if str(path).isprintable() else repr(str(path))
-        problem, todo = _explained(error)
+        problem, fix = _explained(error)
         got = f"no file at {name}" if problem is None else f"{name}, {problem}"
-        raise InputError(what, got, todo) from None
+        raise InputError(what, got, fix) from None
 
 
 # By kind of error: the problem (None: there is no file) and the fix. The first that fits counts.
@@ -147,10 +147,10 @@ _EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], Callable[[Any], str | No
 def _explained(error: Exception) -> tuple[str | None, str]:
     """Return the problem (None: there is no file) and the fix."""
     if isinstance(error, _Unreadable):
-        return error.problem, error.todo
-    for kinds, problem, todo in _EXPLANATIONS:
+        return error.problem, error.fix
+    for kinds, problem, fix in _EXPLANATIONS:
         if isinstance(error, kinds):
-            return problem(error), todo
+            return problem(error), fix
     if "digits" in str(error):
         return "with a number that has too many digits", "check how it was written"
     if "null byte" in str(error):  # in the path

@@ -142,8 +142,8 @@ def target_of(path: str | Path, option: str = "the output") -> Path:
         raise _unusable(option, path, error) from None
     if status is not None and not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
-        todo = "give a file in it" if kind == "a folder" else "give a regular file"
-        raise _refusal(option, path, kind, todo)
+        fix = "give a file in it" if kind == "a folder" else "give a regular file"
+        raise _refusal(option, path, kind, fix)
     if status is not None and _is_standard_output(status):
         raise _refusal(option, path, "the file of standard output or error", "choose another file")
     return real_path(path)
@@ -205,16 +205,16 @@ def _check_place(option: str, path: Path, folder: Path, name: str) -> None:
 
 
 def _refusal(
-    option: str, path: str | Path, got: str, todo: str, expected: str = "a file to write"
+    option: str, path: str | Path, got: str, fix: str, expected: str = "a file to write"
 ) -> InputError:
-    return InputError(f"{expected} for {option}", f"{shown_path(path)}, {got}", todo)
+    return InputError(f"{expected} for {option}", f"{shown_path(path)}, {got}", fix)
 
 
 def _unusable(option: str, path: str | Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
-    todo = REMEDY.get(getattr(error, "errno", None) or 0, "choose another path")
+    fix = REMEDY.get(getattr(error, "errno", None) or 0, "choose another path")
     expected = f"a writable path for {option}"
-    return InputError(expected, f"{shown_path(path)}: {reason}", todo)
+    return InputError(expected, f"{shown_path(path)}: {reason}", fix)
 
 
 def part_beside(target: Path) -> Path:

@@ -128,8 +128,8 @@ def half_text_crowd(run):
 
 
 def ids_of_files(run):
-    todo = run.errors[0] if run.errors else ""
-    return run.is_clean and run.codes == [2] and "image" in todo and "JSON number" not in todo
+    fix = run.errors[0] if run.errors else ""
+    return run.is_clean and run.codes == [2] and "image" in fix and "JSON number" not in fix
 
 
 VERDICTS = {

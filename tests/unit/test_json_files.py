@@ -84,7 +84,7 @@ DAMAGED[len(DAMAGED) // 2 + 3] ^= 0x5A
 
 
 @pytest.mark.parametrize(
-    ("content", "problem", "todo"),
+    ("content", "problem", "fix"),
     [
         (b"", "not JSON (it is empty)", "write it again"),
         (b" \n", "it is empty", "write it again"),
@@ -115,11 +115,11 @@ DAMAGED[len(DAMAGED) // 2 + 3] ^= 0x5A
     ],
     ids=itertools.count(),
 )
-def test_content(tmp_path, read, content, problem, todo):
+def test_content(tmp_path, read, content, problem, fix):
     path = tmp_path / "rows.json"
     path.write_bytes(content)
     text = refusal(read, path)
-    assert str(path) in text and text.endswith(todo)
+    assert str(path) in text and text.endswith(fix)
     assert problem in text
 
 

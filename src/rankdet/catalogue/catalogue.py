@@ -285,8 +285,8 @@ def _read_published(folder: Path, entry_ids: set[str]) -> list[PublishedValue]:
 def _clash(
     path: Path, line: int, column: str, wish: str, got: str, known: set[str] | None = None
 ) -> InputError:
-    todo = nearest(got, known) if known else "correct that cell"
-    return InputError(f"{path}, line {line}, column {column}: {wish}", repr(got), todo)
+    fix = nearest(got, known) if known else "correct that cell"
+    return InputError(f"{path}, line {line}, column {column}: {wish}", repr(got), fix)
 
 
 class Deviation(BaseModel):

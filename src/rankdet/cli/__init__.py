@@ -58,8 +58,8 @@ def missing_package(error: ModuleNotFoundError) -> InputError:
     if package == __name__.partition(".")[0]:
         raise error
     if package != name and package in sys.modules:
-        todo = "reinstall that package; `rankdet doctor` shows which build is needed"
-        return InputError(f"the module {name}", f"an installed {package} without it", todo)
+        fix = "reinstall that package; `rankdet doctor` shows which build is needed"
+        return InputError(f"the module {name}", f"an installed {package} without it", fix)
     return InputError(
         f"the package {package}, which this command needs",
         "an installation without it",

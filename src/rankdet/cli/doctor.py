@@ -27,12 +27,12 @@ DISK_GIB = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One finding; ``todo`` says how to fix it."""
+    """One finding, and how to fix it."""
 
     name: str
     found: str
     good: bool
-    todo: str = ""
+    fix: str = ""
 
 
 def run_checks(software_only: bool = False) -> Iterator[Check]:
@@ -55,16 +55,16 @@ def run_checks(software_only: bool = False) -> Iterator[Check]:
         ("shared memory", _shared_memory, "start the container with --shm-size 8g"),
         ("free disk here", _disk, f"free at least {DISK_GIB:.0f} GiB"),
     )
-    for name, check, todo in software if software_only else (*software, *machine):
-        yield _guarded(name, check, todo)
+    for name, check, fix in software if software_only else (*software, *machine):
+        yield _guarded(name, check, fix)
 
 
-def _guarded(name: str, check: Callable[[], tuple[str, bool]], todo: str) -> Check:
+def _guarded(name: str, check: Callable[[], tuple[str, bool]], fix: str) -> Check:
     try:
         found, good = check()
     except Exception as error:
         found, good = f"{type(error).__name__}: {error}", False
-    return Check(name, found, good, todo)
+    return Check(name, found, good, fix)
 
 
 def _python() -> Check:
@@ -176,7 +176,7 @@ def doctor(
     failed = 0
     for check in run_checks(software):
         failed += not check.good
-        verdict = "[green]ok[/]" if check.good else f"[red]problem:[/] {check.todo}"
+        verdict = "[green]ok[/]" if check.good else f"[red]problem:[/] {check.fix}"
         table.add_row(check.name, check.found, verdict)
     Console().print(table)
     if failed:

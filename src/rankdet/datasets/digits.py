@@ -85,8 +85,8 @@ def _older_files(out: Path) -> dict[str, str | None]:
     problem = own_files.foreign(out, written) if out.is_dir() else "a file"
     if problem is not None:
         got = f"{shown_path(out)} with {shown_path(problem)}"
-        todo = "choose another folder, or move your files away"
-        raise InputError("a new or empty folder, or an older digits set alone", got, todo)
+        fix = "choose another folder, or move your files away"
+        raise InputError("a new or empty folder, or an older digits set alone", got, fix)
     return written
 
 

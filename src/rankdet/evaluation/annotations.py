@@ -57,7 +57,7 @@ def check_document(
     except InputError as error:
         if not where:
             raise
-        raise InputError(f"{where}: {error.expected}", error.got, error.todo) from None
+        raise InputError(f"{where}: {error.expected}", error.got, error.fix) from None
 
 
 def _check(document: object, protocol: str, boxes: bool) -> Checked:

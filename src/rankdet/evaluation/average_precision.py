@@ -28,7 +28,7 @@ class Accumulated:
 
 @dataclass(frozen=True)
 class ScoredMatches:
-    """The matches in score order, for one pass over all classes; N detections, M with candidates.
+    """The matches in score order, for one pass over all classes; N detections, M with overlaps.
 
     ``position`` is the place of each of the M among the N; both ascend by category, then score.
     """

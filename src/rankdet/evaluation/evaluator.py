@@ -21,10 +21,10 @@ from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.lrp import optimal_lrp
 from rankdet.evaluation.matching import (
     Arrangement,
-    Candidates,
     Matches,
+    Overlaps,
     arrange,
-    box_candidates,
+    box_overlaps,
     match,
     place_detections,
 )
@@ -91,10 +91,10 @@ def evaluate(
         arrangement = arrange(ground_truth, image, category, found.score, rows, limits[-1])
 
     gt_ignored = _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
-    candidates = _candidates(arrangement, ground_truth, found, dt_masks, iou_type)
+    overlaps = _overlaps(arrangement, ground_truth, found, dt_masks, iou_type)
     gt_row = arrangement.gt_row
     matches = match(
-        candidates,
+        overlaps,
         arrangement.group,
         THRESHOLDS,
         gt_ignored[gt_row],
@@ -148,21 +148,21 @@ def _outside(area: np.ndarray) -> np.ndarray:
     return (area[:, None] < low) | (area[:, None] > high)
 
 
-def _candidates(
+def _overlaps(
     arrangement: Arrangement,
     ground_truth: GroundTruth,
     found: Detections,
     dt_masks: list[masks.Rle],
     iou_type: str,
-) -> Candidates:
+) -> Overlaps:
     gt_row, lowest = arrangement.gt_row, float(THRESHOLDS[0])
     is_crowd = ground_truth.is_crowd[gt_row]
     if iou_type == "segm":
         gt_masks = masks.ground_truth_masks(ground_truth, gt_row)
         chosen = [dt_masks[row] for row in arrangement.row.tolist()]
-        return masks.mask_candidates(arrangement, chosen, gt_masks, is_crowd, lowest)
+        return masks.mask_overlaps(arrangement, chosen, gt_masks, is_crowd, lowest)
     box = found.box if found.box is not None else masks.boxes(dt_masks)
-    return box_candidates(
+    return box_overlaps(
         arrangement, box[arrangement.row], ground_truth.box[gt_row], is_crowd, lowest
     )
 

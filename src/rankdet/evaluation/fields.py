@@ -89,14 +89,14 @@ def numbers(rows: Rows, key: str, what: str, remedy: Remedy | None = None) -> np
         raise InputError(
             f'"{key}" of every {what} as a number',
             f"{shown(column[number])} in entry {_place(rows, number)}",
-            _todo(column[number], rows[number], remedy),
+            _fix(column[number], rows[number], remedy),
         )
     array = as_floats(column)
     _refuse_non_finite(array, key, what, rows)
     return array
 
 
-def _todo(value: Any, row: dict[str, Any], remedy: Remedy | None) -> str:
+def _fix(value: Any, row: dict[str, Any], remedy: Remedy | None) -> str:
     if isinstance(value, str) and remedy is not None:
         return remedy(value, row)
     return "write it as a JSON number"

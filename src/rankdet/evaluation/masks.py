@@ -16,7 +16,7 @@ from pycocotools import mask as mask_tools
 from rankdet.errors import InputError, shown
 from rankdet.evaluation import fields, masks
 from rankdet.evaluation.columns import Detections, GroundTruth
-from rankdet.evaluation.matching import Arrangement, Candidates, joined
+from rankdet.evaluation.matching import Arrangement, Overlaps, joined
 
 FURTHEST = 10  # times the longer side of the image; boxes cut from an image overlap it by less
 # Pixels. An outline around every third row of a 4000 x 3000 image has as many; 160 MB, 0.2 s.
@@ -344,13 +344,13 @@ def detection_masks(
     return checked_masks(found.segmentation, sizes, names)
 
 
-def mask_candidates(
+def mask_overlaps(
     arrangement: Arrangement,
     dt_masks: list[Rle],
     gt_masks: list[Rle],
     is_crowd: np.ndarray,
     lowest: float,
-) -> Candidates:
+) -> Overlaps:
     """Pairs of masks with IoU >= ``lowest``, group by group in the compiled module.
 
     Args:

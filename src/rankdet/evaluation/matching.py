@@ -140,7 +140,7 @@ PAIRS_AT_ONCE = 1 << 17  # the temporaries of a block stay in the cache
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Overlaps:
     """C pairs (detection, annotation) with IoU >= the lowest threshold.
 
     They ascend by detection, then by the annotation's place.
@@ -174,17 +174,17 @@ def box_iou(dt: np.ndarray, gt: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
     dt_area = dt[2] * dt[3]
     intersection = width * height
     union = np.where(is_crowd, dt_area, dt_area + gt[2] * gt[3] - intersection)
-    overlaps = (width > 0) & (height > 0)
-    return np.divide(intersection, union, out=np.zeros_like(union), where=overlaps)
+    is_common = (width > 0) & (height > 0)
+    return np.divide(intersection, union, out=np.zeros_like(union), where=is_common)
 
 
-def box_candidates(
+def box_overlaps(
     arrangement: Arrangement,
     dt_box: np.ndarray,
     gt_box: np.ndarray,
     is_crowd: np.ndarray,
     lowest: float,
-) -> Candidates:
+) -> Overlaps:
     """Pairs of boxes with IoU >= ``lowest``.
 
     Args:
@@ -210,21 +210,21 @@ def box_candidates(
     return joined(parts)
 
 
-def joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Candidates:
-    """Return the candidates of several blocks as one."""
+def joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Overlaps:
+    """Return the overlaps of several blocks as one."""
     if not parts:
         nothing = np.zeros(0, dtype=np.int64)
-        return Candidates(nothing, nothing, np.zeros(0))
+        return Overlaps(nothing, nothing, np.zeros(0))
     detection, annotation, iou = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Candidates(detection, annotation, iou)
+    return Overlaps(detection, annotation, iou)
 
 
-CANDIDATES_AT_ONCE = 1 << 14
+MATCHED_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The matches of the M detections that have candidates; T thresholds, A area ranges."""
+    """The matches of the M detections that have overlaps; T thresholds, A area ranges."""
 
     detection: np.ndarray  # [M] into Arrangement.row, ascending
     is_matched: np.ndarray  # [M, T, A]
@@ -233,7 +233,7 @@ class Matches:
 
 
 def match(
-    candidates: Candidates,
+    overlaps: Overlaps,
     group: np.ndarray,
     thresholds: np.ndarray,
     is_ignored: np.ndarray,
@@ -245,7 +245,7 @@ def match(
     order wins; a crowd may be matched any number of times (COCO toolkit, evaluateImg).
 
     Args:
-        candidates: the C pairs that overlap enough.
+        overlaps: the C pairs that overlap enough.
         group: number of each detection's (category, image) group [N].
         thresholds: ascending IoU thresholds [T].
         is_ignored: annotations that do not count, per area range [G, A].
@@ -253,12 +253,12 @@ def match(
     """
     limits = np.minimum(thresholds, 1 - 1e-10)
     shape = (len(limits), is_ignored.shape[1])
-    is_first = np.ones(len(candidates.detection), dtype=bool)
-    is_first[1:] = candidates.detection[1:] != candidates.detection[:-1]
-    number = np.cumsum(is_first) - 1  # of each candidate's detection, among the M
-    detection = candidates.detection[is_first]
+    is_first = np.ones(len(overlaps.detection), dtype=bool)
+    is_first[1:] = overlaps.detection[1:] != overlaps.detection[:-1]
+    number = np.cumsum(is_first) - 1  # of each pair's detection, among the M
+    detection = overlaps.detection[is_first]
     turn = _turns(group[detection])
-    order = np.lexsort((candidates.annotation, candidates.iou, number, turn[number]))
+    order = np.lexsort((overlaps.annotation, overlaps.iou, number, turn[number]))
 
     taken = np.zeros((len(is_ignored), *shape), dtype=bool)
     result = Matches(
@@ -272,8 +272,8 @@ def match(
         _match_block(
             result,
             number[pairs],
-            candidates.annotation[pairs],
-            candidates.iou[pairs],
+            overlaps.annotation[pairs],
+            overlaps.iou[pairs],
             limits,
             is_ignored,
             is_crowd,
@@ -283,7 +283,7 @@ def match(
 
 
 def _turns(group: np.ndarray) -> np.ndarray:
-    """Return each detection's place among the candidate-bearing detections of its group."""
+    """Return each detection's place among the detections with overlaps of its group."""
     is_first = np.ones(len(group), dtype=bool)
     is_first[1:] = group[1:] != group[:-1]
     starts = np.flatnonzero(is_first)
@@ -291,11 +291,11 @@ def _turns(group: np.ndarray) -> np.ndarray:
 
 
 def _blocks(turn: np.ndarray, number: np.ndarray) -> Iterator[slice]:
-    """Yield slices of candidates of one turn, not too long, never cutting a detection."""
+    """Yield slices of overlaps of one turn, not too long, never cutting a detection."""
     edges = np.flatnonzero(np.diff(turn)) + 1
     for start, stop in zip([0, *edges], [*edges, len(turn)], strict=True):
         while start < stop:
-            cut = min(start + CANDIDATES_AT_ONCE, stop)
+            cut = min(start + MATCHED_AT_ONCE, stop)
             while cut < stop and number[cut] == number[cut - 1]:
                 cut += 1
             yield slice(start, cut)
@@ -312,12 +312,12 @@ def _match_block(
     is_crowd: np.ndarray,
     taken: np.ndarray,
 ) -> None:
-    """Match detections of different groups; candidates ascend by detection, IoU, file order."""
+    """Match detections of different groups; overlaps ascend by detection, IoU, file order."""
     count = len(number)
     is_first = np.ones(count, dtype=bool)
     is_first[1:] = number[1:] != number[:-1]
     starts = np.flatnonzero(is_first)
-    # The later of two candidates is the better one; annotations that count beat all ignored ones.
+    # The later of two overlaps is the better one; annotations that count beat all ignored ones.
     preference = np.arange(count)[:, None] + np.where(is_ignored[annotation], 0, count)
     is_open = ~taken[annotation] & (iou[:, None] >= limits)[:, :, None]
     value = np.where(is_open, preference[:, None, :].astype(np.int32), np.int32(-1))

@@ -22,8 +22,9 @@ Numbers. Sums are made in float64 from the high-score end whatever comes in, als
 values are float32 (float64 for float64 logits), the gradient has the dtype of the logits.
 
 On a GPU. A call waits for the device once, to read the number of positives, a shape, together with
-the checks of all values. Parameterized AP reads the number of candidates too, its sigmoid form the
-occupied intervals; the bucketed forms read the size of the buckets. Backward passes read nothing.
+the checks of all values. Parameterized AP reads the number of selected logits too, its sigmoid
+form the occupied intervals; the bucketed forms read the size of the buckets. Backward passes read
+nothing.
 
 The same bits on every run: no floating-point atomics and no running sum in an open order, on a GPU
 sums per segment are integers. Equal logits need no rule, except where a sort decides, as published:

@@ -139,7 +139,7 @@ def _lowest_fraction(targets: Tensor) -> Tensor:
     return targets.detach().frac().amin()
 
 
-def check_setting(name: str, value: Any, *, zero_allowed: bool, todo: str) -> float:
+def check_setting(name: str, value: Any, *, zero_allowed: bool, fix: str) -> float:
     """Return ``value`` as a float, if it is a finite real number > 0 (or >= 0).
 
     Python and numpy numbers are accepted. A tensor or an array is not, even of one number: a loss
@@ -152,13 +152,13 @@ def check_setting(name: str, value: Any, *, zero_allowed: bool, todo: str) -> fl
     if _is_array(value):
         raise InputError(expected, f"a {type(value).__name__}", f"give float({name})")
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise InputError(expected, shown(value), todo)
+        raise InputError(expected, shown(value), fix)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero_allowed):
-        raise InputError(expected, shown(value), todo)
+        raise InputError(expected, shown(value), fix)
     return number
 
 
@@ -170,21 +170,21 @@ def _is_array(value: Any) -> bool:
 
 def check_delta(delta: Any, *, zero_allowed: bool = False) -> float:
     """Return delta, a width, as a float; InputError if it is none."""
-    todo = "the papers use 1.0 or 0.5"
-    width = check_setting("delta", delta, zero_allowed=zero_allowed, todo=todo)
+    fix = "the papers use 1.0 or 0.5"
+    width = check_setting("delta", delta, zero_allowed=zero_allowed, fix=fix)
     if width and not _NARROWEST <= width <= _WIDEST:
-        raise InputError(f"delta from {_NARROWEST} to {_WIDEST}", shown(delta), todo)
+        raise InputError(f"delta from {_NARROWEST} to {_WIDEST}", shown(delta), fix)
     return width
 
 
 def check_eps(eps: Any) -> float:
     """Return eps as a float >= 0; InputError if it is none."""
-    return check_setting("eps", eps, zero_allowed=True, todo="leave it at its default")
+    return check_setting("eps", eps, zero_allowed=True, fix="leave it at its default")
 
 
-def check_count(expected: str, value: Any, todo: str) -> int:
+def check_count(expected: str, value: Any, fix: str) -> int:
     """Return ``value`` as an int >= 1; InputError if it is no whole number of Python or numpy."""
     is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_whole or value < 1:
-        raise InputError(expected, shown(value), todo)
+        raise InputError(expected, shown(value), fix)
     return int(value)

@@ -95,8 +95,8 @@ class _Gradients:
     """The value, and gradients at positions of the flat list."""
 
     value: Tensor
-    candidates: Tensor
-    to_candidates: Tensor
+    selected: Tensor
+    to_selected: Tensor
     positives: Tensor
     to_positives: Tensor
     to_qualities: Tensor
@@ -106,7 +106,7 @@ def _loss(
     logits: Tensor,
     qualities: Tensor,
     is_positive: Tensor,
-    candidates: Tensor,
+    selected: Tensor,
     positives: Tensor,
     functions: Functions,
     count: float,
@@ -114,18 +114,19 @@ def _loss(
     """Value and gradients.
 
     L = 1/count Sum_i [1 - I1(u_i) + I3(u_i) N_i / D_i],  N_i = Sum_j v_j H2(s_j - p_i),
-    D_i = Sum_j H1(s_j - p_i),  v_j = 1 - I2(u_j),  j over the candidates, i over the positives.
+    D_i = Sum_j H1(s_j - p_i),  v_j = 1 - I2(u_j),
+    j over the selected logits, i over the positives.
     With a_i = I3(u_i) / (count D_i), H1 held constant:
     dL/ds_j = v_j Sum_i a_i H2'(s_j - p_i),  dL/dp_i = -a_i Sum_j v_j H2'(s_j - p_i).
     """
-    points, order = torch.sort(logits[candidates].to(torch.float64), stable=True)
-    candidates = candidates[order]
+    points, order = torch.sort(logits[selected].to(torch.float64), stable=True)
+    selected = selected[order]
     scores, order = torch.sort(logits[positives].to(torch.float64), stable=True)
     positives = positives[order]
     u = qualities[positives].to(torch.float64)
     # The quality of a negative is 0.
-    among = is_positive[candidates]
-    u_points = torch.where(among, qualities[candidates].to(torch.float64), 0.0)
+    among = is_positive[selected]
+    u_points = torch.where(among, qualities[selected].to(torch.float64), 0.0)
     v = 1 - functions.i2(u_points)[0]
     numerator = functions.h2.sums(points, v, scores)
     denominator = functions.h1.sums(points, torch.ones_like(points), scores)
@@ -135,21 +136,21 @@ def _loss(
     value = (1 - i1 + i3 * ratio).sum() / count
     a = torch.where(denominator > 0, i3 / denominator, 0.0) / count
     mirrored, a_mirrored = -scores.flip(0), a.flip(0)
-    to_candidates = v * functions.h2.slopes(mirrored, a_mirrored, -points)
+    to_selected = v * functions.h2.slopes(mirrored, a_mirrored, -points)
     to_positives = -a * functions.h2.slopes(points, v, scores)
-    as_candidate = functions.h2.sums(mirrored, a_mirrored, -scores) * functions.i2(u)[1]
-    is_candidate = torch.zeros_like(is_positive).index_fill(0, candidates, True)[positives]
+    as_selected = functions.h2.sums(mirrored, a_mirrored, -scores) * functions.i2(u)[1]
+    is_selected = torch.zeros_like(is_positive).index_fill(0, selected, True)[positives]
     to_qualities = (i3_slope * ratio - i1_slope) / count
-    to_qualities = to_qualities - torch.where(is_candidate, as_candidate, 0.0)
-    return _Gradients(value, candidates, to_candidates, positives, to_positives, to_qualities)
+    to_qualities = to_qualities - torch.where(is_selected, as_selected, 0.0)
+    return _Gradients(value, selected, to_selected, positives, to_positives, to_qualities)
 
 
-def _select(logits: Tensor, is_candidate: Tensor, top_k: int) -> Tensor:
-    """Positions of the candidates, of the top_k largest if there are more."""
-    (count,) = read_on_host([is_candidate.count_nonzero()])
+def _select(logits: Tensor, is_ranked: Tensor, top_k: int) -> Tensor:
+    """Positions of the ranked logits; of the top_k largest if there are more."""
+    (count,) = read_on_host([is_ranked.count_nonzero()])
     if count <= top_k:
-        return positions_of(is_candidate, int(count))
-    members = positions_of(is_candidate, int(count))
+        return positions_of(is_ranked, int(count))
+    members = positions_of(is_ranked, int(count))
     return members[torch.topk(logits[members], top_k, sorted=False).indices]
 
 
@@ -168,9 +169,9 @@ class _ParameterizedAP(torch.autograd.Function):
         ctx.found = None
         if positions.numel() == 0:
             return logits.new_zeros((), dtype=value_dtype(logits))
-        candidates = _select(logits, targets >= 0, top_k)
+        selected = _select(logits, targets >= 0, top_k)
         count = positions.numel() + 1e-8
-        found = _loss(logits, qualities, targets > 0, candidates, positions, functions, count)
+        found = _loss(logits, qualities, targets > 0, selected, positions, functions, count)
         ctx.found = found
         return found.value.to(value_dtype(logits))
 
@@ -182,7 +183,7 @@ class _ParameterizedAP(torch.autograd.Function):
         to_qualities = torch.zeros_like(qualities)
         if ctx.found is not None:
             found, scale = ctx.found, incoming.to(torch.float64)
-            to_logits[found.candidates] = found.to_candidates * scale
+            to_logits[found.selected] = found.to_selected * scale
             to_logits[found.positives] += found.to_positives * scale
             to_qualities[found.positives] = (found.to_qualities * scale).to(qualities.dtype)
         return to_logits.to(logits.dtype), to_qualities, *[None] * 4

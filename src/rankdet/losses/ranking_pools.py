@@ -45,8 +45,8 @@ class RankingPools:
 
     def __init__(self, pool_images: int | None) -> None:
         if pool_images is not None:
-            todo = "use the number of images per GPU of the recipe"
-            pool_images = check_count("pool_images >= 1 or None", pool_images, todo)
+            fix = "use the number of images per GPU of the recipe"
+            pool_images = check_count("pool_images >= 1 or None", pool_images, fix)
         self.pool_images = pool_images
 
     def slices(self, images: int) -> list[slice]:

@@ -116,7 +116,7 @@ class SelfBalance(ExactBuffers):
         super().__init__()
         self.period = check_count("a period of >= 1 steps", period, "use iterations per epoch")
         self.initial = check_setting(
-            "initial", initial, zero_allowed=True, todo="the published value is 50"
+            "initial", initial, zero_allowed=True, fix="the published value is 50"
         )
         self.passes = check_count("passes >= 1", passes, "1 is a step in one call")
         self.reduce = reduce

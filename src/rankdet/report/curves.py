@@ -214,7 +214,7 @@ def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
             for entry, style in styles.items():
                 _draw(axes, panel, *series(histories[entry], panel), style)
         grid[0, column].set_title(family)
-        _legend(grid[:, column], is_below=bool(below))
+        _column_legend(grid[:, column], is_below=bool(below))
         grid[-1, column].set_xlabel("iteration")
         grid[-1, column].set_xlim(left=0)
     _label_rows(grid, panels)
@@ -228,7 +228,7 @@ def _styles(entries: Sequence[Entry], color: str) -> dict[str, dict[str, Any]]:
     return {each: {"color": color, **lines[each], "label": names[each]} for each in ids}
 
 
-def _legend(column: np.ndarray, *, is_below: bool) -> None:
+def _column_legend(column: np.ndarray, *, is_below: bool) -> None:
     lines, names = column[0].get_legend_handles_labels()
     if is_below:
         place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))

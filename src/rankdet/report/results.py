@@ -127,18 +127,18 @@ def _bad_curves(path: Path, got: str) -> InputError:
     return InputError(expected, f"{path}: {got}", "evaluate the entry again")
 
 
-def read_object(path: Path, what: str, todo: str) -> dict[str, Any]:
-    """Return the JSON object in a file; anything else is an `InputError` with the fix ``todo``."""
+def read_object(path: Path, what: str, fix: str) -> dict[str, Any]:
+    """Return the JSON object in a file; anything else is an `InputError` that ends in ``fix``."""
     try:
         document = read_json(path, what)
     except RecursionError:
-        raise InputError(f"{what}, a JSON object", f"{path}, nested too deep", todo) from None
+        raise InputError(f"{what}, a JSON object", f"{path}, nested too deep", fix) from None
     except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(f"{what}, a JSON object", f"{path}: {error}", todo) from None
+        raise InputError(f"{what}, a JSON object", f"{path}: {error}", fix) from None
     if not isinstance(document, dict):
-        raise InputError(f"{what}, a JSON object", f"{path}, another value", todo)
+        raise InputError(f"{what}, a JSON object", f"{path}, another value", fix)
     return document
 
 

@@ -81,14 +81,14 @@ def read_found(path: Path) -> dict[str, Any]:
     Raises:
         InputError: naming the first invalid value.
     """
-    expected, todo = f"the found.json of a search in {path}", "run `rankdet search finish` again"
-    content = read_object(path, "the found.json of a search", todo)
+    expected, fix = f"the found.json of a search in {path}", "run `rankdet search finish` again"
+    content = read_object(path, "the found.json of a search", fix)
     try:
         _Found.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
-        raise InputError(expected, f"{place}: {first['msg']}", todo) from None
+        raise InputError(expected, f"{place}: {first['msg']}", fix) from None
     return content
 
 

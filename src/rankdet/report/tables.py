@@ -155,8 +155,8 @@ def why_not_comparable(result: Result, preset: Preset) -> str:
         return "no run.json"
     splits = ("val",) if preset.name == "published" else ("train", "val")
     if not is_described(result.data, splits):
-        todo = "convert" if preset.name == "published" else "train"
-        return f"run.json does not describe the data (written by an older version: {todo} again)"
+        fix = "convert" if preset.name == "published" else "train"
+        return f"run.json does not describe the data (written by an older version: {fix} again)"
     name = result.entry.dataset
     found = difference(result.data, name)
     if found:

@@ -51,13 +51,13 @@ def write_again(work_dir: Path, folder: Path, entry: str, preset: str) -> None:
         InputError: if no run, or one of another entry or preset, finished in ``work_dir``.
     """
     expected = f"a finished training of {entry}, preset {preset}, in {shown_path(work_dir)}"
-    todo = "train it again, or copy run.json and training.jsonl from a backup"
+    fix = "train it again, or copy run.json and training.jsonl from a backup"
     record = record_of(work_dir)
     if record is None:
-        raise InputError(expected, "none", todo)
+        raise InputError(expected, "none", fix)
     found = (record.get("entry"), record.get("preset"))
     if found != (entry, preset):
-        raise InputError(expected, f"one of {found[0]}, preset {found[1]}", todo)
+        raise InputError(expected, f"one of {found[0]}, preset {found[1]}", fix)
     write_records(work_dir, folder, record)
 
 

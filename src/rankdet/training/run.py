@@ -99,8 +99,8 @@ def train(
     """
     settings = replace(settings, **options)
     if not preset.trains:
-        todo = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
-        raise InputError("a preset that trains", f"preset {preset.name}", todo)
+        fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
+        raise InputError("a preset that trains", f"preset {preset.name}", fix)
     config = resolve(entry_id, preset, data)
     weights = None
     if preset.start_weights == "official":
@@ -200,7 +200,7 @@ def _refusal(entry_id: str, iteration: int, error: NotFiniteError, kept: Path | 
     return InputError(
         f"finite numbers in the training of {entry_id}",
         f"{error.found}, iteration {iteration}",
-        f"{error.todo}; {where}",
+        f"{error.fix}; {where}",
     )
 
 
@@ -266,7 +266,7 @@ def _in_all(call: Callable[[], Path | None]) -> Path | None:
         try:
             outcome = (call(), None)
         except InputError as error:
-            outcome = (None, (error.expected, error.got, error.todo))
+            outcome = (None, (error.expected, error.got, error.fix))
     value, refusal = processes.from_first(outcome)
     if refusal is not None:
         raise InputError(*refusal)

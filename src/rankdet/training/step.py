@@ -38,12 +38,12 @@ class NotFiniteError(Exception):
 
     Attributes:
         found: a description of the tensor.
-        todo: how to fix it.
+        fix: what to do.
     """
 
-    def __init__(self, found: str, todo: str = LOWER) -> None:
-        super().__init__(f"{found}; {todo}")
-        self.found, self.todo = found, todo
+    def __init__(self, found: str, fix: str = LOWER) -> None:
+        super().__init__(f"{found}; {fix}")
+        self.found, self.fix = found, fix
 
 
 class FiniteGuard:
@@ -106,7 +106,7 @@ class FiniteGuard:
         try:
             check()
         except NotFiniteError as error:
-            problem = (error.found, error.todo)
+            problem = (error.found, error.fix)
         except ValueError as error:
             if not is_about_not_finite(error):
                 raise
@@ -147,15 +147,13 @@ def _check_batch(data: Mapping[str, Any]) -> None:
     images = dict(enumerate(inputs))
     bad = _first_not_finite(images.items())
     if bad is not None:
-        todo = "check the file and the steps of the data pipeline"
-        raise NotFiniteError(
-            f"{_image(samples, bad)} has {_of(images[bad])} among its pixels", todo
-        )
+        fix = "check the file and the steps of the data pipeline"
+        raise NotFiniteError(f"{_image(samples, bad)} has {_of(images[bad])} among its pixels", fix)
     for index, sample in enumerate(samples):
         boxes = _boxes(sample.gt_instances)
         if boxes is not None and not boxes.isfinite().all():
-            todo = "check its annotations (`rankdet prepare`) and the data pipeline"
-            raise NotFiniteError(f"{_image(samples, index)} has {_of(boxes)} among its boxes", todo)
+            fix = "check its annotations (`rankdet prepare`) and the data pipeline"
+            raise NotFiniteError(f"{_image(samples, index)} has {_of(boxes)} among its boxes", fix)
 
 
 def _boxes(instances: InstanceData) -> Tensor | None:

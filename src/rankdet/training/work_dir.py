@@ -190,16 +190,16 @@ def begin(
         if changes and on_change == "set-aside":
             _set_aside(work_dir, out, changes)
         elif changes:
-            todo = (
+            fix = (
                 "delete that training with --restart, move it to a subfolder with "
                 "--on-change set-aside, or choose another --work-dir"
             )
             got = f"{shown_path(work_dir)} with a training that has other settings ({changes})"
-            raise InputError("a work directory of the same training", got, todo)
+            raise InputError("a work directory of the same training", got, fix)
         elif not resume:
-            todo = "continue it with --resume, or delete it and start again with --restart"
+            fix = "continue it with --resume, or delete it and start again with --restart"
             got = f"{shown_path(work_dir)}, which already contains this training"
-            raise InputError("a work directory without a training", got, todo)
+            raise InputError("a work directory without a training", got, fix)
     else:
         _delete(work_dir, out)  # of a run that ended before its first checkpoint
     write_json(work_dir / SETTINGS, {"sha256": settings_hash(settings), "settings": settings})
@@ -326,8 +326,8 @@ def _refuse_other_files(work_dir: Path, out: Path) -> None:
         others += [p for name in (POINTER, *KEPT) if (p := work_dir / name).exists() and p != out]
     if others:
         got = f"{shown_path(work_dir)} with {others[0].name}, which no training here wrote"
-        todo = "move that file or choose another --work-dir"
-        raise InputError("a work directory used only by this command", got, todo)
+        fix = "move that file or choose another --work-dir"
+        raise InputError("a work directory used only by this command", got, fix)
 
 
 def _has_run(work_dir: Path, out: Path) -> bool:

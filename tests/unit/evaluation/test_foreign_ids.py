@@ -51,42 +51,42 @@ def refused(request, tmp_path):
 )
 def test_file_names(refused, text, names):
     error = refused(*dataset(*names, image_id=text))
-    assert error.todo.startswith("the image ids are file names")
-    assert f"7 for {text!r}" in error.todo
+    assert error.fix.startswith("the image ids are file names")
+    assert f"7 for {text!r}" in error.fix
     assert error.got == f"{text!r} in entry 0"
 
 
 def test_a_file_name_that_is_not_annotated(refused):
-    todo = refused(*dataset("1.jpg", "2.jpg", image_id="frame_1")).todo
-    assert "use the ids of the annotation file instead" in todo
-    assert "it has no file 'frame_1', its first file is '1.jpg'" in todo
+    fix = refused(*dataset("1.jpg", "2.jpg", image_id="frame_1")).fix
+    assert "use the ids of the annotation file instead" in fix
+    assert "it has no file 'frame_1', its first file is '1.jpg'" in fix
     truth, rows = tiny()
-    todo = refused(truth, [{**rows[0], "image_id": "frame_1"}]).todo
-    assert todo == "the image ids are file names: use the ids of the annotation file instead"
+    fix = refused(truth, [{**rows[0], "image_id": "frame_1"}]).fix
+    assert fix == "the image ids are file names: use the ids of the annotation file instead"
 
 
 def test_equal_stems_are_no_answer(refused):
-    assert "for 'x'" not in refused(*dataset("a/x.jpg", "b/x.jpg", image_id="x")).todo
+    assert "for 'x'" not in refused(*dataset("a/x.jpg", "b/x.jpg", image_id="x")).fix
 
 
 @pytest.mark.parametrize("text", ["3", " 3 ", "-3", "0003"])
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
 def test_numbers_as_text(refused, key, text):
     error = refused(*dataset("a.jpg", "b.jpg", **{key: text}))
-    assert error.todo == f"convert the ids to numbers: {int(text)}"
+    assert error.fix == f"convert the ids to numbers: {int(text)}"
 
 
 def test_names_of_categories(refused):
-    todo = refused(*dataset("a.jpg", "b.jpg", category_id="thing")).todo
-    assert "category ids are names: use" in todo and "1 for 'thing'" in todo
-    todo = refused(*dataset("a.jpg", "b.jpg", category_id="dog")).todo
-    assert todo == "the category ids are names: use the ids of the annotation file instead"
+    fix = refused(*dataset("a.jpg", "b.jpg", category_id="thing")).fix
+    assert "category ids are names: use" in fix and "1 for 'thing'" in fix
+    fix = refused(*dataset("a.jpg", "b.jpg", category_id="dog")).fix
+    assert fix == "the category ids are names: use the ids of the annotation file instead"
 
 
 @pytest.mark.parametrize("value", [None, True, [1], {"id": 1}])
 def test_what_is_neither_number_nor_text(refused, value):
-    todo = refused(*dataset("a.jpg", "b.jpg", image_id=value)).todo
-    assert todo == "write it as a JSON number"
+    fix = refused(*dataset("a.jpg", "b.jpg", image_id=value)).fix
+    assert fix == "write it as a JSON number"
 
 
 @pytest.mark.parametrize("place", [0, 1, 70_000])
@@ -98,28 +98,28 @@ def test_the_entry_is_counted_over_the_whole_file(refused, place):
 
 
 def test_unknown_ids_that_are_numbers_of_file_names(refused):
-    todo = refused(*dataset("000000011.jpg", "000000012.jpg", image_id=12)).todo
-    assert todo == (
+    fix = refused(*dataset("000000011.jpg", "000000012.jpg", image_id=12)).fix
+    assert fix == (
         "the ids are the numbers in the file names: use the ids of the annotation file instead, "
         "7 for 12"
     )
 
 
 def test_unknown_ids_that_are_positions(refused):
-    todo = refused(*dataset("a.jpg", "b.jpg", image_id=0)).todo
-    assert "positions in the list of images, from 0" in todo and "the first is 3" in todo
+    fix = refused(*dataset("a.jpg", "b.jpg", image_id=0)).fix
+    assert "positions in the list of images, from 0" in fix and "the first is 3" in fix
 
 
 def test_unknown_ids_of_another_split(refused):
     error = refused(*dataset("a.jpg", "b.jpg", image_id=99))
-    assert error.todo == "check that annotations and detections are of the same split"
+    assert error.fix == "check that annotations and detections are of the same split"
 
 
 @pytest.mark.parametrize("table", ["images", "categories", "annotations"])
 @pytest.mark.parametrize(
-    ("text", "todo"), [("5", "as a JSON number: 5"), ("frame", "number the entries from 1")]
+    ("text", "fix"), [("5", "as a JSON number: 5"), ("frame", "number the entries from 1")]
 )
-def test_text_in_the_annotation_file(refused, table, text, todo):
+def test_text_in_the_annotation_file(refused, table, text, fix):
     truth, rows = dataset("a.jpg", "b.jpg")
     truth[table][0]["id"] = text
-    assert todo in refused(truth, rows).todo
+    assert fix in refused(truth, rows).fix

@@ -109,7 +109,7 @@ class WindowedSelfBalance(ExactBuffers):
         counts = {
             name: check_count(f"{name} >= 1", value, default) for name, value in counts.items()
         }
-        initial = check_setting("initial", initial, zero_allowed=True, todo=default)
+        initial = check_setting("initial", initial, zero_allowed=True, fix=default)
         if period is not None:
             period = check_count("a period of >= 1 steps", period, "use iterations per epoch")
         self.settings: dict[str, Any] = {
