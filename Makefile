@@ -59,7 +59,7 @@ record-image: env  ## build and run the CPU image, keep what that took in result
 	@python -m benchmarks.image
 
 slurm-demo: env  ## rows of the demo through a real Slurm on this machine into results/reference/slurm (root)
-	@python -m benchmarks.slurm_demo
+	@python -m tests.slurm.demo
 
 lock: env  ## write the sha256 of each pinned release into envs, after a version there was changed
 	@command -v uv > /dev/null || pip install -q --no-deps --require-hashes -r envs/lock.txt

@@ -68,6 +68,7 @@ def apply_speed(model: Any, speed: Speed) -> None:
                 module.forward = _plain(module.forward)
     if speed.compiled:
         model.backbone.compile()  # in place: no other names in the state dict
+    # A pair of hooks cannot surround the call with autocast, a wrapper can.
     model.extract_feat = _extract(model.extract_feat, speed)
 
 

@@ -1,6 +1,6 @@
 """Run rows of the demo with a real Slurm and without it; write the queue output and both tables.
 
-    python -m benchmarks.slurm_demo     (make slurm-demo; as root, with Slurm installed)
+    python -m tests.slurm.demo     (make slurm-demo; as root, with Slurm installed)
 
 One training gets less time than it needs, so it is stopped by the time limit, submitted again and
 resumed. Writes results/reference/slurm.
@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 
 import yaml
+from benchmarks import kept
+
+from rankdet.outputs import write_text
 from tests.slurm.conftest import HERE, start
 from tests.workflow.project import Project
-
-from benchmarks import kept
-from rankdet.outputs import write_text
 
 ROWS = ["alrp_mmdet_ap_retinanet_r50_500", "rs_atss_r50"]
 SHORT_OF_TIME = "rs_atss_r50"
