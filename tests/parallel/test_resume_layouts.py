@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rankdet.catalogue.presets import Preset
-from rankdet.cluster.queue import ARGUMENTS
+from rankdet.cluster.slurm import ARGUMENTS
 from rankdet.training import run as run_module
 from rankdet.training.interruption import Interrupted
 from rankdet.training.run import Settings, train

@@ -4,7 +4,7 @@ import shlex
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import TINY_DIGITS
-from rankdet.cluster import queue
+from rankdet.cluster import slurm
 from rankdet.search.plan import load_plans
 from rankdet.workflow import snakemakes
 from rankdet.workflow.inputs import FIGURES, Inputs
@@ -15,7 +15,7 @@ from rankdet.workflow.inputs import Searches
 LEFT_OVER = []
 if workflow.is_main_process:
     snakemakes.begin(os.getcwd())
-    LEFT_OVER = queue.left_over(os.getcwd())
+    LEFT_OVER = slurm.left_over(os.getcwd())
 
 
 def published_models(group):
@@ -38,7 +38,7 @@ shell.prefix(exports.replace("{", "{{").replace("}", "}}"))  # Snakemake formats
 
 # Cancel the jobs of a killed Snakemake that are still pending in the queue.
 onstart:
-    for job in queue.cancel_waiting(LEFT_OVER):
+    for job in slurm.cancel_waiting(LEFT_OVER):
         print(f"canceled {job.job_id} ({job.comment}), a pending job of an earlier Snakemake")
 
 

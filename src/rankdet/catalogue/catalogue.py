@@ -251,11 +251,11 @@ def _read_entries(folder: Path) -> list[Entry]:
             raise _clash(path, line, "entry_id", "an id that no other line has", entry.entry_id)
         table = (entry.paper, entry.table)
         if slug_of.setdefault(table, entry.table_slug) != entry.table_slug:
-            wish = f"{slug_of[table]!r}, as on the other lines of this table"
-            raise _clash(path, line, "table_slug", wish, entry.table_slug)
+            expected = f"{slug_of[table]!r}, as on the other lines of this table"
+            raise _clash(path, line, "table_slug", expected, entry.table_slug)
         if table_of.setdefault(entry.table_slug, table) != table:
-            wish = f"a slug that is not taken by {table_of[entry.table_slug][1]!r}"
-            raise _clash(path, line, "table_slug", wish, entry.table_slug)
+            expected = f"a slug that is not taken by {table_of[entry.table_slug][1]!r}"
+            raise _clash(path, line, "table_slug", expected, entry.table_slug)
         entries[entry.entry_id] = entry
     official = read_official(folder, {name: entry.family for name, entry in entries.items()})
     for name, entry in entries.items():
@@ -269,24 +269,24 @@ def _read_published(folder: Path, entry_ids: set[str]) -> list[PublishedValue]:
     seen: set[tuple[str | None, ...]] = set()
     for line, value in read_rows(path, PublishedValue):
         if value.entry_id not in entry_ids:
-            wish = "an entry of experiments.csv"
-            raise _clash(path, line, "entry_id", wish, value.entry_id, entry_ids)
+            expected = "an entry of experiments.csv"
+            raise _clash(path, line, "entry_id", expected, value.entry_id, entry_ids)
         if value.is_official:
             # Users' reports may well differ about one figure; the authors' table may not.
             key = (value.entry_id, *value.key)
             if key in seen:
-                wish = "one official figure for each entry, split, IoU type and metric"
-                raise _clash(path, line, "metric", wish, value.metric)
+                expected = "one official figure for each entry, split, IoU type and metric"
+                raise _clash(path, line, "metric", expected, value.metric)
             seen.add(key)
         values.append(value)
     return values
 
 
 def _clash(
-    path: Path, line: int, column: str, wish: str, got: str, known: set[str] | None = None
+    path: Path, line: int, column: str, expected: str, got: str, known: set[str] | None = None
 ) -> InputError:
     fix = nearest(got, known) if known else "correct that cell"
-    return InputError(f"{path}, line {line}, column {column}: {wish}", repr(got), fix)
+    return InputError(f"{path}, line {line}, column {column}: {expected}", repr(got), fix)
 
 
 class Deviation(BaseModel):

@@ -69,7 +69,7 @@ def missing_package(error: ModuleNotFoundError) -> InputError:
 
 def _run() -> None:
     from rankdet.cli.app import app
-    from rankdet.cluster.queue import own_arguments
+    from rankdet.cluster.slurm import own_arguments
     from rankdet.quiet import quiet_dependencies
 
     quiet_dependencies()

@@ -17,7 +17,7 @@ from rankdet.cli import places
 from rankdet.cli.app import PresetName, app
 from rankdet.cli.places import logged
 from rankdet.cluster.lock import locked
-from rankdet.cluster.queue import is_launched, launch, rank
+from rankdet.cluster.slurm import is_launched, launch, rank
 from rankdet.outputs import check_outputs, real_path
 from rankdet.paths import BACKBONES
 from rankdet.training.records import BESIDE

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rankdet.cluster.queue import is_queued
+from rankdet.cluster.slurm import is_queued
 from rankdet.errors import InputError
 from rankdet.hashing import content_sha256
 from rankdet.outputs import try_lock, write_json

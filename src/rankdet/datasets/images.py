@@ -149,7 +149,7 @@ def open_images(names: Sequence[str], folder: Path, label: str) -> list[Opened]:
         InputError: naming the first file that OpenCV cannot read.
     """
     unique = list(dict.fromkeys(names))
-    said = time.monotonic()
+    reported = time.monotonic()
     found: dict[str, Opened] = {}
     with (
         _large_images_allowed(),
@@ -158,8 +158,8 @@ def open_images(names: Sequence[str], folder: Path, label: str) -> list[Opened]:
         opened = pool.map(_open, (folder / name for name in unique))
         for name, image in zip(unique, opened, strict=True):
             found[name] = image
-            if time.monotonic() - said > PROGRESS_SECONDS:
-                said = time.monotonic()
+            if time.monotonic() - reported > PROGRESS_SECONDS:
+                reported = time.monotonic()
                 print(f"{label}: {len(found)} of {len(unique)} images opened", file=sys.stderr)
     return [found[name] for name in names]
 

@@ -186,9 +186,9 @@ def entry_page(
         parts.append(_settings(official, here))
     if here is not None:
         parts.append(_deviations(here))
-    for name, said in (("losses", official.formula), ("notes", official.notes)):
-        if said.strip():
-            parts.append(Text.assemble((f"\n{name}  ", "bold"), printable(said)))
+    for name, remark in (("losses", official.formula), ("notes", official.notes)):
+        if remark.strip():
+            parts.append(Text.assemble((f"\n{name}  ", "bold"), printable(remark)))
     return Group(*parts)
 
 
@@ -235,9 +235,9 @@ def _settings(official: OfficialSettings, here: Audit | None) -> RichTable:
 def sources_of(official: OfficialSettings, group: str) -> str:
     """Return where a group of settings was read."""
     sources = {str(name): source for name, source in official.sources.items()}
-    name, said = WITHIN.get(group, ("", ""))
+    name, meaning = WITHIN.get(group, ("", ""))
     found, other = sources.get(group, ""), sources.get(name, "")
-    return f"{found}; {said}: {other}" if other and other != found else found
+    return f"{found}; {meaning}: {other}" if other and other != found else found
 
 
 def lines(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

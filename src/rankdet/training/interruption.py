@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 
-from rankdet.cluster.queue import seconds_left
+from rankdet.cluster.slurm import seconds_left
 from rankdet.training.checkpoints import Checkpoints
 from rankdet.training.processes import from_first, wait, world_size
 

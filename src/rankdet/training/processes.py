@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
-from rankdet.cluster.queue import is_launched
+from rankdet.cluster.slurm import is_launched
 from rankdet.errors import InputError
 from rankdet.training.shrink import nodes
 

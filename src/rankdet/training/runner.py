@@ -21,7 +21,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
-from rankdet.cluster.queue import is_launched
+from rankdet.cluster.slurm import is_launched
 from rankdet.training import loops, record  # noqa: F401 (register hooks and loops)
 from rankdet.training.processes import backend
 from rankdet.training.start import require_local

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from rankdet.cluster.queue import QueuedJob, comment_of, dependency_on
+from rankdet.cluster.slurm import QueuedJob, comment_of, dependency_on
 from rankdet.errors import InputError, nearest
 from rankdet.workflow.inputs import Inputs
 

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from rankdet.cluster import queue
+from rankdet.cluster import slurm
 from rankdet.errors import InputError
 
 
 def test_one_node_has_one_launcher_of_its_own():
-    command = queue.launcher(4)
+    command = slurm.launcher(4)
     assert "--nproc-per-node=4" in command and "--standalone" in command
     assert "srun" not in command and command[-1].endswith("rankdet")
 
@@ -22,7 +22,7 @@ def test_several_nodes_have_one_launcher_each(monkeypatch, tmp_path):
     (tmp_path / "srun").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("SLURM_JOB_ID", "20007")
-    command = queue.launcher(8, nodes=2, threads=16)
+    command = slurm.launcher(8, nodes=2, threads=16)
     assert command[0] == "srun"
     for option in ("--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=16"):
         assert option in command
@@ -35,15 +35,15 @@ def test_several_nodes_have_one_launcher_each(monkeypatch, tmp_path):
 def test_several_nodes_need_a_job(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(InputError, match=r"a Slurm job of 2 nodes.*--nodes 1"):
-        queue.launcher(2, nodes=2)
+        slurm.launcher(2, nodes=2)
 
 
 def test_the_processes_get_the_commands_own_arguments(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
-    monkeypatch.setenv(queue.ARGUMENTS, json.dumps(["train", "--log", "x"]))
-    assert queue.own_arguments() is None
+    monkeypatch.setenv(slurm.ARGUMENTS, json.dumps(["train", "--log", "x"]))
+    assert slurm.own_arguments() is None
     monkeypatch.setenv("RANK", "1")
-    assert queue.own_arguments() == ["train", "--log", "x"]
+    assert slurm.own_arguments() == ["train", "--log", "x"]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_the_processes_get_the_commands_own_arguments(monkeypatch):
     ids=str,
 )
 def test_what_others_set_is_no_launch(monkeypatch, others):
-    monkeypatch.delenv(queue.ARGUMENTS, raising=False)
+    monkeypatch.delenv(slurm.ARGUMENTS, raising=False)
     for name, value in others.items():
         monkeypatch.setenv(name, value)
-    assert not queue.is_launched() and queue.rank() == 0 and queue.own_arguments() is None
+    assert not slurm.is_launched() and slurm.rank() == 0 and slurm.own_arguments() is None
 
 
 LAUNCHER = """
@@ -76,9 +76,9 @@ sys.exit(subprocess.run([sys.executable, "-c", code]).returncode)
 def test_a_signal_reaches_the_processes_and_not_the_launcher(number):
     """The launcher would kill them, and with them the checkpoint that they write."""
     code = (
-        "import sys\nfrom rankdet.cluster import launch\n"
-        f"launch.launcher = lambda *a: [sys.executable, '-c', {LAUNCHER.format(number.name)!r}]\n"
-        "sys.exit(queue.launch([], 2))"
+        "import sys\nfrom rankdet.cluster import slurm\n"
+        f"slurm.launcher = lambda *a: [sys.executable, '-c', {LAUNCHER.format(number.name)!r}]\n"
+        "sys.exit(slurm.launch([], 2))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rankdet.cluster import queue
+from rankdet.cluster import slurm as queue
 
 
 @pytest.fixture

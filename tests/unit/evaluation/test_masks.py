@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as mask_tools
 
+from rankdet.evaluation import masks as masks_module
 from rankdet.evaluation.masks import checked_masks
 
 
@@ -31,8 +32,8 @@ def test_batches(monkeypatch):
     texts[::2] = [text.encode() for text in texts[::2]]
     expected = [mask.sum() for mask in masks]
     for characters in (1, 1000, 10**6):
-        monkeypatch.setattr(masks, "CHARACTERS_AT_ONCE", characters)
-        assert masks.pixel_counts(texts, [3600] * 40, ["mask"] * 40).tolist() == expected
+        monkeypatch.setattr(masks_module, "CHARACTERS_AT_ONCE", characters)
+        assert masks_module.pixel_counts(texts, [3600] * 40, ["mask"] * 40).tolist() == expected
 
 
 def test_long_runs():

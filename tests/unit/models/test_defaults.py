@@ -16,7 +16,7 @@ from rankdet.models.steps.alrp import AlrpStep
 # module, name -> {argument: default}; each with its source.
 DEFAULTS = {
     # Configs of aLRP and Rank & Sort say 0.20; Parameterized AP Loss has no such factor.
-    ("heads.rpn", "RankedRPNHead"): dict(head_weight=1.0),
+    ("heads.dense", "RankedRPNHead"): dict(head_weight=1.0),
     # DETECTORS 6: "max 200 positives per GPU"; weights stay with their masks.
     ("heads.roi", "RankSortRoIHead"): dict(mask_positives=200, align_mask_weights=True),
     # DETECTORS 4, APCODE "Found" 6 and 1: balance, +1 pixel, color noise, test size.

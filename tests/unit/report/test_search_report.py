@@ -71,7 +71,7 @@ def test_the_figure_is_the_same_bytes_again(tmp_path):
 def test_the_command_needs_no_torch(tmp_path):
     write_json(tmp_path / "found.json", found())
     code = (
-        "import sys; from rankdet.cli import search_report as s;"
+        "import sys; from rankdet.cli import search as s;"
         f"s.search_report(__import__('pathlib').Path({str(tmp_path / 'found.json')!r}), None);"
         "assert not {'torch', 'mmdet', 'mmengine'} & set(sys.modules)"
     )

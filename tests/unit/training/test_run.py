@@ -94,7 +94,7 @@ def test_a_run_killed_while_it_is_published_is_trained_no_longer(digits, tmp_pat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run_module.finished, "write_json", killed)
+        patch.setattr(run_module.records, "write_json", killed)
         train(entry, TINY, digits, work, out)
     assert (work / "iter_4.pth").exists() and run_module.records.record_of(work) is None
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
