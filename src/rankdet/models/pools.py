@@ -183,8 +183,15 @@ def attach_step(
         balance: makes the self-balance.
 
     Raises:
-        InputError: if step and self-balance do not belong together.
+        InputError: if step and self-balance do not belong together, or if the head's
+            ``loss_cls`` lacks ``use_sigmoid=True``.
     """
+    if not getattr(head, "use_sigmoid_cls", True):
+        raise InputError(
+            "use_sigmoid=True in the loss_cls of a head with a ranking loss",
+            "a loss_cls without it, for which mmdet adds an output for the background",
+            "add use_sigmoid=True",
+        )
     head.loss_step = TASK_UTILS.build(loss_step)
     head.pool_images = pool_images
     if head.loss_step.is_balanced != (self_balance is not None):

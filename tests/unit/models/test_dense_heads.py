@@ -9,6 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 import rankdet.models  # noqa: F401 (registers the heads)
+from rankdet.errors import InputError
 from rankdet.models.build import load_config
 from rankdet.models.heads.dense import RankedDenseHead
 
@@ -157,6 +158,16 @@ def test_scores_start_at_the_official_prior(entry, head, layer, prior):
     built.init_weights()
     bias = getattr(built, layer).bias
     torch.testing.assert_close(bias, torch.full_like(bias, math.log(prior / (1 - prior))))
+
+
+@pytest.mark.parametrize("kind", ["RankedRetinaHead", "RankedATSSHead", "RankedRPNHead"])
+def test_a_loss_without_use_sigmoid_is_refused(kind):
+    """mmdet would add an output for the background and predict a class that does not exist."""
+    settings = dict(stacked_convs=1, loss_step=RANK_SORT_STEP, loss_cls=dict(type="RankSortLoss"))
+    if kind == "RankedRPNHead":
+        settings.pop("stacked_convs")
+    with pytest.raises(InputError, match="add use_sigmoid=True"):
+        build(type=kind, loss_bbox=GIOU, num_classes=1, **settings)
 
 
 @pytest.mark.parametrize("make", [atss, paa])
