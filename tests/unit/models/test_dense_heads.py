@@ -166,6 +166,8 @@ def test_a_loss_without_use_sigmoid_is_refused(kind):
     settings = dict(stacked_convs=1, loss_step=RANK_SORT_STEP, loss_cls=dict(type="RankSortLoss"))
     if kind == "RankedRPNHead":
         settings.pop("stacked_convs")
+    if kind == "RankedATSSHead":
+        settings |= dict(norm_cfg=None, loss_centerness=dict(type="CrossEntropyLoss"))
     with pytest.raises(InputError, match="add use_sigmoid=True"):
         build(type=kind, loss_bbox=GIOU, num_classes=1, **settings)
 
