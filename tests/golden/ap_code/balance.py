@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
 from torch import nn
 
-from rankdet.models.ap_code.self_balance import WindowedSelfBalance
+from rankdet.models.ap_code.training import WindowedSelfBalance
 from rankdet.models.build import load_config
 from tests.golden.ap_code.cases import Check, replays
 

@@ -21,7 +21,7 @@ from mmdet.utils import register_all_modules
 
 from rankdet.catalogue.presets import PRESETS
 from rankdet.datasets.manifest import Manifest, Split
-from rankdet.models.group_sampler import LvisDataset
+from rankdet.models.data import LvisDataset
 from rankdet.training.resolve import resolve
 from tests.golden.end_to_end.data_under_test import candidates, data_node
 from tests.golden.end_to_end.part import Part

@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from rankdet.errors import InputError
 from rankdet.losses import SelfBalance, scale_to_value
-from rankdet.models.ap_code.self_balance import WindowedSelfBalance
+from rankdet.models.ap_code.training import WindowedSelfBalance
 
 
 def values(classification, localization):

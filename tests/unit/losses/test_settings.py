@@ -9,7 +9,7 @@ import torch
 from rankdet import losses
 from rankdet.errors import InputError
 from rankdet.losses import SEARCHED_CONTROL_POINTS, ParameterizedApLoss, SelfBalance
-from rankdet.models.ap_code.self_balance import WindowedSelfBalance
+from rankdet.models.ap_code.training import WindowedSelfBalance
 from tests.unit.losses.problems import trained_like
 
 LOGITS, TARGETS, ERRORS = trained_like(6, 50)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rankdet.errors import InputError
-from rankdet.models.group_sampler import GroupBatchSampler
+from rankdet.models.data import GroupBatchSampler
 
 SIZES = [(4, 3)] * 11 + [(3, 4)] * 5 + [(3, 3)] * 2  # 11 wide, 7 high or square
 

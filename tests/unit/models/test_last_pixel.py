@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmdet.datasets.transforms import RandomFlip
 
-from rankdet.models.group_sampler import LastPixelBoxes, LoadLastPixelAnnotations, OneFactorResize
+from rankdet.models.data import LastPixelBoxes, LoadLastPixelAnnotations, OneFactorResize
 
 
 def loaded(*boxes, size=(40, 60)):

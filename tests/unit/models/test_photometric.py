@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from rankdet.models.group_sampler import Distortion, SsdPhotometricDistortion, distort
+from rankdet.models.data import Distortion, SsdPhotometricDistortion, distort
 
 IMAGE = np.random.default_rng(0).uniform(0, 255, (6, 5, 3)).astype(np.float32)
 

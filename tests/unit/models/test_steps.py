@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 
 from rankdet.errors import InputError
 from rankdet.losses import SEARCHED_CONTROL_POINTS
-from rankdet.models.ap_code.self_balance import WindowedSelfBalance
+from rankdet.models.ap_code.training import WindowedSelfBalance
 from rankdet.models.build import load_config
 from rankdet.models.pools import RankedPool
 from rankdet.models.steps.alrp import AlrpStep

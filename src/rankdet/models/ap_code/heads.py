@@ -19,7 +19,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from rankdet.models.ap_code.geometry import PIXEL_OFFSET, to_edges, to_pixels
-from rankdet.models.ap_code.self_balance import WindowedSelfBalance
+from rankdet.models.ap_code.training import WindowedSelfBalance
 from rankdet.models.boxes import decode_on_unit_anchor
 from rankdet.models.heads.dense import RankedDenseHead
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rankdet.errors import InputError
-from rankdet.models.ap_code.self_balance import (
+from rankdet.models.ap_code.training import (
     CountedLinearLR,
     NonZeroOptimWrapper,
     RenewSelfBalance,

@@ -1,4 +1,4 @@
-"""Batches of images of one orientation, as mmdet 1 and 2 made them."""
+"""Data sets, transforms and batches as in mmdet 2, where results depend on them."""
 
 from __future__ import annotations
 
