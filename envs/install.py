@@ -344,12 +344,12 @@ def pip(venv: Path, *arguments: str) -> None:
     """Run the environment's pip."""
     command = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
-    heard = []
+    lines = []
     for line in process.stderr:
         sys.stderr.write(line)
-        heard.append(line)
+        lines.append(line)
     if process.wait():
-        if any(MISMATCH in line for line in heard):
+        if any(MISMATCH in line for line in lines):
             raise StepError(f"{wrong_file('requirements.txt')}; see pip's message above")
         raise StepError(
             "pip failed: see its message above; check the connection to the package index, then "
@@ -361,7 +361,7 @@ def wrong_file(name: str) -> str:
     """Say that what came is not what is pinned."""
     return (
         f"a package came with another sha256 than envs/{name} has: the download is damaged, or "
-        "the index gives out another file. It was not installed. Repeat; if it comes again, look "
+        "the index has another file. It was not installed. Repeat; if it happens again, check "
         "where pip gets it (pip config list)"
     )
 
