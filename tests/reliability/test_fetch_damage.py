@@ -13,8 +13,7 @@ import zipfile
 
 import pytest
 
-from rankdet.downloads import table
-from rankdet.downloads.obtain import FetchOptions, obtain
+from rankdet.downloads.obtain import FetchOptions, Folders, fetch_data_set, obtain
 from rankdet.downloads.table import Download
 from rankdet.downloads.transfer import Progress, TransferSettings
 from rankdet.downloads.verify import Damaged
@@ -180,8 +179,8 @@ def small_coco(server):
 def fetch_small(rows, folder):
     """What is killed; in a process of its own."""
     options = FetchOptions(folder / "inbox", settings=SETTINGS, progress=Progress(None))
-    folders = table.Folders(folder / "coco", folder / "archives")
-    table.fetch_data_set(rows, folders, options, folder / "coco.sha256")
+    folders = Folders(folder / "coco", folder / "archives")
+    fetch_data_set(rows, folders, options, folder / "coco.sha256")
 
 
 def tree(folder):

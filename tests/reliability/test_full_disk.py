@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rankdet.training import checkpoints
+from rankdet.weights import checkpoint_files as checkpoints
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device of Linux")
