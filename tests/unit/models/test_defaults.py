@@ -20,7 +20,7 @@ DEFAULTS = {
     # DETECTORS 6: "max 200 positives per GPU"; weights stay with their masks.
     ("heads.roi", "RankSortRoIHead"): dict(mask_positives=200, align_mask_weights=True),
     # DETECTORS 4, APCODE "Found" 6 and 1: balance, +1 pixel, color noise, test size.
-    ("ap_code.self_balance", "WindowedSelfBalance"): dict(
+    ("ap_code.training", "WindowedSelfBalance"): dict(
         initial=50.0, window=300, interval=50, entries=50, period=None, passes=1, reduce=False
     ),
     ("ap_code.geometry", "PixelAnchorGenerator"): dict(pixel_offset=1.0),

@@ -154,7 +154,7 @@ def rpn(step, **settings):
         type="RankedRPNHead",
         num_classes=1,
         loss_step=dict(type=step),
-        loss_cls=ranking,
+        loss_cls=dict(ranking, use_sigmoid=True),
         loss_bbox=box,
         **balance,
         **settings,
@@ -216,7 +216,7 @@ def test_a_balance_belongs_to_alrp_and_to_nothing_else():
         build(
             type="RankedRetinaHead",
             loss_step=dict(type="AlrpStep"),
-            loss_cls=dict(type="AlrpLoss"),
+            loss_cls=dict(type="AlrpLoss", use_sigmoid=True),
             loss_bbox=dict(type="GIoULoss"),
         )
 
