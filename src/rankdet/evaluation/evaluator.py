@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from rankdet.evaluation.average_precision import (
     accumulate,
     federated_rows,
 )
-from rankdet.evaluation.columns import Detections, GroundTruth
+from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choose
 from rankdet.evaluation.lrp import optimal_lrp
 from rankdet.evaluation.matching import (
     Arrangement,
@@ -38,7 +39,7 @@ def evaluate(
     annotations: str | Path | dict[str, Any] | GroundTruth,
     detections: str | Path | list[Any] | Detections,
     iou_type: Literal["bbox", "segm"] = "bbox",
-    protocol: Literal["coco", "lvis"] = "coco",
+    protocol: Literal["coco", "lvis"] | None = None,
     area: Literal["auto", "box", "mask"] = "auto",
     limits: tuple[int, ...] | None = None,
 ) -> Metrics:
@@ -50,7 +51,8 @@ def evaluate(
         detections: COCO results: a path, the parsed array, or the result of `read_detections`.
         iou_type: overlap of boxes or of masks.
         protocol: "coco": 100 detections per image and category. "lvis": 300 per image, federated
-            ground truth, no crowds.
+            ground truth, no crowds. Default: "coco", or the protocol that `read_ground_truth` was
+            given; another one is refused.
         area: which area of a detection determines small, medium, large: "box" (w * h), "mask"
             (pixels), or "auto", the toolkits' rule: the box if the results contain boxes. Tables
             made with mmdetection before 2.12 used boxes for masks too; later ones use masks.
@@ -67,17 +69,18 @@ def evaluate(
         >>> metrics = evaluate("instances_val2017.json", "detections.bbox.json")  # doctest: +SKIP
         >>> metrics.numbers["oLRP"]  # doctest: +SKIP
     """
-    _choose("iou_type", iou_type, ("bbox", "segm"))
-    _choose("area", area, ("auto", "box", "mask"))
+    choose("iou_type", iou_type, IOU_TYPES)
+    choose("area", area, ("auto", "box", "mask"))
     ground_truth = read_ground_truth(annotations, (iou_type,), protocol)
-    limits = _checked_limits(limits, protocol)
+    is_lvis = ground_truth.protocol == "lvis"
+    limits = _checked_limits(limits, ground_truth.protocol)
     found = read_detections(detections, ground_truth)
     image, category = place_detections(ground_truth, found)
 
     dt_masks, dt_area = masks.detection_masks(found, ground_truth, image, iou_type, area)
     if found.box is not None and area != "mask":
         dt_area = found.box[:, 2] * found.box[:, 3]
-    if protocol == "lvis":
+    if is_lvis:
         rows, is_unlabeled = federated_rows(ground_truth, image, category, found.score, dt_area)
         if len(found) and not len(rows):
             warnings.warn(
@@ -111,19 +114,16 @@ def evaluate(
         ],
         axis=1,
     )
-    return summarize(
+    metrics = summarize(
         accumulate(scored, gt_count, limits),
         optimal_lrp(scored, gt_count),
         limits,
         ground_truth.category_ids,
         ground_truth.category_names,
-        ground_truth.frequency if protocol == "lvis" else None,
+        ground_truth.frequency if is_lvis else None,
     )
-
-
-def _choose(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} one of {', '.join(known)}", shown(value), "choose one of them")
+    arguments = dict(iou_type=iou_type, protocol=ground_truth.protocol, area=area, limits=limits)
+    return replace(metrics, arguments=arguments)
 
 
 def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int, ...]:
@@ -162,6 +162,7 @@ def _overlaps(
         chosen = [dt_masks[row] for row in arrangement.row.tolist()]
         return masks.mask_overlaps(arrangement, chosen, gt_masks, is_crowd, lowest)
     box = found.box if found.box is not None else masks.boxes(dt_masks)
+    assert ground_truth.box is not None  # required above
     return box_overlaps(
         arrangement, box[arrangement.row], ground_truth.box[gt_row], is_crowd, lowest
     )

@@ -19,7 +19,14 @@ import numpy as np
 from rankdet.errors import InputError, shown
 from rankdet.evaluation import fields, metrics
 from rankdet.evaluation.annotations import check_document
-from rankdet.evaluation.columns import Detections, GroundTruth, text_remedy
+from rankdet.evaluation.columns import (
+    IOU_TYPES,
+    PROTOCOLS,
+    Detections,
+    GroundTruth,
+    chosen_iou_types,
+    text_remedy,
+)
 from rankdet.files import JsonText, read_json
 
 BLOCK_CHARACTERS = 1 << 23
@@ -130,31 +137,50 @@ DETECTIONS = "detections as a COCO results array"
 
 def read_ground_truth(
     source: str | Path | dict[str, Any] | GroundTruth,
-    iou_types: Iterable[str] = ("bbox", "segm"),
-    protocol: str = "coco",
+    iou_types: str | Iterable[str] | None = None,
+    protocol: str | None = None,
 ) -> GroundTruth:
     """Read annotations in the COCO or LVIS v1 layout.
 
     Args:
         source: a path (also .json.gz), the parsed document, or an earlier result of this function.
-        iou_types: what will be evaluated: "bbox" needs boxes, "segm" needs masks.
-        protocol: "coco" or "lvis"; LVIS needs its federated fields.
+        iou_types: what will be evaluated: "bbox" needs boxes, "segm" needs masks. Default: both,
+            or what an earlier result was read for.
+        protocol: "coco" or "lvis"; LVIS needs its federated fields. Default: "coco", or the
+            protocol that an earlier result was read by.
 
     Returns:
         The annotations as columns.
 
     Raises:
-        InputError: if `rankdet.evaluation.annotations.check_document` refuses the document.
+        InputError: if `rankdet.evaluation.annotations.check_document` refuses the document, or if
+            an earlier result was read by another protocol or for other IoU types.
     """
-    if protocol not in ("coco", "lvis"):
+    if protocol is not None and protocol not in PROTOCOLS:
         raise InputError("protocol coco or lvis", shown(protocol), "choose one of them")
+    if iou_types is not None:
+        iou_types = chosen_iou_types(iou_types)
     if isinstance(source, GroundTruth):
+        source.require(iou_types, protocol)
         return source
+    return _read_ground_truth(source, iou_types or IOU_TYPES, protocol)
+
+
+def _read_ground_truth(
+    source: str | Path | dict[str, Any], iou_types: tuple[str, ...], asked: str | None
+) -> GroundTruth:
+    protocol = asked or "coco"
     document = read_document(source, ANNOTATIONS) if isinstance(source, str | Path) else source
     checked = check_document(document, protocol, boxes="bbox" in iou_types)
     for note in checked.notes:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)
     document = checked.document
+    if asked is None and _is_federated(document):
+        warnings.warn(
+            "the annotations have LVIS fields and are evaluated by the COCO protocol, because no "
+            "protocol was chosen: choose lvis for the numbers of LVIS, or coco to confirm",
+            stacklevel=3,
+        )
     image_ids, images = _by_id(document["images"])
     category_ids, categories = _by_id(document["categories"])
     rows, unlisted = _evaluated_rows(document["annotations"], image_ids, category_ids)
@@ -182,7 +208,7 @@ def read_ground_truth(
         category_names=[_class_name(row) for row in categories],
         image=np.searchsorted(image_ids, fields.integers(rows, "image_id", "annotation")),
         category=np.searchsorted(category_ids, fields.integers(rows, "category_id", "annotation")),
-        box=fields.boxes(rows, "annotation") if "bbox" in iou_types else np.zeros((len(rows), 4)),
+        box=fields.boxes(rows, "annotation") if "bbox" in iou_types else None,
         area=area,
         is_crowd=is_crowd,
         is_ignored=is_ignored,
@@ -191,8 +217,16 @@ def read_ground_truth(
         ),
         entry=rows.places,
         image_names=[_file_name(row) for row in images],
+        protocol=protocol,
     )
     return _with_federated_fields(ground_truth, images, categories) if is_lvis else ground_truth
+
+
+def _is_federated(document: dict[str, Any]) -> bool:
+    """Whether a checked document has the fields of LVIS in every category and image."""
+    return all("frequency" in row for row in document["categories"]) and all(
+        "neg_category_ids" in row for row in document["images"]
+    )
 
 
 def _class_name(category: dict[str, Any]) -> str:
