@@ -117,7 +117,12 @@ class Detections:
 
 
 def choose(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Check that an argument is one of the ``known`` words.
+    """Check that an argument is one of the known words.
+
+    Args:
+        name: of the argument, for the error.
+        value: that was given.
+        known: what it may be.
 
     Raises:
         InputError: if not.
@@ -127,7 +132,13 @@ def choose(name: str, value: object, known: tuple[str, ...]) -> None:
 
 
 def chosen_iou_types(iou_types: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the IoU types as a tuple; a single one may be given as text.
+    """Check IoU types; a single one may be given as text.
+
+    Args:
+        iou_types: "bbox", "segm" or both.
+
+    Returns:
+        The IoU types as a tuple.
 
     Raises:
         InputError: if there is none, or one is not "bbox" or "segm".

@@ -82,6 +82,15 @@ def differences(
 
     Without any detections pycocotools returns no numbers, so there is nothing to compare.
 
+    Args:
+        metrics: of `rankdet.evaluation.evaluate`.
+        annotations: that they were computed from, a path or the parsed document.
+        detections: likewise.
+        iou_type: "bbox" or "segm".
+
+    Returns:
+        The lines; none if every number is equal.
+
     Raises:
         InputError: if the metrics are of another IoU type, protocol, area or limit than those that
             pycocotools computes.
