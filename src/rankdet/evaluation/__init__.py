@@ -1,4 +1,4 @@
-"""AP, AR and oLRP for COCO and LVIS from one matching pass; numpy and pycocotools.mask only."""
+"""AP, AR and oLRP for COCO and LVIS from one pass; numpy, msgspec and pycocotools.mask only."""
 
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.evaluator import evaluate

@@ -5,10 +5,10 @@ A list of a million dictionaries costs ten times the memory and time of the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -92,6 +92,32 @@ class GroundTruth:
         return category.astype(np.int64) * len(self.image_ids) + image
 
 
+class Rles(Sequence[dict[str, Any]]):
+    """Compressed masks as columns; read as a sequence, dictionaries as in a results file.
+
+    Args:
+        counts: the encoded runs of each mask, N of them.
+        sizes: height and width of each [N, 2].
+    """
+
+    def __init__(self, counts: list[str], sizes: Ints) -> None:
+        self.counts, self.sizes = counts, sizes
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Rles: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Rles:
+        if isinstance(index, slice):
+            return Rles(self.counts[index], self.sizes[index])
+        return {"size": self.sizes[index].tolist(), "counts": self.counts[index]}
+
+
 @dataclass(frozen=True)
 class Detections:
     """N detections in the order of the file; ids are those of the dataset, not indices."""
@@ -100,7 +126,7 @@ class Detections:
     category_id: Ints  # [N]
     score: Floats  # [N]
     box: Floats | None = None  # [N, 4] x, y, w, h
-    segmentation: list[Any] | None = None  # [N] RLE dictionaries
+    segmentation: Sequence[Any] | None = None  # [N] RLE dictionaries
 
     def __post_init__(self) -> None:
         columns = vars(self).items()

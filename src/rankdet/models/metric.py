@@ -213,7 +213,7 @@ def _rows(found: Detections) -> list[dict[str, Any]]:
         columns["bbox"] = found.box.tolist()
     columns["score"] = found.score.tolist()
     if found.segmentation is not None:
-        columns["segmentation"] = found.segmentation
+        columns["segmentation"] = list(found.segmentation)
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
