@@ -34,13 +34,31 @@ class ScoredMatches:
     """
 
     category: np.ndarray  # [N]
-    rank: np.ndarray  # [M] place within image and category
+    rank: np.ndarray  # [N] place within image and category
     score: np.ndarray  # [N]
     costs: np.ndarray  # [A, N] counts as a false positive if it is not matched
     position: np.ndarray  # [M]
     is_matched: np.ndarray  # [A, T, M]
     is_true: np.ndarray  # [A, T, M]
     iou: np.ndarray  # [A, M]
+
+    def within(self, limit: int) -> ScoredMatches:
+        """Return the matches of the best ``limit`` detections of each image and category.
+
+        Lower scores do not change the matches of higher ones.
+        """
+        kept = self.rank < limit
+        some = kept[self.position]
+        return ScoredMatches(
+            category=self.category[kept],
+            rank=self.rank[kept],
+            score=self.score[kept],
+            costs=self.costs[:, kept],
+            position=(np.cumsum(kept) - 1)[self.position[some]],
+            is_matched=self.is_matched[:, :, some],
+            is_true=self.is_true[:, :, some],
+            iou=self.iou[:, some],
+        )
 
 
 def accumulate(
@@ -57,15 +75,12 @@ def accumulate(
     categories, ranges = gt_count.shape
     precision = np.zeros((thresholds, ranges, categories, len(RECALL_LEVELS)))
     recall = np.zeros((thresholds, categories, ranges, len(limits)))
-    category = matches.category[matches.position]
+    category, rank = matches.category[matches.position], matches.rank[matches.position]
     for area_range in range(ranges):
         true = _TruePositives(*np.nonzero(matches.is_true[area_range]))
         of_class = category[true.detection]
         totals = np.stack(
-            [
-                true.counts(matches.rank < limit, of_class, (thresholds, categories))
-                for limit in limits
-            ],
+            [true.counts(rank < limit, of_class, (thresholds, categories)) for limit in limits],
             axis=-1,
         )  # [T, K, L]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -171,6 +186,38 @@ def _precision(
         # From one level to the next; the last one of a class ends where the next class starts.
         precision[is_reached] = np.maximum.reduceat(value, begin)
     return np.maximum.accumulate(precision[:, :, ::-1], axis=2)[:, :, ::-1]
+
+
+def recall_scores(matches: ScoredMatches, gt_count: np.ndarray) -> np.ndarray:
+    """Return the score at which each recall level is reached [T, R, K, A].
+
+    0 where it is not reached, -1 where the class is absent; level 0 is reached by the first
+    detection (COCO toolkit, accumulate).
+
+    Args:
+        matches: in score order.
+        gt_count: annotations that count [K, A].
+    """
+    ranges, thresholds, _ = matches.is_true.shape
+    categories = len(gt_count)
+    found = np.zeros((thresholds, len(RECALL_LEVELS), categories, ranges))
+    category = matches.category[matches.position]
+    first = np.searchsorted(matches.category, np.arange(categories + 1))
+    has_any = np.flatnonzero(np.diff(first))
+    for area_range in range(ranges):
+        true = _TruePositives(*np.nonzero(matches.is_true[area_range]))
+        is_all = np.ones(len(category), dtype=bool)
+        totals = true.counts(is_all, category[true.detection], (thresholds, categories))
+        starts = np.cumsum(totals).reshape(totals.shape) - totals
+        needed = _needed(gt_count[:, area_range])  # [K, R]
+        is_reached = (needed[None] <= totals[:, :, None]) & (needed[None] > 0)
+        score = matches.score[matches.position[true.detection]]
+        values = np.zeros(is_reached.shape)  # [T, K, R]
+        values[is_reached] = score[(starts[:, :, None] + needed[None] - 1)[is_reached]]
+        values[:, has_any, 0] = matches.score[first[has_any]]
+        found[..., area_range] = values.transpose(0, 2, 1)
+    found[:, :, gt_count == 0] = -1
+    return found
 
 
 def _needed(gt_count: np.ndarray) -> np.ndarray:

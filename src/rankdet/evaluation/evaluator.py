@@ -95,7 +95,11 @@ def evaluate(
 
 
 def scored_matches(
-    ground_truth: GroundTruth, found: Detections, iou_type: str, area: str, limit: int
+    ground_truth: GroundTruth,
+    found: Detections,
+    iou_type: str,
+    area: str | np.ndarray,
+    limit: int,
 ) -> tuple[ScoredMatches, np.ndarray]:
     """Match detections with annotations.
 
@@ -103,7 +107,7 @@ def scored_matches(
         ground_truth: the annotations.
         found: the detections.
         iou_type: "bbox" or "segm".
-        area: which area of a detection counts; see `evaluate`.
+        area: which area of a detection counts, see `evaluate`; or the areas [N].
         limit: detections per image and category; LVIS has its own, over all categories.
 
     Returns:
@@ -113,8 +117,11 @@ def scored_matches(
         InputError: if the detections are not of these images, or lack what is evaluated.
     """
     image, category = place_detections(ground_truth, found)
-    dt_masks = masks.detection_masks(found, ground_truth, image, iou_type, area)
-    if found.box is not None and area != "mask":
+    kind = area if isinstance(area, str) else "auto"
+    dt_masks = masks.detection_masks(found, ground_truth, image, iou_type, kind)
+    if isinstance(area, np.ndarray):
+        dt_area = area
+    elif found.box is not None and area != "mask":
         dt_area = found.box[:, 2] * found.box[:, 3]
     else:
         assert dt_masks is not None  # checked there
@@ -223,7 +230,7 @@ def _in_score_order(
     shape = (len(AREA_RANGES), len(THRESHOLDS))
     return ScoredMatches(
         category=arrangement.category,
-        rank=arrangement.rank[matches.detection[order]],
+        rank=arrangement.rank[by_score],
         score=arrangement.score[by_score],
         costs=costs,
         position=position[order],

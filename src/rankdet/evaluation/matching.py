@@ -48,6 +48,8 @@ MOST_SLOTS = 1 << 22  # of a table of ids, 32 MB; COCO's image ids end at 581929
 
 def index_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the index of each ``wanted`` in the ascending ``ids``; -1 if it is missing."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
     low, high = int(ids[0]), int(ids[-1])
     if not len(wanted) or high - low >= MOST_SLOTS or wanted.min() < low or wanted.max() > high:
         found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)

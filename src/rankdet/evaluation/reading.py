@@ -267,7 +267,9 @@ def _columns(
     what = "detection"
     rows = fields.Block(rows, first_place)
     first = rows[0] if isinstance(rows[0], dict) else {}
-    has_boxes = bool(first.get("bbox")) if like is None else like.box is not None
+    box = first.get("bbox")
+    is_given = len(box) > 0 if isinstance(box, np.ndarray) else bool(box)
+    has_boxes = is_given if like is None else like.box is not None
     has_masks = all(isinstance(row, dict) and "segmentation" in row for row in rows)
     if not has_boxes and like is None and "segmentation" not in first:
         fields.values(rows, "image_id", what)
