@@ -1,4 +1,4 @@
-"""Synthetic COCO data of the size of val2017, the same on every run.
+"""Synthetic COCO and LVIS data of the size of the validation sets, the same on every run.
 
 Classes are as imbalanced as in COCO, images contain few classes, and detections resemble those of a
 trained detector: some near each object, the rest background of mostly the same classes.
@@ -46,15 +46,18 @@ def make(
     classes: int = 80,
     objects: int = 36_000,
     per_image: int = 100,
+    palette_size: int = 4,
     with_masks: bool = False,
+    lvis: bool = False,
     seed: int = 0,
 ) -> None:
     """Write ``annotations.json`` and ``detections.json`` into ``folder``."""
     rng = np.random.default_rng(seed)
     weight = 1 / np.arange(1, classes + 1) ** 0.9
-    palette = np.array([rng.choice(classes, 4, p=weight / weight.sum()) for _ in range(images)])
+    share = weight / weight.sum()
+    palette = np.array([rng.choice(classes, palette_size, p=share) for _ in range(images)])
     image = np.sort(rng.choice(images, objects, p=rng.dirichlet(np.full(images, 1.5))))
-    category = palette[image, rng.integers(0, 4, objects)]
+    category = palette[image, rng.integers(0, palette_size, objects)]
     box = _boxes(rng, objects)
     crowd = rng.random(objects) < 0.012
 
@@ -67,7 +70,7 @@ def make(
     is_present = rng.random(len(far_image)) < 0.6
     far_category = np.where(
         is_present,
-        palette[far_image, rng.integers(0, 4, len(far_image))],
+        palette[far_image, rng.integers(0, palette_size, len(far_image))],
         rng.choice(classes, len(far_image), p=weight / weight.sum()),
     )
     columns = (
@@ -92,18 +95,9 @@ def make(
         }
         for number in range(objects)
     ]
-    detections = [
-        {
-            "image_id": int(dt_image[number]) + 1,
-            "category_id": int(dt_category[number]) + 1,
-            "bbox": dt_box[number].tolist(),
-            "score": float(dt_score[number]),
-        }
-        for number in np.flatnonzero(keep)
-    ]
-    if with_masks:
-        _replace_boxes_by_masks(detections)
+    columns = (dt_image[keep] + 1, dt_category[keep] + 1, dt_box[keep], dt_score[keep])
     folder.mkdir(parents=True, exist_ok=True)
+    _write_detections(folder / "detections.json", columns, with_masks)
     document = {
         "info": {"description": f"synthetic, seed {seed}"},
         "images": [
@@ -113,8 +107,39 @@ def make(
         "categories": [{"id": i + 1, "name": f"class{i + 1}"} for i in range(classes)],
         "annotations": annotations,
     }
+    if lvis:
+        _federate(document, rng)
     (folder / "annotations.json").write_text(json.dumps(document))
-    (folder / "detections.json").write_text(json.dumps(detections))
+
+
+def _federate(document: dict, rng: np.random.Generator) -> None:
+    """Add the fields of LVIS: frequencies, and what is absent or only partly labeled."""
+    classes = len(document["categories"])
+    for row in document["categories"]:  # a quarter frequent, two fifths rare, as in LVIS v1
+        row["frequency"] = "fcr"[int(row["id"] > classes * 0.25) + int(row["id"] > classes * 0.6)]
+    present: dict[int, set[int]] = {row["id"]: set() for row in document["images"]}
+    for row in document["annotations"]:
+        present[row["image_id"]].add(row["category_id"])
+        row["iscrowd"] = 0
+    for row in document["images"]:
+        absent = set(rng.integers(1, classes + 1, 8).tolist()) - present[row["id"]]
+        row["neg_category_ids"] = sorted(absent)
+        row["not_exhaustive_category_ids"] = sorted(present[row["id"]])[: int(rng.random() < 0.3)]
+
+
+def _write_detections(path: Path, columns: tuple[np.ndarray, ...], with_masks: bool) -> None:
+    """Write the results array, as json.dumps would, some rows at a time."""
+    with path.open("w") as stream:
+        for start in range(0, len(columns[0]), 50_000):
+            parts = (column[start : start + 50_000].tolist() for column in columns)
+            rows = [
+                {"image_id": image, "category_id": category, "bbox": box, "score": score}
+                for image, category, box, score in zip(*parts, strict=True)
+            ]
+            if with_masks:
+                _replace_boxes_by_masks(rows)
+            stream.write((", " if start else "[") + json.dumps(rows)[1:-1])
+        stream.write("]")
 
 
 def _replace_boxes_by_masks(detections: list[dict]) -> None:
@@ -132,6 +157,9 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--objects", type=int, default=36_000)
     parser.add_argument("--per-image", type=int, default=100)
+    parser.add_argument("--classes", type=int, default=80)
+    parser.add_argument("--palette-size", type=int, default=4, help="classes of an image")
+    parser.add_argument("--lvis", action="store_true")
     parser.add_argument("--with-masks", action="store_true")
     arguments = vars(parser.parse_args())
     make(**arguments)

@@ -47,6 +47,8 @@ class JsonText:
         self._stream = gzip.GzipFile(fileobj=self._file) if self._is_packed else self._file
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         self._bytes_read = 0
+        # Of a part, so that a plain file is read at once, without copies.
+        self.size = _PART if self._is_packed else max(os.fstat(self._file.fileno()).st_size, _PART)
 
     def __enter__(self) -> JsonText:
         return self
@@ -166,5 +168,24 @@ def read_json(path: str | Path, what: str = "a JSON file") -> Any:
     Raises:
         InputError: if ``path`` does not exist, cannot be read, is damaged or is not JSON.
     """
+    return parse_json(read_text(path, what), path, what)
+
+
+def read_text(path: str | Path, what: str = "a JSON file") -> str:
+    """Read the text of a JSON file, plain or compressed with gzip, without a byte order mark.
+
+    Raises:
+        InputError: if ``path`` does not exist, cannot be read, is damaged or is not UTF-8.
+    """
     with json_errors(path, what), JsonText(path) as text:
-        return json.loads("".join(iter(lambda: text.read(_PART), "")))
+        return "".join(iter(lambda: text.read(text.size + 1), ""))
+
+
+def parse_json(text: str, path: str | Path, what: str = "a JSON file") -> Any:
+    """Parse the text of the file ``path``.
+
+    Raises:
+        InputError: if it is not JSON.
+    """
+    with json_errors(path, what):
+        return json.loads(text)

@@ -74,10 +74,10 @@ def evaluate_command(
     annotations, chosen = _ground_truth(annotations, dataset, protocol)
     outputs = {"--out": out, "--curves": curves}
     check_outputs(outputs, inputs=[annotations, dataset, *detections])
-    if check and (chosen != "coco" or area != "auto"):
+    if check and (chosen not in (None, "coco") or area != "auto"):
         raise InputError(
             "--check with --protocol coco --area auto",
-            f"{chosen}, {area}",
+            f"{chosen or 'coco'}, {area}",
             "drop --check: pycocotools supports only these",
         )
     with warnings.catch_warnings(record=True) as caught:
@@ -85,7 +85,7 @@ def evaluate_command(
         ground_truth = read_ground_truth(annotations, [kind for kind, _ in pairs], chosen)
         results = {}
         for kind, path in pairs:
-            results[kind] = evaluate(ground_truth, path, kind, chosen, cast(Any, area))
+            results[kind] = evaluate(ground_truth, path, kind, area=cast(Any, area))
             if check:
                 check_with_pycocotools(results[kind], annotations, path, kind)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
@@ -118,7 +118,7 @@ def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[Any, Path]]:
 
 def _ground_truth(
     annotations: Path | None, dataset: Path | None, protocol: str | None
-) -> tuple[Path, Any]:
+) -> tuple[Path, str | None]:
     if (annotations is None) == (dataset is None):
         raise InputError(
             "either --annotations or --dataset", "both or neither", "give exactly one of them"
@@ -140,7 +140,7 @@ def _ground_truth(
                 check_unchanged(path, sha256)
         protocol = protocol or manifest.get("format")
     assert annotations is not None  # one of the two was given
-    return annotations, protocol or "coco"
+    return annotations, protocol
 
 
 def _figures(metrics: Any) -> dict[str, Any]:

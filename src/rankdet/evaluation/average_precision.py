@@ -36,11 +36,29 @@ class ScoredMatches:
     category: np.ndarray  # [N]
     rank: np.ndarray  # [N] place within image and category
     score: np.ndarray  # [N]
-    costs: np.ndarray  # [N, A] counts as a false positive if it is not matched
+    costs: np.ndarray  # [A, N] counts as a false positive if it is not matched
     position: np.ndarray  # [M]
-    is_matched: np.ndarray  # [M, T, A]
-    is_true: np.ndarray  # [M, T, A]
-    iou: np.ndarray  # [M, A]
+    is_matched: np.ndarray  # [A, T, M]
+    is_true: np.ndarray  # [A, T, M]
+    iou: np.ndarray  # [A, M]
+
+    def within(self, limit: int) -> ScoredMatches:
+        """Return the matches of the best ``limit`` detections of each image and category.
+
+        Lower scores do not change the matches of higher ones.
+        """
+        kept = self.rank < limit
+        some = kept[self.position]
+        return ScoredMatches(
+            category=self.category[kept],
+            rank=self.rank[kept],
+            score=self.score[kept],
+            costs=self.costs[:, kept],
+            position=(np.cumsum(kept) - 1)[self.position[some]],
+            is_matched=self.is_matched[:, :, some],
+            is_true=self.is_true[:, :, some],
+            iou=self.iou[:, some],
+        )
 
 
 def accumulate(
@@ -57,24 +75,25 @@ def accumulate(
     categories, ranges = gt_count.shape
     precision = np.zeros((thresholds, ranges, categories, len(RECALL_LEVELS)))
     recall = np.zeros((thresholds, categories, ranges, len(limits)))
-    category = matches.category[matches.position]
-    before = np.searchsorted(category, np.arange(categories + 1))
-    dt_before = np.searchsorted(matches.category, np.arange(categories))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for area_range in range(ranges):
-            is_true = matches.is_true[:, :, area_range]
-            totals = np.stack(
-                [
-                    _sums(is_true & (matches.rank[matches.position] < limit)[:, None], before)
-                    for limit in limits
-                ],
-                axis=-1,
-            )  # [T, K, L]
+    category, rank = matches.category[matches.position], matches.rank[matches.position]
+    for area_range in range(ranges):
+        true = _TruePositives(*np.nonzero(matches.is_true[area_range]))
+        of_class = category[true.detection]
+        totals = np.stack(
+            [true.counts(rank < limit, of_class, (thresholds, categories)) for limit in limits],
+            axis=-1,
+        )  # [T, K, L]
+        with np.errstate(divide="ignore", invalid="ignore"):
             recall[:, :, area_range] = totals / gt_count[None, :, area_range, None]
-            false = _false_positives(matches, area_range, category, before, dt_before)
-            precision[:, area_range] = _precision(
-                is_true, false, category, totals[:, :, -1], gt_count[:, area_range]
-            )
+        false = FalsePositives(matches, area_range, categories).before(
+            of_class,
+            matches.position[true.detection] + 1,
+            true.detection + 1,
+            true.threshold,
+        )
+        precision[:, area_range] = _precision(
+            true.threshold, of_class, false, totals[:, :, -1], gt_count[:, area_range]
+        )
     precision = precision.transpose(0, 3, 2, 1)
     is_absent = gt_count == 0
     precision[:, :, is_absent] = -1
@@ -82,55 +101,81 @@ def accumulate(
     return Accumulated(precision, recall, gt_count)
 
 
-def _sums(flags: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Sum ``flags`` [M, T] per category into [T, K]; ``before`` [K + 1] are the bounds."""
-    running = np.zeros((len(flags) + 1, flags.shape[1]), dtype=np.int64)
-    np.cumsum(flags, axis=0, out=running[1:])
-    return np.diff(running[before], axis=0).T
+@dataclass(frozen=True)
+class _TruePositives:
+    """All true positives of an area range, by threshold, then in score order."""
+
+    threshold: np.ndarray  # [P]
+    detection: np.ndarray  # [P] among the M
+
+    def counts(
+        self, is_counted: np.ndarray, category: np.ndarray, shape: tuple[int, int]
+    ) -> np.ndarray:
+        """Count those of each threshold and ``category`` [P] into [T, K], if ``is_counted`` [M]."""
+        key = self.threshold * shape[1] + category
+        if not is_counted.all():
+            key = key[is_counted[self.detection]]
+        return np.bincount(key, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _false_positives(
-    matches: ScoredMatches,
-    area_range: int,
-    category: np.ndarray,
-    before: np.ndarray,
-    dt_before: np.ndarray,
-) -> np.ndarray:
-    """Count the false positives of the same class up to each of the M detections [M, T].
+class FalsePositives:
+    """Counts the false positives of an area range: what costs if unmatched, less the matched.
 
-    All that cost if unmatched, less those that are matched.
+    Args:
+        matches: in score order.
+        area_range: the index of the range.
+        categories: how many there are.
     """
-    costs = matches.costs[:, area_range]
-    running = np.zeros(len(costs) + 1, dtype=np.int32)
-    np.cumsum(costs, out=running[1:])
-    unmatched = running[matches.position + 1] - running[dt_before][category]
-    spared = matches.is_matched[:, :, area_range] & costs[matches.position][:, None]
-    running = np.zeros((len(spared) + 1, spared.shape[1]), dtype=np.int32)
-    np.cumsum(spared, axis=0, out=running[1:])
-    return unmatched[:, None] - (running[1:] - running[before[category]])
+
+    def __init__(self, matches: ScoredMatches, area_range: int, categories: int) -> None:
+        costs = matches.costs[area_range]
+        self._costing = np.zeros(len(costs) + 1, dtype=np.int32)
+        np.cumsum(costs, out=self._costing[1:])
+        spared = matches.is_matched[area_range] & costs[matches.position]
+        self._spared = np.zeros((len(spared), spared.shape[1] + 1), dtype=np.int32)
+        np.cumsum(spared, axis=1, out=self._spared[:, 1:])
+        self._first = np.searchsorted(matches.category, np.arange(categories))
+        self._first_match = np.searchsorted(matches.position, self._first)
+
+    def before(
+        self,
+        category: np.ndarray,
+        stop: np.ndarray,
+        stop_match: np.ndarray,
+        threshold: np.ndarray | int,
+    ) -> np.ndarray:
+        """Count those of a category among its detections before a place in score order [P].
+
+        Args:
+            category: [P].
+            stop: the place among the N detections [P].
+            stop_match: the same place among the M with overlaps [P].
+            threshold: index of the IoU threshold [P].
+        """
+        unmatched = self._costing[stop] - self._costing[self._first][category]
+        first = self._first_match[category]
+        return unmatched - (self._spared[threshold, stop_match] - self._spared[threshold, first])
 
 
 def _precision(
-    is_true: np.ndarray,
-    false: np.ndarray,
+    threshold: np.ndarray,
     category: np.ndarray,
+    false: np.ndarray,
     totals: np.ndarray,
     gt_count: np.ndarray,
 ) -> np.ndarray:
     """Precision at each recall level [T, K, R]: the highest at or beyond the level.
 
     Args:
-        is_true: true positives in score order [M, T].
-        false: false positives so far [M, T].
-        category: [M].
+        threshold: of each of the P true positives, ascending; then in score order.
+        category: of each.
+        false: false positives up to each.
         totals: true positives of each class [T, K].
         gt_count: annotations that count [K].
     """
-    threshold, detection = np.nonzero(is_true.T)
-    starts = np.cumsum(totals).reshape(totals.shape) - totals  # [T, K] into the list below
-    number = np.arange(1, len(detection) + 1) - starts[threshold, category[detection]]
-    true = number.astype(float)
-    value = true / (false[detection, threshold] + true + EPSILON)
+    starts = np.cumsum(totals).reshape(totals.shape) - totals  # [T, K] into the list
+    number = (np.arange(1, len(false) + 1) - starts[threshold, category]).astype(float)
+    value = number / (false + number + EPSILON)
 
     needed = _needed(gt_count)
     is_reached = needed[None] <= totals[:, :, None]
@@ -141,6 +186,38 @@ def _precision(
         # From one level to the next; the last one of a class ends where the next class starts.
         precision[is_reached] = np.maximum.reduceat(value, begin)
     return np.maximum.accumulate(precision[:, :, ::-1], axis=2)[:, :, ::-1]
+
+
+def recall_scores(matches: ScoredMatches, gt_count: np.ndarray) -> np.ndarray:
+    """Return the score at which each recall level is reached [T, R, K, A].
+
+    0 where it is not reached, -1 where the class is absent; level 0 is reached by the first
+    detection (COCO toolkit, accumulate).
+
+    Args:
+        matches: in score order.
+        gt_count: annotations that count [K, A].
+    """
+    ranges, thresholds, _ = matches.is_true.shape
+    categories = len(gt_count)
+    found = np.zeros((thresholds, len(RECALL_LEVELS), categories, ranges))
+    category = matches.category[matches.position]
+    first = np.searchsorted(matches.category, np.arange(categories + 1))
+    has_any = np.flatnonzero(np.diff(first))
+    for area_range in range(ranges):
+        true = _TruePositives(*np.nonzero(matches.is_true[area_range]))
+        is_all = np.ones(len(category), dtype=bool)
+        totals = true.counts(is_all, category[true.detection], (thresholds, categories))
+        starts = np.cumsum(totals).reshape(totals.shape) - totals
+        needed = _needed(gt_count[:, area_range])  # [K, R]
+        is_reached = (needed[None] <= totals[:, :, None]) & (needed[None] > 0)
+        score = matches.score[matches.position[true.detection]]
+        values = np.zeros(is_reached.shape)  # [T, K, R]
+        values[is_reached] = score[(starts[:, :, None] + needed[None] - 1)[is_reached]]
+        values[:, has_any, 0] = matches.score[first[has_any]]
+        found[..., area_range] = values.transpose(0, 2, 1)
+    found[:, :, gt_count == 0] = -1
+    return found
 
 
 def _needed(gt_count: np.ndarray) -> np.ndarray:
@@ -159,18 +236,23 @@ def mean_of_present(values: np.ndarray) -> float | None:
 
 
 PER_IMAGE = 300
+MOST_PAIRS = 1 << 26  # of image and category in a table of flags, 64 MB; LVIS v1 has 24 million
 
 
 def best_per_image(image: np.ndarray, score: np.ndarray, limit: int = PER_IMAGE) -> np.ndarray:
     """Return the rows of the ``limit`` highest scores of each image, in file order; ties stable."""
-    order = np.argsort(-score, kind="stable")
+    is_full = np.bincount(image)[image] > limit if len(image) else np.zeros(0, dtype=bool)
+    if not is_full.any():
+        return np.arange(len(image))
+    full = np.flatnonzero(is_full)
+    order = full[np.argsort(-score[full], kind="stable")]
     order = order[np.argsort(image[order], kind="stable")]
     grouped = image[order]
     is_first = np.ones(len(grouped), dtype=bool)
     is_first[1:] = grouped[1:] != grouped[:-1]
     starts = np.flatnonzero(is_first)
     rank = np.arange(len(grouped)) - starts[np.cumsum(is_first) - 1]
-    return np.sort(order[rank < limit])
+    return np.sort(np.concatenate([np.flatnonzero(~is_full), order[rank < limit]]))
 
 
 def federated_rows(
@@ -197,7 +279,21 @@ def federated_rows(
     """
     rows = best_per_image(image, score)
     rows = rows[(category[rows] >= 0) & (area[rows] > 0)]
-    key = ground_truth.pair_key(image, category)
+    key = ground_truth.pair_key(image[rows], category[rows])
     annotated = ground_truth.pair_key(ground_truth.image, ground_truth.category)
-    judged = np.union1d(annotated, ground_truth.negative)
-    return rows[np.isin(key[rows], judged)], np.isin(key, ground_truth.not_exhaustive)
+    pairs = len(ground_truth.image_ids) * len(ground_truth.category_ids)
+    is_judged = _among(key, pairs, annotated, ground_truth.negative)
+    rows, key = rows[is_judged], key[is_judged]
+    is_unlabeled = np.zeros(len(image), dtype=bool)
+    is_unlabeled[rows] = _among(key, pairs, ground_truth.not_exhaustive)
+    return rows, is_unlabeled
+
+
+def _among(keys: np.ndarray, count: int, *known: np.ndarray) -> np.ndarray:
+    """Return whether each of the ``keys``, which are below ``count``, is a known one."""
+    if count > MOST_PAIRS:
+        return np.isin(keys, np.concatenate(known))
+    table = np.zeros(count, dtype=bool)
+    for some in known:
+        table[some] = True
+    return table[keys]

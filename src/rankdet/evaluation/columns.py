@@ -5,18 +5,23 @@ A list of a million dictionaries costs ten times the memory and time of the same
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from rankdet.errors import shown
+from rankdet.errors import InputError, shown
 from rankdet.evaluation.fields import Remedy
 
 Ints = np.ndarray
 Floats = np.ndarray
 Bools = np.ndarray
+
+
+PROTOCOLS = ("coco", "lvis")
+IOU_TYPES = ("bbox", "segm")
 
 
 def _no_pairs() -> Ints:
@@ -29,6 +34,9 @@ class GroundTruth:
 
     ``image`` and ``category`` index ``image_ids`` and ``category_ids``, which ascend. Rows keep
     the order of the file, because ties between equal overlaps go to the last one.
+
+    What the annotations were read for is part of them: LVIS has no crowds and drops annotations
+    without area, so that one protocol's columns give wrong numbers in the other.
     """
 
     image_ids: Ints  # [I] ascending
@@ -37,7 +45,7 @@ class GroundTruth:
     category_names: list[str]  # [K]
     image: Ints  # [G]
     category: Ints  # [G]
-    box: Floats  # [G, 4] x, y, w, h
+    box: Floats | None  # [G, 4] x, y, w, h, if requested
     area: Floats  # [G] the annotation's own field: the mask area in COCO
     is_crowd: Bools  # [G]
     is_ignored: Bools  # [G] in every area range
@@ -47,10 +55,67 @@ class GroundTruth:
     frequency: list[str] | None = None  # [K] LVIS: r, c or f
     negative: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys known to be absent
     not_exhaustive: Ints = field(default_factory=_no_pairs)  # LVIS: pair keys only partly labeled
+    protocol: str = "coco"  # coco or lvis
+
+    @property
+    def iou_types(self) -> tuple[str, ...]:
+        """What the annotations can be evaluated for: "bbox", "segm" or both."""
+        columns = {"bbox": self.box, "segm": self.segmentation}
+        return tuple(name for name, column in columns.items() if column is not None)
+
+    def require(self, iou_types: Iterable[str] | None, protocol: str | None) -> None:
+        """Check that the annotations were read for what is asked of them.
+
+        Args:
+            iou_types: what will be evaluated; None asks for nothing.
+            protocol: "coco" or "lvis"; None takes the one that they were read by.
+
+        Raises:
+            InputError: if another protocol or IoU type is needed.
+        """
+        if protocol is not None and protocol != self.protocol:
+            raise InputError(
+                f"ground truth read by the {protocol} protocol",
+                f"one read by the {self.protocol} protocol",
+                f'read it with protocol="{protocol}", or evaluate it by {self.protocol}',
+            )
+        missing = [name for name in iou_types or () if name not in self.iou_types]
+        if missing:
+            raise InputError(
+                f"ground truth read for {' and '.join(missing)}",
+                f"one read for {' and '.join(self.iou_types) or 'nothing'}",
+                f"read it with iou_types={(*self.iou_types, *missing)}",
+            )
 
     def pair_key(self, image: Ints, category: Ints) -> Ints:
         """One integer for each (category, image) pair, ascending by category, then image."""
         return category.astype(np.int64) * len(self.image_ids) + image
+
+
+class Rles(Sequence[dict[str, Any]]):
+    """Compressed masks as columns; read as a sequence, dictionaries as in a results file.
+
+    Args:
+        counts: the encoded runs of each mask, N of them.
+        sizes: height and width of each [N, 2].
+    """
+
+    def __init__(self, counts: list[str], sizes: Ints) -> None:
+        self.counts, self.sizes = counts, sizes
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Rles: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | Rles:
+        if isinstance(index, slice):
+            return Rles(self.counts[index], self.sizes[index])
+        return {"size": self.sizes[index].tolist(), "counts": self.counts[index]}
 
 
 @dataclass(frozen=True)
@@ -61,10 +126,53 @@ class Detections:
     category_id: Ints  # [N]
     score: Floats  # [N]
     box: Floats | None = None  # [N, 4] x, y, w, h
-    segmentation: list[Any] | None = None  # [N] RLE dictionaries
+    segmentation: Sequence[Any] | None = None  # [N] RLE dictionaries
+
+    def __post_init__(self) -> None:
+        columns = vars(self).items()
+        counts = {name: len(column) for name, column in columns if column is not None}
+        if len(set(counts.values())) > 1:
+            raise InputError(
+                "columns of one length in Detections",
+                ", ".join(f"{name} {count}" for name, count in counts.items()),
+                "give one value per detection in every column",
+            )
 
     def __len__(self) -> int:
         return len(self.score)
+
+
+def choose(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Check that an argument is one of the known words.
+
+    Args:
+        name: of the argument, for the error.
+        value: that was given.
+        known: what it may be.
+
+    Raises:
+        InputError: if not.
+    """
+    if value not in known:
+        raise InputError(f"{name} one of {', '.join(known)}", shown(value), "choose one of them")
+
+
+def chosen_iou_types(iou_types: str | Iterable[str]) -> tuple[str, ...]:
+    """Check IoU types; a single one may be given as text.
+
+    Args:
+        iou_types: "bbox", "segm" or both.
+
+    Returns:
+        The IoU types as a tuple.
+
+    Raises:
+        InputError: if there is none, or one is not "bbox" or "segm".
+    """
+    names = (iou_types,) if isinstance(iou_types, str) else tuple(iou_types)
+    for name in names or (None,):
+        choose("iou_types", name, IOU_TYPES)
+    return names
 
 
 def text_remedy(key: str, truth: GroundTruth | None = None) -> Remedy:

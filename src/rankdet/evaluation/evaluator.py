@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,19 +18,25 @@ from rankdet.evaluation.average_precision import (
     accumulate,
     federated_rows,
 )
-from rankdet.evaluation.columns import Detections, GroundTruth
+from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choose
 from rankdet.evaluation.lrp import optimal_lrp
+from rankdet.evaluation.mask_overlaps import mask_overlaps
 from rankdet.evaluation.matching import (
     Arrangement,
     Matches,
     Overlaps,
     arrange,
     box_overlaps,
+    flags,
     match,
     place_detections,
 )
 from rankdet.evaluation.metrics import AREA_RANGES, Metrics, summarize
-from rankdet.evaluation.reading import read_detections, read_ground_truth
+from rankdet.evaluation.reading import (
+    paused_garbage_collector,
+    read_detections,
+    read_ground_truth,
+)
 
 LIMITS = {"coco": (1, 10, 100), "lvis": (300,)}
 
@@ -38,7 +45,7 @@ def evaluate(
     annotations: str | Path | dict[str, Any] | GroundTruth,
     detections: str | Path | list[Any] | Detections,
     iou_type: Literal["bbox", "segm"] = "bbox",
-    protocol: Literal["coco", "lvis"] = "coco",
+    protocol: Literal["coco", "lvis"] | None = None,
     area: Literal["auto", "box", "mask"] = "auto",
     limits: tuple[int, ...] | None = None,
 ) -> Metrics:
@@ -50,7 +57,8 @@ def evaluate(
         detections: COCO results: a path, the parsed array, or the result of `read_detections`.
         iou_type: overlap of boxes or of masks.
         protocol: "coco": 100 detections per image and category. "lvis": 300 per image, federated
-            ground truth, no crowds.
+            ground truth, no crowds. Default: "coco", or the protocol that `read_ground_truth` was
+            given; another one is refused.
         area: which area of a detection determines small, medium, large: "box" (w * h), "mask"
             (pixels), or "auto", the toolkits' rule: the box if the results contain boxes. Tables
             made with mmdetection before 2.12 used boxes for masks too; later ones use masks.
@@ -67,28 +75,69 @@ def evaluate(
         >>> metrics = evaluate("instances_val2017.json", "detections.bbox.json")  # doctest: +SKIP
         >>> metrics.numbers["oLRP"]  # doctest: +SKIP
     """
-    _choose("iou_type", iou_type, ("bbox", "segm"))
-    _choose("area", area, ("auto", "box", "mask"))
+    choose("iou_type", iou_type, IOU_TYPES)
+    choose("area", area, ("auto", "box", "mask"))
     ground_truth = read_ground_truth(annotations, (iou_type,), protocol)
-    limits = _checked_limits(limits, protocol)
+    limits = _checked_limits(limits, ground_truth.protocol)
     found = read_detections(detections, ground_truth)
-    image, category = place_detections(ground_truth, found)
+    with paused_garbage_collector():
+        scored, gt_count = scored_matches(ground_truth, found, iou_type, area, limits[-1])
+        metrics = summarize(
+            accumulate(scored, gt_count, limits),
+            optimal_lrp(scored, gt_count),
+            limits,
+            ground_truth.category_ids,
+            ground_truth.category_names,
+            ground_truth.frequency if ground_truth.protocol == "lvis" else None,
+        )
+    arguments = dict(iou_type=iou_type, protocol=ground_truth.protocol, area=area, limits=limits)
+    return replace(metrics, arguments=arguments)
 
-    dt_masks, dt_area = masks.detection_masks(found, ground_truth, image, iou_type, area)
-    if found.box is not None and area != "mask":
+
+def scored_matches(
+    ground_truth: GroundTruth,
+    found: Detections,
+    iou_type: str,
+    area: str | np.ndarray,
+    limit: int,
+) -> tuple[ScoredMatches, np.ndarray]:
+    """Match detections with annotations.
+
+    Args:
+        ground_truth: the annotations.
+        found: the detections.
+        iou_type: "bbox" or "segm".
+        area: which area of a detection counts, see `evaluate`; or the areas [N].
+        limit: detections per image and category; LVIS has its own, over all categories.
+
+    Returns:
+        The matches in score order, and the annotations that count [K, A].
+
+    Raises:
+        InputError: if the detections are not of these images, or lack what is evaluated.
+    """
+    image, category = place_detections(ground_truth, found)
+    kind = area if isinstance(area, str) else "auto"
+    dt_masks = masks.detection_masks(found, ground_truth, image, iou_type, kind)
+    if isinstance(area, np.ndarray):
+        dt_area = area
+    elif found.box is not None and area != "mask":
         dt_area = found.box[:, 2] * found.box[:, 3]
-    if protocol == "lvis":
+    else:
+        assert dt_masks is not None  # checked there
+        dt_area = dt_masks.area
+    if ground_truth.protocol == "lvis":
         rows, is_unlabeled = federated_rows(ground_truth, image, category, found.score, dt_area)
         if len(found) and not len(rows):
             warnings.warn(
                 f"none of the {len(found)} detections counts: LVIS evaluates a category only on "
                 "images where it is annotated or listed as absent",
-                stacklevel=2,
+                stacklevel=3,
             )
         arrangement = arrange(ground_truth, image, category, found.score, rows, None)
     else:
         rows, is_unlabeled = np.flatnonzero(category >= 0), None
-        arrangement = arrange(ground_truth, image, category, found.score, rows, limits[-1])
+        arrangement = arrange(ground_truth, image, category, found.score, rows, limit)
 
     gt_ignored = _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
     overlaps = _overlaps(arrangement, ground_truth, found, dt_masks, iou_type)
@@ -100,10 +149,6 @@ def evaluate(
         gt_ignored[gt_row],
         ground_truth.is_crowd[gt_row],
     )
-    costs = ~_outside(dt_area[arrangement.row])
-    if is_unlabeled is not None:
-        costs &= ~is_unlabeled[arrangement.row][:, None]
-    scored = _in_score_order(arrangement, matches, costs)
     gt_count = np.stack(
         [
             np.bincount(ground_truth.category[~ignored], minlength=len(ground_truth.category_ids))
@@ -111,19 +156,7 @@ def evaluate(
         ],
         axis=1,
     )
-    return summarize(
-        accumulate(scored, gt_count, limits),
-        optimal_lrp(scored, gt_count),
-        limits,
-        ground_truth.category_ids,
-        ground_truth.category_names,
-        ground_truth.frequency if protocol == "lvis" else None,
-    )
-
-
-def _choose(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name} one of {', '.join(known)}", shown(value), "choose one of them")
+    return _in_score_order(arrangement, matches, dt_area, is_unlabeled), gt_count
 
 
 def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int, ...]:
@@ -152,34 +185,56 @@ def _overlaps(
     arrangement: Arrangement,
     ground_truth: GroundTruth,
     found: Detections,
-    dt_masks: list[masks.Rle],
+    dt_masks: masks.Masks | None,
     iou_type: str,
 ) -> Overlaps:
     gt_row, lowest = arrangement.gt_row, float(THRESHOLDS[0])
     is_crowd = ground_truth.is_crowd[gt_row]
     if iou_type == "segm":
-        gt_masks = masks.ground_truth_masks(ground_truth, gt_row)
-        chosen = [dt_masks[row] for row in arrangement.row.tolist()]
-        return masks.mask_overlaps(arrangement, chosen, gt_masks, is_crowd, lowest)
-    box = found.box if found.box is not None else masks.boxes(dt_masks)
-    return box_overlaps(
-        arrangement, box[arrangement.row], ground_truth.box[gt_row], is_crowd, lowest
-    )
+        assert dt_masks is not None  # required above, as is ground_truth.box
+        gt_masks = masks.ground_truth_masks(ground_truth, gt_row, arrangement.has_detections())
+        return mask_overlaps(arrangement, dt_masks, gt_masks, is_crowd, lowest)
+    assert ground_truth.box is not None
+    if found.box is not None:
+        box = found.box
+    else:
+        assert dt_masks is not None
+        box = masks.boxes(dt_masks)
+    return box_overlaps(arrangement, box, ground_truth.box[gt_row], is_crowd, lowest)
 
 
-def _in_score_order(arrangement: Arrangement, matches: Matches, costs: np.ndarray) -> ScoredMatches:
+def _in_score_order(
+    arrangement: Arrangement, matches: Matches, area: np.ndarray, is_unlabeled: np.ndarray | None
+) -> ScoredMatches:
+    """Return the matches in score order.
+
+    Args:
+        arrangement: the sorted groups.
+        matches: of the detections with overlaps.
+        area: of all detections in file order.
+        is_unlabeled: of all detections; they are no false positives.
+
+    Returns:
+        The matches by category, then descending score.
+    """
     by_score = arrangement.by_score
     place = np.empty(len(by_score), dtype=np.int64)
     place[by_score] = np.arange(len(by_score))
     position = place[matches.detection]
     order = np.argsort(position)
+    row = arrangement.row[by_score]
+    area = area[row]
+    costs = np.stack([(area >= low) & (area <= high) for low, high in AREA_RANGES.values()])
+    if is_unlabeled is not None:
+        costs &= ~is_unlabeled[row]
+    shape = (len(AREA_RANGES), len(THRESHOLDS))
     return ScoredMatches(
-        category=arrangement.category[by_score],
+        category=arrangement.category,
         rank=arrangement.rank[by_score],
         score=arrangement.score[by_score],
-        costs=costs[by_score],
+        costs=costs,
         position=position[order],
-        is_matched=matches.is_matched[order],
-        is_true=matches.is_true[order],
-        iou=matches.iou[order],
+        is_matched=flags(matches.matched[order], *shape),
+        is_true=flags(matches.true[order], *shape),
+        iou=matches.iou[:, order],
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rankdet.errors import InputError
+from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.metrics import Metrics
 from rankdet.evaluation.reading import read_document
 
@@ -17,6 +18,12 @@ NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs
 
 
 def _document(source: Any, what: str) -> Any:
+    if isinstance(source, GroundTruth | Detections):
+        raise InputError(
+            f"{what} as a file or the parsed JSON, for pycocotools",
+            f"a {type(source).__name__}",
+            "give what it was read from",
+        )
     return read_document(source, what) if isinstance(source, (str, Path)) else source
 
 
@@ -52,6 +59,10 @@ def pycocotools_numbers(
     return numbers, per_class
 
 
+def _listed(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())
+
+
 def _copied(document: dict[str, Any]) -> dict[str, Any]:
     rows = [dict(row) for row in document["annotations"]]
     return {"info": {}, "licenses": [], **document, "annotations": rows}
@@ -70,7 +81,27 @@ def differences(
     """Return one line for each number that is not exactly equal to that of pycocotools.
 
     Without any detections pycocotools returns no numbers, so there is nothing to compare.
+
+    Args:
+        metrics: of `rankdet.evaluation.evaluate`.
+        annotations: that they were computed from, a path or the parsed document.
+        detections: likewise.
+        iou_type: "bbox" or "segm".
+
+    Returns:
+        The lines; none if every number is equal.
+
+    Raises:
+        InputError: if the metrics are of another IoU type, protocol, area or limit than those that
+            pycocotools computes.
     """
+    comparable = dict(iou_type=iou_type, protocol="coco", area="auto", limits=(1, 10, 100))
+    if metrics.arguments != comparable:
+        raise InputError(
+            f"metrics evaluated with {_listed(comparable)}, to compare with pycocotools",
+            f"metrics of {_listed(metrics.arguments)}",
+            "evaluate again with these arguments",
+        )
     numbers, per_class = pycocotools_numbers(annotations, detections, iou_type)
     if not per_class:
         return []
@@ -101,7 +132,8 @@ def check(
         iou_type: "bbox" or "segm".
 
     Raises:
-        InputError: naming the first differences, if there are any.
+        InputError: naming the first differences, if there are any; or if the metrics are of other
+            arguments than those that pycocotools computes.
     """
     lines = differences(metrics, annotations, detections, iou_type)
     if lines:

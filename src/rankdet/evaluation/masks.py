@@ -1,106 +1,65 @@
-"""Masks as run-length encodings (RLE): check polygons and RLE, rasterize, compute overlaps.
-
-The compiled rasterizer walks along every edge in steps of a fifth of a pixel and keeps all steps in
-memory, about 40 bytes per pixel; numbers that overflow its integers crash the process. A polygon
-may extend beyond its image, where it is clipped, but distance and outline length are limited.
-"""
+"""Masks as run-length encodings (RLE): check RLEs and polygons, count pixels, compute overlaps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_tools
 
 from rankdet.errors import InputError, shown
-from rankdet.evaluation import fields, masks
-from rankdet.evaluation.columns import Detections, GroundTruth
-from rankdet.evaluation.matching import Arrangement, Overlaps, joined
+from rankdet.evaluation.columns import Detections, GroundTruth, Rles
+from rankdet.evaluation.mask_limits import are_within, check_size, refuse
+from rankdet.evaluation.polygons import FURTHEST, LONGEST_OUTLINE, check_polygons, drawn
 
-FURTHEST = 10  # times the longer side of the image; boxes cut from an image overlap it by less
-# Pixels. An outline around every third row of a 4000 x 3000 image has as many; 160 MB, 0.2 s.
-LONGEST_OUTLINE = 4_000_000
-
-
-def check_polygons(polygons: list[Any], size: Any, what: str) -> None:
-    """Check the polygons of one mask.
-
-    Args:
-        polygons: lists of x, y, x, y, ... in pixels.
-        size: height and width of the image.
-        what: the name of the mask in an error.
-
-    Raises:
-        InputError: naming the first value that is not a finite number or is too far outside the
-            image; if a polygon does not have an even count of 6 or more numbers; if an outline is
-            too long, or the size of the image is unknown.
-    """
-    if not size[0] or not size[1]:
-        raise InputError(
-            '"height" and "width" of every image with polygons', f"none for {what}", "add them"
-        )
-    check_size(size, what)
-    if not polygons:
-        raise _refusal("polygons: [[x, y, x, y, ...], ...]", f"[] in {what}")
-    for number, polygon in enumerate(polygons):
-        where = f"polygon {number} of {what}"
-        if not isinstance(polygon, list | tuple):
-            raise _refusal("polygons: [[x, y, x, y, ...], ...]", f"{shown(polygon)} as {where}")
-        _check_numbers(polygon, where)
-        if len(polygon) < 6 or len(polygon) % 2:
-            raise _refusal(
-                "polygons of x, y, x, y, x, y, ...: an even count of at least 6 numbers",
-                f"{len(polygon)} in {where}",
-            )
-        _check_reach(fields.as_floats(polygon).reshape(-1, 2), size, where)
-
-
-def _refusal(expected: str, got: str) -> InputError:
-    return InputError(expected, got, "check how the file was written")
-
-
-def _check_numbers(polygon: Any, where: str) -> None:
-    if set(map(type, polygon)) <= {int, float}:
-        return
-    for place, value in enumerate(polygon):
-        if not fields.is_number(type(value)):
-            raise _refusal(
-                "polygons as lists of numbers x, y, x, y, ...",
-                f"{shown(value)} as number {place} of {where}",
-            )
-
-
-def _check_reach(points: np.ndarray, size: Any, where: str) -> None:
-    height, width = size
-    reach = FURTHEST * max(height, width)
-    # NaN fails the comparison too.
-    inside = (points >= -reach) & (points <= np.array([width, height]) + reach)
-    if not inside.all():
-        place = int(np.argmin(inside.ravel()))
-        raise _refusal(
-            f"finite polygons in pixels, at most {FURTHEST} times the longer side outside the "
-            f"image of {width} x {height}",
-            f"{points.ravel()[place]:g} as number {place} of {where}",
-        )
-    steps = np.abs(points - np.roll(points, -1, axis=0)).max(axis=1).sum()
-    if steps > LONGEST_OUTLINE:
-        raise _refusal(f"outlines of at most {LONGEST_OUTLINE} pixels", f"{steps:.0f} in {where}")
-
+__all__ = ["FURTHEST", "LONGEST_OUTLINE", "Masks", "check_mask", "checked_masks"]
 
 CHARACTERS_AT_ONCE = 1 << 17
 LONGEST_COUNT = 6  # characters, 30 bits with the sign
-MOST_PIXELS = (1 << 29) - 1  # the longest run that such a count holds
-LONGEST_SIDE = 1 << 20
+Rle = dict[str, Any]
 
 
-def refuse(problem: str, what: str) -> InputError:
-    """Return the error for a malformed mask."""
-    return InputError(
-        'a mask as RLE {"size": [height, width], "counts": ...}',
-        f"{problem} in {what}",
-        "encode masks with pycocotools.mask.encode and decode its bytes as ASCII",
-    )
+@dataclass(frozen=True)
+class Masks:
+    """N checked masks; one that was not drawn is empty."""
+
+    rles: Sequence[Rle]  # [N] compressed
+    area: np.ndarray  # [N] pixels
+    left: np.ndarray  # [N] column of the first pixel
+    right: np.ndarray  # [N] column after the last pixel
+
+    def chosen(self, rows: np.ndarray) -> list[Rle]:
+        """The RLEs of some rows."""
+        if isinstance(self.rles, Rles):
+            sizes = self.rles.sizes[rows].tolist()
+            counts = [self.rles.counts[row] for row in rows.tolist()]
+            return [
+                {"size": size, "counts": text} for size, text in zip(sizes, counts, strict=True)
+            ]
+        return [self.rles[row] for row in rows.tolist()]
+
+
+class Names(Sequence[str]):
+    """Names of masks in errors, made when they are needed.
+
+    Args:
+        kind: of the mask, such as "detection".
+        numbers: of the masks in their file.
+    """
+
+    def __init__(self, kind: str, numbers: Sequence[int] | np.ndarray) -> None:
+        self._kind, self._numbers = kind, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Names(self._kind, self._numbers[index])
+        return f"{self._kind} {self._numbers[index]}"
 
 
 def check_layout(row: Any, size: Sequence[int], what: str) -> None:
@@ -129,29 +88,13 @@ def check_layout(row: Any, size: Sequence[int], what: str) -> None:
         raise refuse("counts with an invalid character", what)
 
 
-def check_size(size: Any, what: str) -> None:
-    """Check that an image of ``size`` (height, width) is within the limits of the RLE format.
-
-    Raises:
-        InputError: if it has no pixels, or too many.
-    """
-    if min(size) < 1:
-        raise refuse(f"size {list(size)}, without pixels,", what)
-    if max(size) > LONGEST_SIDE or int(size[0]) * int(size[1]) > MOST_PIXELS:
-        raise InputError(
-            f"masks of at most {MOST_PIXELS} pixels and {LONGEST_SIDE} pixels a side",
-            f"{shown(list(size))} in {what}",
-            "correct the size, or evaluate boxes",
-        )
-
-
 def _is_count(value: Any) -> bool:
     """Whether ``value`` is an integer >= 0 of Python or numpy; True is not."""
     return isinstance(value, int | np.integer) and type(value) is not bool and bool(value >= 0)
 
 
 def pixel_counts(
-    texts: Sequence[str | bytes], pixels: Sequence[int], what: list[str]
+    texts: Sequence[str | bytes], pixels: Sequence[int] | np.ndarray, what: Sequence[str]
 ) -> np.ndarray:
     """Decode compressed counts and return the mask areas [N].
 
@@ -163,120 +106,264 @@ def pixel_counts(
     Raises:
         InputError: naming the first string that is truncated or does not add up to its image.
     """
-    if not texts:
-        return np.zeros(0)
-    ends = np.cumsum([len(text) for text in texts])
+    return _extents(texts, np.asarray(pixels), what)[0].astype(np.float64)
+
+
+def _extents(
+    texts: Sequence[str | bytes], pixels: np.ndarray, what: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return area, first pixel, and the place after the last pixel of each mask [N]."""
+    if not len(texts):
+        return (np.zeros(0, dtype=np.int64),) * 3
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
     parts, start = [], 0
     while start < len(texts):
         done = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, done + CHARACTERS_AT_ONCE)), start + 1)
         block = slice(start, stop)
-        parts.append(_block_areas(texts[block], np.array(pixels[block]), what[block]))
+        parts.append(_block_extents(texts[block], pixels[block], what[block]))
         start = stop
-    return np.concatenate(parts).astype(np.float64)
+    area, first, end = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return area, first, end
 
 
-def _block_areas(texts: Sequence[str | bytes], pixels: np.ndarray, what: list[str]) -> np.ndarray:
-    joined = b"".join(text if isinstance(text, bytes) else text.encode("ascii") for text in texts)
-    length = np.array([len(text) for text in texts])
+def _block_extents(
+    texts: Sequence[str | bytes], pixels: np.ndarray, what: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    length = np.fromiter(map(len, texts), np.int64, len(texts))
     _refuse_first(length == 0, "an empty string of counts", what)
-    code = np.frombuffer(joined, dtype=np.uint8) - np.uint8(48)  # wraps below "0"
+    code = np.frombuffer(_joined(texts), dtype=np.uint8) - np.uint8(48)  # wraps below "0"
     after = np.cumsum(length)
     if code.max() > 63:
         foreign = np.add.reduceat(code > 63, after - length) > 0
         _refuse_first(foreign, "counts with an invalid character", what)
     _refuse_first(code[after - 1] & 32 > 0, "truncated counts", what)  # a count without its end
 
-    run, end = _numbers(code)
-    if run is None:
-        raise refuse("a count that is too long", what[int(np.searchsorted(after, end, "right"))])
-    stop = np.searchsorted(end, after)  # of each mask, among the numbers
-    first = np.concatenate([[0], stop[:-1]])
-    count = stop - first
-    place = np.arange(len(run)) - np.repeat(first, count)
-    is_odd = (place & 1).astype(bool)
-    for chosen in (is_odd, ~is_odd & (place > 0)):
-        # From the fourth on, a number is the difference to the last but one.
-        running = np.zeros(len(run) + 1, dtype=np.int64)
-        np.cumsum(np.where(chosen, run, 0), out=running[1:])
-        np.copyto(run, running[1:] - np.repeat(running[first], count), where=chosen)
-    if run.min() < 0:
-        _refuse_first(np.add.reduceat(run < 0, first) > 0, "a negative run", what)
-    wrong = np.add.reduceat(run, first) != pixels
-    _refuse_first(wrong, "runs that do not add up to the image", what)
-    return np.add.reduceat(np.where(is_odd, run, 0), first)
+    number, longer = _numbers(code, after, what)
+    first = (after - length) - np.searchsorted(longer, after - length)  # of each mask's numbers
+    count = np.append(first[1:], len(number)) - first
+    # From the fourth on, a number is the difference to the last but one: two chains of sums, of
+    # the foreground (odd places) and of the background, which here stand at even or odd places of
+    # the block. A chain starts at 0 after what was summed before it.
+    sums = []
+    for parity in range(2):
+        of_parity = number[parity::2]
+        running = np.zeros(len(of_parity) + 2, dtype=np.int64)
+        np.cumsum(of_parity, out=running[1:-1])
+        sums.append(running)
+    background, foreground = _chains(sums, first, count)
+    start = number[first]
+    is_negative = (background.lowest < 0) | (foreground.lowest < 0) | (start < 0)
+    _refuse_first(is_negative, "a negative run", what)
+    _refuse_first(
+        background.total + foreground.total + start != pixels,
+        "runs that do not add up to the image",
+        what,
+    )
+    tail = np.where(count % 2 > 0, np.where(count > 1, background.last, start), 0)
+    return foreground.total, start, pixels - tail
 
 
-def _numbers(code: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the signed numbers and the place of the last character of each.
+def _joined(texts: Sequence[Any]) -> bytes:
+    if set(map(type, texts)) == {str}:
+        return "".join(texts).encode("ascii")
+    return b"".join(text if isinstance(text, bytes) else text.encode("ascii") for text in texts)
 
-    Six bits a character: five of the number, low ones first, and whether more follow. None and a
-    place if a number is too long.
+
+@dataclass(frozen=True)
+class _Chain:
+    """Every other run of N masks, from the second or third on."""
+
+    lowest: np.ndarray  # [N] 0 or the lowest run, if it is negative
+    total: np.ndarray  # [N]
+    last: np.ndarray  # [N]
+
+
+def _chains(sums: list[np.ndarray], first: np.ndarray, count: np.ndarray) -> tuple[_Chain, _Chain]:
+    """Return the chains of the background and of the foreground.
+
+    Args:
+        sums: of the numbers of the block at even and at odd places, each between two zeros.
+        first: place of the first number of each mask [N].
+        count: of its numbers [N].
     """
-    end = np.flatnonzero(code < 32)
-    start = np.concatenate([[0], end[:-1] + 1])
-    length = end - start + 1
+    found = []
+    for parity in range(2):
+        begin = (first + 1 - parity) >> 1  # of the chain, in numbers of this parity
+        is_background = (first & 1) == parity
+        members = (count + is_background) >> 1
+        # The first number of a mask is no difference: the background sums up from behind it. With
+        # the 0 in front, this is also where the sums of the foreground start.
+        base = sums[parity][begin + is_background]
+        running = sums[parity][1:]
+        bounds = np.append(begin, len(running) - 1)
+        is_empty = members == 0
+        lowest = np.where(is_empty, 0, np.minimum.reduceat(running, bounds)[:-1] - base)
+        total = np.where(is_empty, 0, np.add.reduceat(running, bounds)[:-1] - base * members)
+        last = running[begin + members - 1] - base
+        found.append((is_background, np.minimum(lowest, 0), total, last))
+    (even, *of_even), (_, *of_odd) = found
+    pairs = list(zip(of_even, of_odd, strict=True))
+    background = _Chain(*(np.where(even, one, other) for one, other in pairs))
+    foreground = _Chain(*(np.where(even, other, one) for one, other in pairs))
+    return background, foreground
+
+
+def _numbers(
+    code: np.ndarray, after: np.ndarray, what: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the signed numbers, and the places of characters before the last of their number.
+
+    Six bits a character: five of the number, low ones first, and whether more follow. The highest
+    bit of the last character is the sign. Nearly all numbers are of one character.
+    """
+    is_end = code < 32
+    number = (((code & 31) ^ 16) - np.uint8(16)).view(np.int8)[is_end].astype(np.int64)
+    longer = np.flatnonzero(~is_end)
+    if not len(longer):
+        return number, longer
+    start = np.flatnonzero(np.diff(longer, prepend=-2) > 1)  # of numbers, among the longer
+    length = np.diff(start, append=len(longer)) + 1
     if length.max() > LONGEST_COUNT:
-        return None, end[np.argmax(length)]
-    number = (code[start] & 31).astype(np.int64)
+        place = longer[start[np.argmax(length)]]
+        raise refuse("a count that is too long", what[int(np.searchsorted(after, place, "right"))])
+    begin = longer[start]
+    value = (code[begin] & 31).astype(np.int64)
     for more in range(1, int(length.max())):
-        longer = np.flatnonzero(length > more)
-        number[longer] |= (code[start[longer] + more] & 31).astype(np.int64) << (5 * more)
-    negative = np.flatnonzero(code[end] & 16)  # the sign bit is in the last character
-    number[negative] -= np.int64(1) << (5 * length[negative])
-    return number, end
+        rows = np.flatnonzero(length > more)
+        value[rows] |= (code[begin[rows] + more] & 31).astype(np.int64) << (5 * more)
+    negative = np.flatnonzero(code[begin + length - 1] & 16)
+    value[negative] -= np.int64(1) << (5 * length[negative])
+    number[begin - start] = value  # as many characters as numbers before it, less the longer ones
+    return number, longer
 
 
-def _refuse_first(is_bad: np.ndarray, problem: str, what: list[str]) -> None:
+def _refuse_first(is_bad: np.ndarray, problem: str, what: Sequence[str]) -> None:
     if is_bad.any():
         raise refuse(problem, what[int(np.argmax(is_bad))])
 
 
-Rle = dict[str, Any]
-
-
 def checked_masks(
-    segmentations: Sequence[Any], sizes: Sequence[Sequence[int]], what: Sequence[str]
-) -> tuple[list[Rle], np.ndarray]:
+    segmentations: Sequence[Any], sizes: Any, what: Sequence[str]
+) -> tuple[Sequence[Rle], np.ndarray]:
     """Return compressed RLEs and their pixel counts [N] from RLEs or polygons.
 
     Args:
         segmentations: polygons (merged by union) or {"size", "counts"}, N of them.
-        sizes: height and width of each one's image; zeros if unknown.
+        sizes: height and width of each one's image [N, 2]; zeros if unknown.
         what: the name of each in an error.
 
     Raises:
         InputError: on a malformed mask.
     """
-    rles: list[Any] = [None] * len(segmentations)
-    area = np.zeros(len(segmentations))
-    compressed = []
-    for number, (value, size) in enumerate(zip(segmentations, sizes, strict=True)):
-        if isinstance(value, list):
-            check_polygons(value, size, what[number])
-            rles[number] = _from_polygons(value, size)
-            continue
-        masks.check_layout(value, size, what[number])
-        if isinstance(value["counts"], list):
-            rles[number] = mask_tools.frPyObjects(value, *value["size"])
-            area[number] = sum(map(int, value["counts"][1::2]))
-        else:
-            rles[number] = value
-            compressed.append(number)
-    area[compressed] = masks.pixel_counts(
-        [rles[number]["counts"] for number in compressed],
-        [int(rles[number]["size"][0]) * int(rles[number]["size"][1]) for number in compressed],
-        [what[number] for number in compressed],
+    found = prepared(segmentations, sizes, what, np.ones(len(segmentations), dtype=bool))
+    return found.rles, found.area.astype(np.float64)
+
+
+def prepared(
+    segmentations: Sequence[Any], sizes: Any, what: Sequence[str], is_needed: np.ndarray
+) -> Masks:
+    """Check masks, and draw the polygons that are needed.
+
+    Args:
+        segmentations: polygons (merged by union) or {"size", "counts"}, N of them.
+        sizes: height and width of each one's image [N, 2]; zeros if unknown.
+        what: the name of each in an error.
+        is_needed: which polygons are to be drawn [N]; the other ones are only checked.
+
+    Raises:
+        InputError: on a malformed mask.
+    """
+    sizes = np.asarray(sizes, dtype=np.int64).reshape(-1, 2)
+    rles = _laid_out(segmentations, sizes, is_needed)
+    if rles is None:
+        rles = _checked_one_by_one(segmentations, sizes, what)
+    count = len(rles)
+    if isinstance(rles, Rles):
+        is_drawn = np.ones(count, dtype=bool)
+        texts, own = rles.counts, rles.sizes
+    else:
+        is_drawn = np.fromiter(map(bool, rles), np.bool_, count)
+        texts = [rle["counts"] for rle in rles if rle]
+        flat = chain.from_iterable(rle["size"] for rle in rles if rle)
+        own = np.fromiter(flat, np.int64, 2 * len(texts)).reshape(-1, 2)
+    rows = np.flatnonzero(is_drawn)
+    names = what if len(rows) == count else [what[row] for row in rows.tolist()]
+    height = own[:, 0]
+    area, left, right = (np.zeros(count, dtype=np.int64) for _ in range(3))
+    area[rows], first, end = _extents(texts, height * own[:, 1], names)
+    left[rows], right[rows] = first // height, -(-end // height)
+    return Masks(rles, area, left, right)
+
+
+def _laid_out(
+    segmentations: Sequence[Any], sizes: np.ndarray, is_needed: np.ndarray
+) -> Sequence[Rle] | None:
+    """Return RLEs with all but their runs checked, or None if one needs a closer look."""
+    if isinstance(segmentations, Rles):
+        good = _are_sizes(segmentations.sizes, sizes)
+        return segmentations if good and _are_ascii(segmentations.counts) else None
+    kinds = np.fromiter(
+        (type(each) is list for each in segmentations), np.bool_, len(segmentations)
     )
-    for number, value in enumerate(segmentations):
+    rles = list(segmentations)
+    encoded, outlined = np.flatnonzero(~kinds), np.flatnonzero(kinds)
+    if not _are_encoded([rles[row] for row in encoded.tolist()], sizes[encoded]):
+        return None
+    if len(outlined):
+        values = [rles[row] for row in outlined.tolist()]
+        found = drawn(values, sizes[outlined], is_needed[outlined])
+        if found is None:
+            return None
+        for row, rle in zip(outlined.tolist(), found, strict=True):
+            rles[row] = rle
+    return rles
+
+
+def _are_encoded(rows: list[Any], sizes: np.ndarray) -> bool:
+    """Whether `check_layout` accepts all rows, and their counts are compressed."""
+    if not set(map(type, rows)) <= {dict}:
+        return False
+    own = [row.get("size") for row in rows]
+    texts = [row.get("counts") for row in rows]
+    if not set(map(type, own)) <= {list} or not set(map(len, own)) <= {2}:
+        return False
+    if not set(map(type, chain.from_iterable(own))) <= {int}:
+        return False
+    try:
+        flat = np.fromiter(chain.from_iterable(own), np.int64, 2 * len(own))
+    except OverflowError:
+        return False
+    return _are_sizes(flat.reshape(-1, 2), sizes) and _are_ascii(texts)
+
+
+def _are_sizes(own: np.ndarray, of_image: np.ndarray) -> bool:
+    is_known = (of_image > 0).all(axis=1)
+    return are_within(own) and bool((own == of_image).all(axis=1)[is_known].all())
+
+
+def _are_ascii(texts: list[Any]) -> bool:
+    return set(map(type, texts)) <= {str, bytes} and all(map(_is_ascii, texts))
+
+
+def _is_ascii(text: str | bytes) -> bool:
+    return text.isascii()
+
+
+def _checked_one_by_one(
+    segmentations: Sequence[Any], sizes: np.ndarray, what: Sequence[str]
+) -> list[Rle]:
+    rles: list[Rle] = []
+    for value, size, name in zip(segmentations, sizes.tolist(), what, strict=True):
         if isinstance(value, list):
-            area[number] = mask_tools.area(rles[number])
-    return rles, area
-
-
-def _from_polygons(polygons: list[Any], size: Sequence[int]) -> Rle:
-    rles = mask_tools.frPyObjects(polygons, *size)
-    return mask_tools.merge(rles) if len(rles) > 1 else rles[0]
+            check_polygons(value, size, name)
+            parts = mask_tools.frPyObjects(value, *size)
+            rles.append(mask_tools.merge(parts) if len(parts) > 1 else parts[0])
+            continue
+        check_layout(value, size, name)
+        is_compressed = not isinstance(value["counts"], list)
+        rles.append(value if is_compressed else mask_tools.frPyObjects(value, *value["size"]))
+    return rles
 
 
 def check_mask(value: Any, size: Sequence[int], what: str) -> None:
@@ -293,28 +380,33 @@ def check_mask(value: Any, size: Sequence[int], what: str) -> None:
     if isinstance(value, list):
         check_polygons(value, size, what)
         return
-    masks.check_layout(value, size, what)
+    check_layout(value, size, what)
     if not isinstance(value["counts"], list):
-        masks.pixel_counts([value["counts"]], [size[0] * size[1]], [what])
+        pixel_counts([value["counts"]], [size[0] * size[1]], [what])
 
 
-def boxes(rles: Iterable[Rle]) -> np.ndarray:
+def boxes(masks: Masks) -> np.ndarray:
     """Tight boxes x, y, w, h of masks [N, 4]."""
-    return np.array([mask_tools.toBbox(each) for each in rles], dtype=np.float64).reshape(-1, 4)
+    parts = [np.zeros((0, 4))]
+    for start in range(0, len(masks.rles), 4096):
+        rows = np.arange(start, min(start + 4096, len(masks.rles)))
+        parts.append(mask_tools.toBbox(masks.chosen(rows)))
+    return np.concatenate(parts)
 
 
-def ground_truth_masks(ground_truth: GroundTruth, gt_row: np.ndarray) -> list[Rle]:
-    """Compressed RLEs of the annotations ``gt_row``.
+def ground_truth_masks(
+    ground_truth: GroundTruth, gt_row: np.ndarray, is_needed: np.ndarray
+) -> Masks:
+    """Check the masks of the annotations ``gt_row`` [G], and draw those that are needed [G].
 
     Raises:
         InputError: on a malformed polygon or RLE.
     """
-    rows = gt_row.tolist()
-    sizes = ground_truth.image_sizes[ground_truth.image[gt_row]].tolist()
     every = ground_truth.segmentation or []
-    segmentations = [every[row] for row in rows]
+    segmentations = [every[row] for row in gt_row.tolist()]
     entries = gt_row if ground_truth.entry is None else ground_truth.entry[gt_row]
-    return checked_masks(segmentations, sizes, [f"annotation {row}" for row in entries.tolist()])[0]
+    sizes = ground_truth.image_sizes[ground_truth.image[gt_row]]
+    return prepared(segmentations, sizes, Names("annotation", entries), is_needed)
 
 
 def detection_masks(
@@ -323,14 +415,14 @@ def detection_masks(
     image: np.ndarray,
     iou_type: str,
     area: str,
-) -> tuple[list[Rle], np.ndarray]:
-    """Compressed RLEs and pixel counts of all detections where they are needed, else nothing.
+) -> Masks | None:
+    """Check the masks of all detections where they are needed.
 
     Raises:
         InputError: if they are needed and absent, or malformed.
     """
     if iou_type == "bbox" and found.box is not None and area != "mask":
-        return [], np.zeros(0)
+        return None
     if area == "box" and found.box is None:
         raise InputError(
             "detections with boxes, for box areas", "only masks", 'use area "mask" or "auto"'
@@ -339,37 +431,7 @@ def detection_masks(
         raise InputError(
             '"segmentation" in every detection', "only boxes", "evaluate boxes, with box areas"
         )
-    sizes = ground_truth.image_sizes[image].tolist()
-    names = [f"detection {row}" for row in range(len(found))]
-    return checked_masks(found.segmentation, sizes, names)
-
-
-def mask_overlaps(
-    arrangement: Arrangement,
-    dt_masks: list[Rle],
-    gt_masks: list[Rle],
-    is_crowd: np.ndarray,
-    lowest: float,
-) -> Overlaps:
-    """Pairs of masks with IoU >= ``lowest``, group by group in the compiled module.
-
-    Args:
-        arrangement: the sorted groups.
-        dt_masks: compressed RLEs in the arrangement's order [N].
-        gt_masks: compressed RLEs in the arrangement's order [G].
-        is_crowd: in the arrangement's order [G].
-        lowest: the lowest IoU threshold.
-    """
-    crowd = is_crowd.astype(np.uint8)
-    starts = np.flatnonzero(arrangement.rank == 0)
-    stops = np.append(starts, len(arrangement.rank))[1:]
-    parts = []
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        first, count = int(arrangement.gt_start[start]), int(arrangement.gt_count[start])
-        if not count:
-            continue
-        last = first + count
-        iou = mask_tools.iou(dt_masks[start:stop], gt_masks[first:last], crowd[first:last])
-        detection, annotation = np.nonzero(iou >= lowest)
-        parts.append((detection + start, annotation + first, iou[detection, annotation]))
-    return joined(parts)
+    count = len(found)
+    sizes = ground_truth.image_sizes[image]
+    names = Names("detection", range(count))
+    return prepared(found.segmentation, sizes, names, np.ones(count, dtype=bool))

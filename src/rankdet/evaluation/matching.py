@@ -34,16 +34,48 @@ class Arrangement:
     gt_count: np.ndarray  # [N]
     by_score: np.ndarray  # [N] per category, images ascending, stable by descending score
 
+    def has_detections(self) -> np.ndarray:
+        """Whether there is a detection in the group of each annotation [G]."""
+        edges = np.zeros(len(self.gt_row) + 1, dtype=np.int64)
+        is_first = self.rank == 0
+        np.add.at(edges, self.gt_start[is_first], 1)
+        np.add.at(edges, (self.gt_start + self.gt_count)[is_first], -1)
+        return np.cumsum(edges[:-1]) > 0
+
+
+MOST_SLOTS = 1 << 22  # of a table of ids, 32 MB; COCO's image ids end at 581929
+
 
 def index_of(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the index of each ``wanted`` in the ascending ``ids``; -1 if it is missing."""
-    found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return np.where(ids[found] == wanted, found, -1)
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    low, high = int(ids[0]), int(ids[-1])
+    if not len(wanted) or high - low >= MOST_SLOTS or wanted.min() < low or wanted.max() > high:
+        found = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+        return np.where(ids[found] == wanted, found, -1)
+    table = np.full(high - low + 1, -1, dtype=np.int64)
+    table[ids - low] = np.arange(len(ids))
+    return table[wanted - low]
 
 
 def _stable_by(values: np.ndarray, count: int) -> np.ndarray:
     """Stable argsort of indices below ``count``: radix sort where they fit in 16 bits."""
     return np.argsort(values.astype(np.uint16) if count < 1 << 16 else values, kind="stable")
+
+
+def stable_descending(score: np.ndarray) -> np.ndarray:
+    """Stable argsort of finite scores, highest first: radix sort of their bits, 16 at a time."""
+    # -0.0 equals 0.0, and becomes it.
+    bits = np.subtract(0.0, score, dtype=np.float64).view(np.int64)
+    # As unsigned integers that ascend with the number.
+    key = np.where(bits < 0, ~bits, bits ^ np.int64(-(2**63))).view(np.uint64)
+    order = np.arange(len(score))
+    for shift in range(0, 64, 16):
+        digit = (key >> np.uint64(shift)).astype(np.uint16)  # the low 16 bits of it
+        if len(digit) and (digit != digit[0]).any():
+            order = order[np.argsort(digit[order], kind="stable")]
+    return order
 
 
 def place_detections(
@@ -68,7 +100,7 @@ def place_detections(
         warnings.warn(
             f"{int((category < 0).sum())} detections of unknown categories are ignored, as in "
             f"the COCO toolkit: category ids {', '.join(map(str, unknown[:3]))}",
-            stacklevel=2,
+            stacklevel=4,
         )
     return image, category
 
@@ -92,21 +124,16 @@ def arrange(
         per_group: the limit per image and category (COCO: 100); None for no limit (LVIS).
     """
     image_count, category_count = len(ground_truth.image_ids), len(ground_truth.category_ids)
-    # One sort of the scores serves both orders: radix sorts by image and category keep it.
-    order = rows[_stable_by(image[rows], image_count)]
-    order = order[np.argsort(-score[order], kind="stable")]
-    by_score = order[_stable_by(category[order], category_count)]
-    order = order[_stable_by(image[order], image_count)]
+    order = _by_image_and_score(image, score, rows, image_count)
     order = order[_stable_by(category[order], category_count)]
-
     key = ground_truth.pair_key(image[order], category[order])
     group, rank = _groups(key)
     if per_group is not None and len(rank) and rank.max() >= per_group:
         is_kept = rank < per_group
         order, key, group, rank = order[is_kept], key[is_kept], group[is_kept], rank[is_kept]
-    place = np.full(len(score), -1, dtype=np.int64)
-    place[order] = np.arange(len(order))
-    by_score = place[by_score]
+    category, score = category[order], score[order]
+    by_score = stable_descending(score)
+    by_score = by_score[_stable_by(category[by_score], category_count)]
 
     gt_key = ground_truth.pair_key(ground_truth.image, ground_truth.category)
     gt_row = np.argsort(gt_key, kind="stable")
@@ -117,15 +144,27 @@ def arrange(
     return Arrangement(
         row=order,
         image=image[order],
-        category=category[order],
-        score=score[order],
+        category=category,
+        score=score,
         rank=rank,
         group=group,
         gt_row=gt_row,
         gt_start=first[group],
         gt_count=(last - first)[group],
-        by_score=by_score[by_score >= 0],
+        by_score=by_score,
     )
+
+
+def _by_image_and_score(
+    image: np.ndarray, score: np.ndarray, rows: np.ndarray, images: int
+) -> np.ndarray:
+    """Return the rows by image, then descending score, then place in the file."""
+    image, score = image[rows], score[rows]
+    is_next = image[1:] > image[:-1]
+    if (is_next | ((image[1:] == image[:-1]) & (score[1:] <= score[:-1]))).all():
+        return rows  # as most programs write them
+    order = stable_descending(score)
+    return rows[order[_stable_by(image[order], images)]]
 
 
 def _groups(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,6 +217,19 @@ def box_iou(dt: np.ndarray, gt: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros_like(union), where=is_common)
 
 
+def pairs_of_groups(
+    arrangement: Arrangement,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield all pairs (detection, annotation) of the same group, some at a time."""
+    with_gt = np.flatnonzero(arrangement.gt_count)
+    counts = arrangement.gt_count[with_gt]
+    for block in pair_blocks(counts, PAIRS_AT_ONCE):
+        detections, count = with_gt[block], counts[block]
+        shift = arrangement.gt_start[detections] - np.cumsum(count) + count
+        detection = np.repeat(detections, count)
+        yield detection, np.arange(len(detection)) + np.repeat(shift, count)
+
+
 def box_overlaps(
     arrangement: Arrangement,
     dt_box: np.ndarray,
@@ -189,21 +241,26 @@ def box_overlaps(
 
     Args:
         arrangement: the sorted groups.
-        dt_box: boxes in the arrangement's order [N, 4].
+        dt_box: boxes of the detections in the order of their file [all, 4].
         gt_box: boxes in the arrangement's order [G, 4].
         is_crowd: in the arrangement's order [G].
         lowest: the lowest IoU threshold.
     """
-    dt_columns, gt_columns = dt_box.T.copy(), gt_box.T.copy()
-    with_gt = np.flatnonzero(arrangement.gt_count)
-    counts = arrangement.gt_count[with_gt]
+    dt_columns = np.stack([column[arrangement.row] for column in dt_box.T])
+    gt_columns = gt_box.T.copy()
+    gt_ends = gt_columns[:2] + gt_columns[2:]
+    gt_lengths = np.where(is_crowd, 0.0, gt_columns[2:])
     parts = []
-    for block in pair_blocks(counts, PAIRS_AT_ONCE):
-        detections, count = with_gt[block], counts[block]
-        detection = np.repeat(detections, count)
-        before = np.cumsum(count) - count
-        shift = np.repeat(arrangement.gt_start[detections] - before, count)
-        annotation = np.arange(len(detection)) + shift
+    for detection, annotation in pairs_of_groups(arrangement):
+        # The IoU is at most the part of the detection's width, or height, that the boxes share, and
+        # of the annotation's unless it is a crowd. A little less is asked for, for rounding.
+        for axis in range(2):
+            start, length = dt_columns[axis][detection], dt_columns[axis + 2][detection]
+            shared = np.minimum(start + length, gt_ends[axis][annotation])
+            shared -= np.maximum(start, gt_columns[axis][annotation])
+            np.maximum(length, gt_lengths[axis][annotation], out=length)
+            near = np.flatnonzero((shared > 0) & (shared >= (lowest - 1e-6) * length))
+            detection, annotation = detection[near], annotation[near]
         iou = box_iou(dt_columns[:, detection], gt_columns[:, annotation], is_crowd[annotation])
         kept = np.flatnonzero(iou >= lowest)
         parts.append((detection[kept], annotation[kept], iou[kept]))
@@ -219,17 +276,26 @@ def joined(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Overlaps:
     return Overlaps(detection, annotation, iou)
 
 
-MATCHED_AT_ONCE = 1 << 14
-
-
 @dataclass(frozen=True)
 class Matches:
-    """The matches of the M detections that have overlaps; T thresholds, A area ranges."""
+    """The matches of the M detections that have overlaps; T thresholds, A area ranges.
+
+    Bit ``T * area range + threshold`` of ``matched`` and ``true`` is that of one evaluation.
+    """
 
     detection: np.ndarray  # [M] into Arrangement.row, ascending
-    is_matched: np.ndarray  # [M, T, A]
-    is_true: np.ndarray  # [M, T, A] matched to an annotation that counts
-    iou: np.ndarray  # [M, A] with its match at the lowest threshold; 0 without one
+    matched: np.ndarray  # [M] uint64
+    true: np.ndarray  # [M] uint64, matched to an annotation that counts
+    iou: np.ndarray  # [A, M] with its match at the lowest threshold; 0 without one
+
+
+def flags(bits: np.ndarray, ranges: int, thresholds: int) -> np.ndarray:
+    """Return the bits [M] of `Matches` as booleans [A, T, M]."""
+    every = np.unpackbits(
+        bits.astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little"
+    )
+    used = every[:, : ranges * thresholds].T
+    return np.ascontiguousarray(used).view(np.bool_).reshape(ranges, thresholds, -1)
 
 
 def match(
@@ -247,39 +313,59 @@ def match(
     Args:
         overlaps: the C pairs that overlap enough.
         group: number of each detection's (category, image) group [N].
-        thresholds: ascending IoU thresholds [T].
+        thresholds: ascending IoU thresholds [T]; T * A is at most 64.
         is_ignored: annotations that do not count, per area range [G, A].
         is_crowd: [G].
     """
-    limits = np.minimum(thresholds, 1 - 1e-10)
-    shape = (len(limits), is_ignored.shape[1])
-    is_first = np.ones(len(overlaps.detection), dtype=bool)
-    is_first[1:] = overlaps.detection[1:] != overlaps.detection[:-1]
-    number = np.cumsum(is_first) - 1  # of each pair's detection, among the M
-    detection = overlaps.detection[is_first]
-    turn = _turns(group[detection])
-    order = np.lexsort((overlaps.annotation, overlaps.iou, number, turn[number]))
+    ranges, count = is_ignored.shape[1], len(thresholds)
+    starts = np.flatnonzero(np.diff(overlaps.detection, prepend=-1))
+    counts = np.diff(starts, append=len(overlaps.detection))
+    detection = overlaps.detection[starts]
+    best_first = _best_first(overlaps, starts, counts)
+    annotation, iou = overlaps.annotation[best_first], overlaps.iou[best_first]
+    lowest = [1 << count * each for each in range(ranges)]
+    # All thresholds that the IoU reaches, in every area range.
+    reached = np.array([((1 << up) - 1) * sum(lowest) for up in range(count + 1)], dtype=np.uint64)
+    passes = reached[np.searchsorted(np.minimum(thresholds, 1 - 1e-10), iou, side="right")]
+    every = np.array([bit * ((1 << count) - 1) for bit in lowest], dtype=np.uint64)
+    ignored = is_ignored @ every  # the bits of the area ranges where an annotation does not count
 
-    taken = np.zeros((len(is_ignored), *shape), dtype=bool)
     result = Matches(
         detection,
-        np.zeros((len(detection), *shape), dtype=bool),
-        np.zeros((len(detection), *shape), dtype=bool),
-        np.zeros((len(detection), shape[1])),
+        np.zeros(len(detection), dtype=np.uint64),
+        np.zeros(len(detection), dtype=np.uint64),
+        np.zeros((ranges, len(detection))),
     )
-    for block in _blocks(turn[number[order]], number[order]):
-        pairs = order[block]
-        _match_block(
-            result,
-            number[pairs],
-            overlaps.annotation[pairs],
-            overlaps.iou[pairs],
-            limits,
-            is_ignored,
-            is_crowd,
-            taken,
-        )
+    pairs = _Pairs(starts, counts, annotation, iou, passes, lowest)
+    free = np.full(len(is_ignored), ~np.uint64(0))
+    # Detections of different groups do not compete: the first of every group, then the second.
+    turn = _turns(group[detection])
+    order = np.argsort(turn, kind="stable")
+    edges = np.flatnonzero(np.diff(turn[order])) + 1
+    for rows in np.split(order, edges):
+        _match_turn(result, rows, pairs, free, ignored, is_crowd)
     return result
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """C pairs, by detection, the best of a detection first."""
+
+    starts: np.ndarray  # [M] of each detection
+    counts: np.ndarray  # [M]
+    annotation: np.ndarray  # [C]
+    iou: np.ndarray  # [C]
+    passes: np.ndarray  # [C] bits of the thresholds that the IoU reaches
+    lowest: list[int]  # [A] bit of the lowest threshold
+
+
+def _best_first(overlaps: Overlaps, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the order by detection, the highest IoU, the last in the file."""
+    order = np.arange(len(overlaps.iou))
+    several = np.flatnonzero(np.repeat(counts > 1, counts))
+    keys = (-overlaps.annotation[several], -overlaps.iou[several], overlaps.detection[several])
+    order[several] = several[np.lexsort(keys)]
+    return order
 
 
 def _turns(group: np.ndarray) -> np.ndarray:
@@ -290,46 +376,38 @@ def _turns(group: np.ndarray) -> np.ndarray:
     return np.arange(len(group)) - starts[np.cumsum(is_first) - 1]
 
 
-def _blocks(turn: np.ndarray, number: np.ndarray) -> Iterator[slice]:
-    """Yield slices of overlaps of one turn, not too long, never cutting a detection."""
-    edges = np.flatnonzero(np.diff(turn)) + 1
-    for start, stop in zip([0, *edges], [*edges, len(turn)], strict=True):
-        while start < stop:
-            cut = min(start + MATCHED_AT_ONCE, stop)
-            while cut < stop and number[cut] == number[cut - 1]:
-                cut += 1
-            yield slice(start, cut)
-            start = cut
-
-
-def _match_block(
+def _match_turn(
     result: Matches,
-    number: np.ndarray,
-    annotation: np.ndarray,
-    iou: np.ndarray,
-    limits: np.ndarray,
-    is_ignored: np.ndarray,
+    rows: np.ndarray,
+    pairs: _Pairs,
+    free: np.ndarray,
+    ignored: np.ndarray,
     is_crowd: np.ndarray,
-    taken: np.ndarray,
 ) -> None:
-    """Match detections of different groups; overlaps ascend by detection, IoU, file order."""
-    count = len(number)
-    is_first = np.ones(count, dtype=bool)
-    is_first[1:] = number[1:] != number[:-1]
-    starts = np.flatnonzero(is_first)
-    # The later of two overlaps is the better one; annotations that count beat all ignored ones.
-    preference = np.arange(count)[:, None] + np.where(is_ignored[annotation], 0, count)
-    is_open = ~taken[annotation] & (iou[:, None] >= limits)[:, :, None]
-    value = np.where(is_open, preference[:, None, :].astype(np.int32), np.int32(-1))
-    best = value if len(starts) == count else np.maximum.reduceat(value, starts, axis=0)
+    """Match detections ``rows`` of different groups, and take their annotations.
 
-    is_matched = best >= 0
-    choice = np.where(best >= count, best - count, best)
-    rows = number[starts]
-    result.is_matched[rows] = is_matched
-    result.is_true[rows] = best >= count
-    result.iou[rows] = np.where(is_matched[:, 0], iou[choice[:, 0]], 0.0)
-    detection, threshold, area_range = np.nonzero(is_matched)
-    chosen = annotation[choice[detection, threshold, area_range]]
-    keeps = ~is_crowd[chosen]
-    taken[chosen[keeps], threshold[keeps], area_range[keeps]] = True
+    Each takes the best annotation that counts and is free; where none does, an ignored one.
+    """
+    for is_second_choice in (False, True):
+        chosen, place = rows, 0
+        while len(chosen):
+            pair = pairs.starts[chosen] + place
+            annotation = pairs.annotation[pair]
+            allowed = ignored[annotation] if is_second_choice else ~ignored[annotation]
+            taken = pairs.passes[pair] & free[annotation] & allowed & ~result.matched[chosen]
+            result.matched[chosen] |= taken
+            if not is_second_choice:
+                result.true[chosen] |= taken
+            free[annotation] &= ~np.where(is_crowd[annotation], np.uint64(0), taken)
+            _keep_iou(result, chosen, taken, pairs.iou[pair], pairs.lowest)
+            place += 1
+            chosen = chosen[pairs.counts[chosen] > place]
+
+
+def _keep_iou(
+    result: Matches, rows: np.ndarray, taken: np.ndarray, iou: np.ndarray, lowest: list[int]
+) -> None:
+    """Keep the IoU of matches at the lowest threshold, which is what LRP needs."""
+    for kept, bit in zip(result.iou, lowest, strict=True):
+        is_lowest = (taken & np.uint64(bit)) > 0
+        kept[rows[is_lowest]] = iou[is_lowest]

@@ -44,12 +44,14 @@ class Metrics:
         per_class: one row per category, with its LRP-optimal score ``oLRP_threshold``.
         curves: precision-recall and LRP-score curves, means over the present classes.
         by_area: oLRP and its components for all, small, medium, large.
+        arguments: iou_type, protocol, area and limits of the evaluation.
     """
 
     numbers: dict[str, float | None]
     per_class: list[dict[str, Any]]
     curves: dict[str, Any]
     by_area: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def summarize(
@@ -212,11 +214,11 @@ def warn(total: int, unlisted: list[Reason], others: list[Reason]) -> None:
     """Warn if annotations are not listed, or if none of ``total`` counts."""
     if total > sum(count for count, _ in [*unlisted, *others]):
         for count, reason in unlisted:
-            warnings.warn(f"{count} of {total} annotations {reason} and are ignored", stacklevel=3)
+            warnings.warn(f"{count} of {total} annotations {reason} and are ignored", stacklevel=4)
         return
     why = [f"{count} of {total} {reason}" for count, reason in [*unlisted, *others] if count]
     warnings.warn(
         "no valid annotation, so every number is null: "
         + ("; ".join(why) or "the annotation file has none"),
-        stacklevel=3,
+        stacklevel=4,
     )

@@ -8,21 +8,29 @@ from __future__ import annotations
 import gc
 import json
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rankdet.errors import InputError, shown
-from rankdet.evaluation import fields, metrics
+from rankdet.evaluation import fields, tables, typed_json
 from rankdet.evaluation.annotations import check_document
-from rankdet.evaluation.columns import Detections, GroundTruth, text_remedy
-from rankdet.files import JsonText, read_json
+from rankdet.evaluation.columns import (
+    IOU_TYPES,
+    PROTOCOLS,
+    Detections,
+    GroundTruth,
+    Rles,
+    chosen_iou_types,
+    text_remedy,
+)
+from rankdet.files import JsonText, parse_json, read_json, read_text
 
-BLOCK_CHARACTERS = 1 << 23
+BLOCK_CHARACTERS = 1 << 20  # the rows of a block stay in the cache
 
 
 @contextmanager
@@ -67,8 +75,8 @@ def _last_seam(text: str) -> int:
     return 0
 
 
-def _blocks(stream: JsonText) -> Iterator[list[Any]]:
-    """Yield the rows of a JSON array; ValueError where the text cannot be cut between two rows."""
+def _blocks(stream: JsonText) -> Iterator[str]:
+    """Yield arrays of whole rows of a JSON array; ValueError where it cannot be cut."""
     text = stream.read(BLOCK_CHARACTERS).lstrip()
     if not text.startswith("["):
         raise ValueError("not an array")
@@ -77,27 +85,30 @@ def _blocks(stream: JsonText) -> Iterator[list[Any]]:
         # Doubling avoids quadratic time for one very long row.
         more = stream.read(max(BLOCK_CHARACTERS, len(text)))
         if not more:
-            yield json.loads("[" + text)
+            yield "[" + text
             return
         seam = _last_seam(text)
         if seam:
-            yield json.loads("[" + text[:seam] + "]")
+            yield f"[{text[:seam]}]"
             text = text[seam:].lstrip()[1:] + more
         else:
             text += more
 
 
-def read_rows(path: str | Path, what: str) -> Iterator[list[Any]]:
-    """Yield the rows of the JSON array in ``path``, tens of thousands at a time.
+def read_rows(
+    path: str | Path, what: str, parse: Callable[[str], Any] | None = None
+) -> Iterator[Any]:
+    """Yield the rows of the JSON array in ``path``, thousands at a time.
 
     A file whose rows contain nested objects that look like rows is read as a whole instead.
 
     Args:
         path: of the file, also .json.gz.
         what: is expected there, for the error message.
+        parse: returns the rows of the text of an array; default: `json.loads`.
 
     Yields:
-        Rows as lists of parsed JSON.
+        What ``parse`` returns; rows as lists of parsed JSON where the file is read as a whole.
 
     Raises:
         InputError: if the file is missing, truncated, not JSON or not an array.
@@ -107,7 +118,8 @@ def read_rows(path: str | Path, what: str) -> Iterator[list[Any]]:
         # A pipe cannot be opened twice and is read as a whole.
         if Path(path).is_file():
             with JsonText(path) as stream, paused_garbage_collector():
-                for block in _blocks(stream):
+                for text in _blocks(stream):
+                    block = json.loads(text) if parse is None else parse(text)
                     yield block
                     rows_seen += len(block)
             return
@@ -130,114 +142,59 @@ DETECTIONS = "detections as a COCO results array"
 
 def read_ground_truth(
     source: str | Path | dict[str, Any] | GroundTruth,
-    iou_types: Iterable[str] = ("bbox", "segm"),
-    protocol: str = "coco",
+    iou_types: str | Iterable[str] | None = None,
+    protocol: str | None = None,
 ) -> GroundTruth:
     """Read annotations in the COCO or LVIS v1 layout.
 
     Args:
         source: a path (also .json.gz), the parsed document, or an earlier result of this function.
-        iou_types: what will be evaluated: "bbox" needs boxes, "segm" needs masks.
-        protocol: "coco" or "lvis"; LVIS needs its federated fields.
+        iou_types: what will be evaluated: "bbox" needs boxes, "segm" needs masks. Default: both,
+            or what an earlier result was read for.
+        protocol: "coco" or "lvis"; LVIS needs its federated fields. Default: "coco", or the
+            protocol that an earlier result was read by.
 
     Returns:
         The annotations as columns.
 
     Raises:
-        InputError: if `rankdet.evaluation.annotations.check_document` refuses the document.
+        InputError: if `rankdet.evaluation.annotations.check_document` refuses the document, or if
+            an earlier result was read by another protocol or for other IoU types.
     """
-    if protocol not in ("coco", "lvis"):
+    if protocol is not None and protocol not in PROTOCOLS:
         raise InputError("protocol coco or lvis", shown(protocol), "choose one of them")
+    if iou_types is not None:
+        iou_types = chosen_iou_types(iou_types)
     if isinstance(source, GroundTruth):
+        source.require(iou_types, protocol)
         return source
-    document = read_document(source, ANNOTATIONS) if isinstance(source, str | Path) else source
-    checked = check_document(document, protocol, boxes="bbox" in iou_types)
-    for note in checked.notes:
-        warnings.warn(note, stacklevel=2)
-    document = checked.document
-    image_ids, images = _by_id(document["images"])
-    category_ids, categories = _by_id(document["categories"])
-    rows, unlisted = _evaluated_rows(document["annotations"], image_ids, category_ids)
-    is_crowd = fields.flags(rows, "iscrowd", "annotation")
-    area = fields.numbers(rows, "area", "annotation")
-    is_lvis = protocol == "lvis"
-    if is_lvis:  # LVIS knows no crowds, honors `ignore`, and drops what has no area
-        with_area = np.flatnonzero(area > 0)
-        without_area = len(rows) - len(with_area)
-        rows, area = fields.Selected(rows, with_area), area[with_area]
-        is_crowd = np.zeros(len(rows), dtype=bool)
-        is_ignored = fields.flags(rows, "ignore", "annotation")
-        others = [
-            (without_area, "have no area"),
-            *metrics.ignored(is_ignored, area, "are to be ignored"),
-        ]
-    else:
-        is_ignored = is_crowd
-        others = metrics.ignored(is_ignored, area, "are crowds")
-    metrics.warn(len(document["annotations"]), unlisted, others)
-    ground_truth = GroundTruth(
-        image_ids=image_ids,
-        image_sizes=fields.sizes(images),
-        category_ids=category_ids,
-        category_names=[_class_name(row) for row in categories],
-        image=np.searchsorted(image_ids, fields.integers(rows, "image_id", "annotation")),
-        category=np.searchsorted(category_ids, fields.integers(rows, "category_id", "annotation")),
-        box=fields.boxes(rows, "annotation") if "bbox" in iou_types else np.zeros((len(rows), 4)),
-        area=area,
-        is_crowd=is_crowd,
-        is_ignored=is_ignored,
-        segmentation=(
-            fields.values(rows, "segmentation", "annotation") if "segm" in iou_types else None
-        ),
-        entry=rows.places,
-        image_names=[_file_name(row) for row in images],
-    )
-    return _with_federated_fields(ground_truth, images, categories) if is_lvis else ground_truth
+    return _read_ground_truth(source, iou_types or IOU_TYPES, protocol)
 
 
-def _class_name(category: dict[str, Any]) -> str:
-    name = category.get("name", category["id"])
-    return name if isinstance(name, str) else shown(name)
-
-
-def _file_name(image: dict[str, Any]) -> str:
-    name = image.get("file_name", image.get("coco_url"))
-    return name if isinstance(name, str) else ""
-
-
-def _by_id(rows: list[Any]) -> tuple[np.ndarray, fields.Selected]:
-    """Return the ascending ids and the rows in that order."""
-    ids = np.array([row["id"] for row in rows], dtype=np.int64)
-    order = np.argsort(ids, kind="stable")
-    return ids[order], fields.Selected(rows, order)
-
-
-def _evaluated_rows(
-    rows: list[Any], image_ids: np.ndarray, category_ids: np.ndarray
-) -> tuple[fields.Selected, list[metrics.Reason]]:
-    """Return the annotations of listed images and categories, and why the others are left out."""
-    image = fields.integers(rows, "image_id", "annotation")
-    category = fields.integers(rows, "category_id", "annotation")
-    places, unlisted = metrics.listed(image, category, image_ids, category_ids)
-    return fields.Selected(rows, places), unlisted
-
-
-def _with_federated_fields(
-    ground_truth: GroundTruth, images: list[Any], categories: list[Any]
+def _read_ground_truth(
+    source: str | Path | dict[str, Any], iou_types: tuple[str, ...], asked: str | None
 ) -> GroundTruth:
-    frequency = fields.values(categories, "frequency", "LVIS category")
-    pairs = {}
-    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        ids, image = fields.lists_of_ids(images, key, "LVIS image")
-        known = np.isin(ids, ground_truth.category_ids)
-        category = np.searchsorted(ground_truth.category_ids, ids[known])
-        pairs[key] = np.unique(ground_truth.pair_key(image[known], category))
-    return replace(
-        ground_truth,
-        frequency=frequency,
-        negative=pairs["neg_category_ids"],
-        not_exhaustive=pairs["not_exhaustive_category_ids"],
-    )
+    protocol = asked or "coco"
+    found = None
+    if isinstance(source, str | Path):
+        text = read_text(source, ANNOTATIONS)
+        with paused_garbage_collector():
+            found = typed_json.tables(text, iou_types, protocol)
+            document = None if found else parse_json(text, source, ANNOTATIONS)
+    else:
+        document = source
+    if found is None:
+        checked = check_document(document, protocol, boxes="bbox" in iou_types)
+        for note in checked.notes:
+            warnings.warn(note, stacklevel=3)
+        found = tables.of_document(checked.document, iou_types, protocol)
+    if asked is None and found.is_federated:
+        warnings.warn(
+            "the annotations have LVIS fields and are evaluated by the COCO protocol, because no "
+            "protocol was chosen: choose lvis for the numbers of LVIS, or coco to confirm",
+            stacklevel=3,
+        )
+    return tables.ground_truth(found, protocol)
 
 
 def read_detections(
@@ -260,18 +217,25 @@ def read_detections(
     """
     if isinstance(source, Detections):
         return source
+    parts: list[Detections] = []
+
+    def parse(text: str) -> Detections | list[Any]:
+        found = typed_json.detections(text, parts[0] if parts else None)
+        return json.loads(text) if found is None else found
+
     if isinstance(source, (str, Path)):
-        blocks: Iterable[list[Any]] = _with_shared_sizes(read_rows(source, DETECTIONS))
+        blocks: Iterable[Any] = read_rows(source, DETECTIONS, parse)
     elif isinstance(source, list):
         blocks = (source[i : i + BLOCK_ROWS] for i in range(0, len(source), BLOCK_ROWS))
     else:
         raise InputError(DETECTIONS, f"a {type(source).__name__}", "pass the array or its path")
-    parts: list[Detections] = []
     rows_read = 0
     for block in blocks:
-        if block:
+        if isinstance(block, Detections):
+            parts.append(block)
+        elif block:
             parts.append(_columns(block, parts[0] if parts else None, rows_read, ground_truth))
-            rows_read += len(block)
+        rows_read += len(block)
     if not parts:
         warnings.warn(
             "no detections: every annotated class counts as missed (AP 0, oLRP 1)", stacklevel=2
@@ -283,22 +247,18 @@ def read_detections(
         np.concatenate([part.category_id for part in parts]),
         np.concatenate([part.score for part in parts]),
         None if parts[0].box is None else np.concatenate([part.box for part in parts]),
-        None
-        if any(part.segmentation is None for part in parts)
-        else [mask for part in parts for mask in part.segmentation or []],
+        _joined([part.segmentation for part in parts]),
     )
 
 
-def _with_shared_sizes(blocks: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """Let masks of the same size share one list, which saves a sixth of their memory."""
-    known: dict[tuple[int, ...], list[int]] = {}
-    for block in blocks:
-        for row in block:
-            mask = row.get("segmentation") if isinstance(row, dict) else None
-            size = mask.get("size") if isinstance(mask, dict) else None
-            if mask and isinstance(size, list) and all(isinstance(side, int) for side in size):
-                mask["size"] = known.setdefault(tuple(size), size)
-        yield block
+def _joined(parts: list[Any]) -> Sequence[Any] | None:
+    """Return the masks of all blocks; None if those of one block are missing."""
+    if any(part is None for part in parts):
+        return None
+    if not all(isinstance(part, Rles) for part in parts):
+        return list(chain.from_iterable(parts))
+    counts = list(chain.from_iterable(part.counts for part in parts))
+    return Rles(counts, np.concatenate([part.sizes for part in parts]))
 
 
 def _columns(
@@ -307,7 +267,9 @@ def _columns(
     what = "detection"
     rows = fields.Block(rows, first_place)
     first = rows[0] if isinstance(rows[0], dict) else {}
-    has_boxes = bool(first.get("bbox")) if like is None else like.box is not None
+    box = first.get("bbox")
+    is_given = len(box) > 0 if isinstance(box, np.ndarray) else bool(box)
+    has_boxes = is_given if like is None else like.box is not None
     has_masks = all(isinstance(row, dict) and "segmentation" in row for row in rows)
     if not has_boxes and like is None and "segmentation" not in first:
         fields.values(rows, "image_id", what)

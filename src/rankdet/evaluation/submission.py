@@ -71,6 +71,7 @@ def pack(
         raise InputError(
             "a results array with at least one detection", "none", "run `rankdet predict` first"
         )
+    _check_testset(image_info, testset)
     notes = _validate(rows, image_info)
     rows = [{key: row[key] for key in SERVER_KEYS if key in row} for row in rows]
     text = json.dumps(rows, separators=(",", ":"), allow_nan=False)
@@ -120,6 +121,17 @@ def _validate(rows: list[Any], image_info: str | Path | None) -> list[str]:
         )
     empty = len(listed) - len(image_ids)
     return [f"{empty} of {len(listed)} images have no detections"] if empty else []
+
+
+def _check_testset(image_info: str | Path | None, testset: str) -> None:
+    """Refuse COCO's list of the images of another test set than the one in the file's name."""
+    found = re.match(r"image_info_([^.]+)\.", Path(image_info or "").name)
+    if found and found[1] != testset:
+        raise InputError(
+            f"the images of {testset}, the test set of the submission",
+            str(image_info),
+            f"give image_info_{testset}.json, or name the test set {found[1]}",
+        )
 
 
 def _listed_images(image_info: str | Path) -> np.ndarray:

@@ -139,3 +139,43 @@ def test_a_warning_of_the_evaluation_stands_in_the_log(truth, tmp_path, capfd):
     found = run(metric, [sample(8, [[1, 1, 30, 30]], [0.9], [1])], ("c1", "c5", "c9"))
     assert found["rankdet/bbox/AP"] == 0
     assert "none of the 1 detections counts" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("ids", "classes", "match"),
+    [
+        ([1, 5, 9], ("c1", "c9"), "of the dataset's 2 classes"),
+        ([1, 5], ("c1", "c9"), r"classes: \['c1', 'c9'\]; got the ids of 2: \['c1', 'c5'\]"),
+        ([9, 1], ("c1", "c9"), "in the order of the classes"),
+        ([1, 2], ("c1", "c9"), "unknown ids: \\[2\\]"),
+        ([1, 1], ("c1", "c9"), "an id twice"),
+        ([1], None, "labels below 1"),
+    ],
+)
+def test_ids_classes_and_annotations_that_disagree(truth, tmp_path, ids, classes, match):
+    metric = RankdetMetric(str(tmp_path / "truth.json"), category_ids=ids)
+    with pytest.raises(InputError, match=match):
+        run(metric, predictions(), classes)
+
+
+@pytest.mark.parametrize("classes", [("c1", "c9"), ("person", "car"), None])
+def test_ids_and_classes_that_agree(truth, tmp_path, classes):
+    """Named by the file, named otherwise, or not named: only these categories are evaluated."""
+    expected = run(RankdetMetric(str(tmp_path / "truth.json")), predictions())
+    metric = RankdetMetric(str(tmp_path / "truth.json"), category_ids=[1, 9])
+    assert run(metric, predictions(), classes) == expected
+
+
+def test_other_classes_in_the_next_evaluation(truth, tmp_path):
+    metric = RankdetMetric(str(tmp_path / "truth.json"))
+    for classes in (("c1", "c9"), ("c1", "c5"), ("c1", "c9")):
+        expected = run(RankdetMetric(str(tmp_path / "truth.json")), predictions(), classes)
+        assert run(metric, predictions(), classes) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments", [dict(iou_types="box"), dict(iou_types=[]), dict(protocol="voc")]
+)
+def test_unknown_words_are_refused_before_the_training(tmp_path, arguments):
+    with pytest.raises(InputError, match="one of"):
+        RankdetMetric(str(tmp_path / "truth.json"), **arguments)
