@@ -254,6 +254,7 @@ def test_the_source_of_mmcv_is_checked_before_it_runs(install, tmp_path, monkeyp
 
 IMPORTED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 IMPORTED_AS |= {"sklearn": "scikit-learn"}
+OPTIONAL = {"torchvision"}  # whose kernels rankdet.ops takes where it is installed
 COMES_WITH = {"urllib3": "requests", "markupsafe": "jinja2"}
 
 
@@ -271,6 +272,6 @@ def test_the_extras_name_every_package_that_is_imported():
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.partition(".")[0])
-    found -= {*sys.stdlib_module_names, "rankdet"}
+    found -= {*sys.stdlib_module_names, "rankdet", *OPTIONAL}
     found = {COMES_WITH.get(name, IMPORTED_AS.get(name, name)) for name in found}
     assert found == named
