@@ -13,7 +13,13 @@ from pycocotools import mask as mask_tools
 from rankdet.errors import InputError, shown
 from rankdet.evaluation.columns import Detections, GroundTruth, Rles
 from rankdet.evaluation.mask_limits import are_within, check_size, refuse
-from rankdet.evaluation.polygons import FURTHEST, LONGEST_OUTLINE, check_polygons, drawn
+from rankdet.evaluation.polygons import (
+    FURTHEST,
+    LONGEST_OUTLINE,
+    FloatPolygons,
+    Outlines,
+    check_polygons,
+)
 
 __all__ = ["FURTHEST", "LONGEST_OUTLINE", "Masks", "check_mask", "checked_masks"]
 
@@ -30,15 +36,14 @@ class Masks:
     area: np.ndarray  # [N] pixels
     left: np.ndarray  # [N] column of the first pixel
     right: np.ndarray  # [N] column after the last pixel
+    height: np.ndarray  # [N] at most so many rows have pixels
 
     def chosen(self, rows: np.ndarray) -> list[Rle]:
         """The RLEs of some rows."""
         if isinstance(self.rles, Rles):
-            sizes = self.rles.sizes[rows].tolist()
-            counts = [self.rles.counts[row] for row in rows.tolist()]
-            return [
-                {"size": size, "counts": text} for size, text in zip(sizes, counts, strict=True)
-            ]
+            sizes, counts = self.rles.sizes[rows].tolist(), self.rles.counts
+            pairs = zip(sizes, rows.tolist(), strict=True)
+            return [{"size": size, "counts": counts[row]} for size, row in pairs]
         return [self.rles[row] for row in rows.tolist()]
 
 
@@ -141,27 +146,19 @@ def _block_extents(
 
     number, longer = _numbers(code, after, what)
     first = (after - length) - np.searchsorted(longer, after - length)  # of each mask's numbers
-    count = np.append(first[1:], len(number)) - first
-    # From the fourth on, a number is the difference to the last but one: two chains of sums, of
-    # the foreground (odd places) and of the background, which here stand at even or odd places of
-    # the block. A chain starts at 0 after what was summed before it.
-    sums = []
-    for parity in range(2):
-        of_parity = number[parity::2]
-        running = np.zeros(len(of_parity) + 2, dtype=np.int64)
-        np.cumsum(of_parity, out=running[1:-1])
-        sums.append(running)
-    background, foreground = _chains(sums, first, count)
+    count = np.diff(first, append=len(number))
     start = number[first]
-    is_negative = (background.lowest < 0) | (foreground.lowest < 0) | (start < 0)
-    _refuse_first(is_negative, "a negative run", what)
+    lowest, totals, last = _chains(number, first, count)
+    _refuse_first((lowest < 0) | (start < 0), "a negative run", what)
     _refuse_first(
-        background.total + foreground.total + start != pixels,
-        "runs that do not add up to the image",
-        what,
+        totals.sum(axis=0) + start != pixels, "runs that do not add up to the image", what
     )
-    tail = np.where(count % 2 > 0, np.where(count > 1, background.last, start), 0)
-    return foreground.total, start, pixels - tail
+    # The foreground stands at the other places than the first number. Behind it, there may be a
+    # last run of background.
+    is_odd = first & 1
+    area = np.where(is_odd, totals[0], totals[1])
+    tail = np.where(count == 1, start, np.where(is_odd, last[1], last[0]))
+    return area, start, pixels - np.where(count & 1, tail, 0)
 
 
 def _joined(texts: Sequence[Any]) -> bytes:
@@ -170,43 +167,46 @@ def _joined(texts: Sequence[Any]) -> bytes:
     return b"".join(text if isinstance(text, bytes) else text.encode("ascii") for text in texts)
 
 
-@dataclass(frozen=True)
-class _Chain:
-    """Every other run of N masks, from the second or third on."""
+def _chains(
+    number: np.ndarray, first: np.ndarray, count: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum the runs of each mask, those at even and those at odd places of the block.
 
-    lowest: np.ndarray  # [N] 0 or the lowest run, if it is negative
-    total: np.ndarray  # [N]
-    last: np.ndarray  # [N]
-
-
-def _chains(sums: list[np.ndarray], first: np.ndarray, count: np.ndarray) -> tuple[_Chain, _Chain]:
-    """Return the chains of the background and of the foreground.
+    From the fourth on, a number is the difference to the run before the last: the runs of
+    foreground, and of background from the second one on, are two chains of sums.
 
     Args:
-        sums: of the numbers of the block at even and at odd places, each between two zeros.
+        number: all numbers of the block.
         first: place of the first number of each mask [N].
         count: of its numbers [N].
+
+    Returns:
+        A number below 0 where a run is [N]; the sums of the runs [2, N]; the last runs [2, N].
     """
-    found = []
+    lowest, totals, last = [], [], []
+    is_odd = first & 1
     for parity in range(2):
+        of_parity = number[parity::2]
+        sums = np.empty(len(of_parity) + 2, dtype=np.int64)
+        sums[0] = sums[-1] = 0
+        running = sums[1:]
+        np.cumsum(of_parity, out=running[:-1])
         begin = (first + 1 - parity) >> 1  # of the chain, in numbers of this parity
-        is_background = (first & 1) == parity
-        members = (count + is_background) >> 1
-        # The first number of a mask is no difference: the background sums up from behind it. With
-        # the 0 in front, this is also where the sums of the foreground start.
-        base = sums[parity][begin + is_background]
-        running = sums[parity][1:]
-        bounds = np.append(begin, len(running) - 1)
-        is_empty = members == 0
-        lowest = np.where(is_empty, 0, np.minimum.reduceat(running, bounds)[:-1] - base)
-        total = np.where(is_empty, 0, np.add.reduceat(running, bounds)[:-1] - base * members)
-        last = running[begin + members - 1] - base
-        found.append((is_background, np.minimum(lowest, 0), total, last))
-    (even, *of_even), (_, *of_odd) = found
-    pairs = list(zip(of_even, of_odd, strict=True))
-    background = _Chain(*(np.where(even, one, other) for one, other in pairs))
-    foreground = _Chain(*(np.where(even, other, one) for one, other in pairs))
-    return background, foreground
+        # The first number of a mask starts the chain of the background, but is no part of it: that
+        # chain counts from behind it. With the 0 in front, this is where the foreground's counts
+        # from, too.
+        has_first = is_odd if parity else 1 - is_odd
+        members = (count + has_first) >> 1
+        base = sums[begin + has_first]
+        bounds = np.append(begin, len(of_parity))
+        low = np.minimum.reduceat(running, bounds)[:-1] - base
+        total = np.add.reduceat(running, bounds)[:-1] - base * members
+        if not members.all():
+            low[members == 0] = total[members == 0] = 0
+        lowest.append(low)
+        totals.append(total)
+        last.append(running[begin + members - 1] - base)
+    return np.minimum(*lowest), np.stack(totals), np.stack(last)
 
 
 def _numbers(
@@ -219,11 +219,11 @@ def _numbers(
     """
     is_end = code < 32
     number = (((code & 31) ^ 16) - np.uint8(16)).view(np.int8)[is_end].astype(np.int64)
-    longer = np.flatnonzero(~is_end)
+    longer = np.flatnonzero(code > 31)
     if not len(longer):
         return number, longer
-    start = np.flatnonzero(np.diff(longer, prepend=-2) > 1)  # of numbers, among the longer
-    length = np.diff(start, append=len(longer)) + 1
+    start = np.concatenate([[0], np.flatnonzero(longer[1:] - longer[:-1] > 1) + 1])
+    length = np.diff(start, append=len(longer)) + 1  # of numbers, which start among the longer
     if length.max() > LONGEST_COUNT:
         place = longer[start[np.argmax(length)]]
         raise refuse("a count that is too long", what[int(np.searchsorted(after, place, "right"))])
@@ -256,12 +256,15 @@ def checked_masks(
     Raises:
         InputError: on a malformed mask.
     """
-    found = prepared(segmentations, sizes, what, np.ones(len(segmentations), dtype=bool))
+    found = prepared(segmentations, sizes, what)
     return found.rles, found.area.astype(np.float64)
 
 
 def prepared(
-    segmentations: Sequence[Any], sizes: Any, what: Sequence[str], is_needed: np.ndarray
+    segmentations: Sequence[Any],
+    sizes: Any,
+    what: Sequence[str],
+    is_needed: np.ndarray | None = None,
 ) -> Masks:
     """Check masks, and draw the polygons that are needed.
 
@@ -269,13 +272,16 @@ def prepared(
         segmentations: polygons (merged by union) or {"size", "counts"}, N of them.
         sizes: height and width of each one's image [N, 2]; zeros if unknown.
         what: the name of each in an error.
-        is_needed: which polygons are to be drawn [N]; the other ones are only checked.
+        is_needed: which polygons are to be drawn [N]; the other ones are only checked, and have an
+            area of 0 here. Default: all.
 
     Raises:
         InputError: on a malformed mask.
     """
     sizes = np.asarray(sizes, dtype=np.int64).reshape(-1, 2)
-    rles = _laid_out(segmentations, sizes, is_needed)
+    if is_needed is None:
+        is_needed = np.ones(len(segmentations), dtype=bool)
+    rles, outlined, heights = _laid_out(segmentations, sizes, is_needed)
     if rles is None:
         rles = _checked_one_by_one(segmentations, sizes, what)
     count = len(rles)
@@ -289,35 +295,42 @@ def prepared(
         own = np.fromiter(flat, np.int64, 2 * len(texts)).reshape(-1, 2)
     rows = np.flatnonzero(is_drawn)
     names = what if len(rows) == count else [what[row] for row in rows.tolist()]
-    height = own[:, 0]
-    area, left, right = (np.zeros(count, dtype=np.int64) for _ in range(3))
-    area[rows], first, end = _extents(texts, height * own[:, 1], names)
-    left[rows], right[rows] = first // height, -(-end // height)
-    return Masks(rles, area, left, right)
+    area, left, right, height = (np.zeros(count, dtype=np.int64) for _ in range(4))
+    height[rows] = own[:, 0]
+    area[rows], first, end = _extents(texts, own[:, 0] * own[:, 1], names)
+    left[rows], right[rows] = first // own[:, 0], -(-end // own[:, 0])
+    height[outlined] = heights
+    return Masks(rles, area, left, right, height)
 
 
 def _laid_out(
     segmentations: Sequence[Any], sizes: np.ndarray, is_needed: np.ndarray
-) -> Sequence[Rle] | None:
-    """Return RLEs with all but their runs checked, or None if one needs a closer look."""
+) -> tuple[Sequence[Rle] | None, np.ndarray, np.ndarray]:
+    """Return RLEs with all but their runs checked, or None if one needs a closer look.
+
+    And the places of those that were polygons, with their heights.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
     if isinstance(segmentations, Rles):
-        good = _are_sizes(segmentations.sizes, sizes)
-        return segmentations if good and _are_ascii(segmentations.counts) else None
-    kinds = np.fromiter(
-        (type(each) is list for each in segmentations), np.bool_, len(segmentations)
-    )
+        good = _are_sizes(segmentations.sizes, sizes) and _are_ascii(segmentations.counts)
+        return segmentations if good else None, nothing, nothing
+    is_list = (type(each) is list for each in segmentations)
+    kinds = np.fromiter(is_list, np.bool_, len(segmentations))
     rles = list(segmentations)
     encoded, outlined = np.flatnonzero(~kinds), np.flatnonzero(kinds)
     if not _are_encoded([rles[row] for row in encoded.tolist()], sizes[encoded]):
-        return None
-    if len(outlined):
-        values = [rles[row] for row in outlined.tolist()]
-        found = drawn(values, sizes[outlined], is_needed[outlined])
-        if found is None:
-            return None
-        for row, rle in zip(outlined.tolist(), found, strict=True):
-            rles[row] = rle
-    return rles
+        return None, nothing, nothing
+    if not len(outlined):
+        return rles, nothing, nothing
+    kind = FloatPolygons if isinstance(segmentations, FloatPolygons) else list
+    try:
+        outlines = Outlines(kind(rles[row] for row in outlined.tolist()), sizes[outlined])
+    except ValueError:
+        return None, nothing, nothing
+    drawn = outlines.drawn(is_needed[outlined])
+    for row, rle in zip(outlined.tolist(), drawn, strict=True):
+        rles[row] = rle
+    return rles, outlined, outlines.heights
 
 
 def _are_encoded(rows: list[Any], sizes: np.ndarray) -> bool:
@@ -403,7 +416,8 @@ def ground_truth_masks(
         InputError: on a malformed polygon or RLE.
     """
     every = ground_truth.segmentation or []
-    segmentations = [every[row] for row in gt_row.tolist()]
+    kind = FloatPolygons if isinstance(every, FloatPolygons) else list
+    segmentations = kind(every[row] for row in gt_row.tolist())
     entries = gt_row if ground_truth.entry is None else ground_truth.entry[gt_row]
     sizes = ground_truth.image_sizes[ground_truth.image[gt_row]]
     return prepared(segmentations, sizes, Names("annotation", entries), is_needed)
@@ -434,4 +448,4 @@ def detection_masks(
     count = len(found)
     sizes = ground_truth.image_sizes[image]
     names = Names("detection", range(count))
-    return prepared(found.segmentation, sizes, names, np.ones(count, dtype=bool))
+    return prepared(found.segmentation, sizes, names)

@@ -24,6 +24,10 @@ LONGEST_OUTLINE = 4_000_000
 DRAWN_AT_ONCE = 4096  # polygons
 
 
+class FloatPolygons(list[Any]):
+    """Masks whose polygons hold floats only, so that nobody has to look."""
+
+
 def check_polygons(polygons: list[Any], size: Any, what: str) -> None:
     """Check the polygons of one mask.
 
@@ -89,68 +93,91 @@ def _check_reach(points: np.ndarray, size: Any, where: str) -> None:
         raise _refusal(f"outlines of at most {LONGEST_OUTLINE} pixels", f"{steps:.0f} in {where}")
 
 
-def _are_valid(points: np.ndarray, lengths: np.ndarray, sizes: np.ndarray) -> bool:
-    """Whether `check_polygons` accepts polygons of numbers without looking closer.
+def _corners(
+    points: np.ndarray, lengths: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the corners of polygons, or None if `check_polygons` must look closer.
 
     Args:
         points: x, y of all polygons, one after another [points, 2].
         lengths: points of each polygon [P].
         sizes: height and width of the image of each [P, 2].
+
+    Returns:
+        The lowest and the highest x, y of each polygon [P, 2].
     """
     first = np.cumsum(lengths) - lengths
     low = np.minimum.reduceat(points, first, axis=0)
     high = np.maximum.reduceat(points, first, axis=0)
     reach = FURTHEST * sizes.max(axis=1, keepdims=True)
     if not ((low >= -reach) & (high <= sizes[:, ::-1] + reach)).all():  # NaN fails this too
-        return False
+        return None
     # No edge is longer than the polygon is wide or high.
-    return bool((lengths * (high - low).max(axis=1)).max() < LONGEST_OUTLINE)
+    if (lengths * (high - low).max(axis=1)).max() >= LONGEST_OUTLINE:
+        return None
+    return low, high
 
 
-def drawn(
-    values: Sequence[list[Any]], sizes: np.ndarray, is_needed: np.ndarray
-) -> list[dict[str, Any]] | None:
-    """Return masks of polygons as compressed RLEs, or None if `check_polygons` must look closer.
+class Outlines:
+    """The polygons of masks, as columns.
 
     Args:
         values: the polygons of each mask, N of them.
         sizes: height and width of the image of each [N, 2].
-        is_needed: which ones are to be drawn [N]; the others are checked only, and {} here.
+
+    Attributes:
+        heights: rows of pixels from the first to the last of each mask, or a little more [N].
+
+    Raises:
+        ValueError: if `check_polygons` must look closer.
     """
-    polygons = list(chain.from_iterable(values))
-    counts = np.fromiter(map(len, values), np.int64, len(values))
-    if not len(counts) or counts.min() < 1 or not set(map(type, polygons)) <= {list, tuple}:
-        return None
-    numbers = np.fromiter(map(len, polygons), np.int64, len(polygons))
-    if numbers.min() < 6 or (numbers % 2).any() or not are_within(sizes):
-        return None
-    coordinates = list(chain.from_iterable(polygons))
-    if not set(map(type, coordinates)) <= {int, float}:
-        return None
-    try:
-        flat = np.fromiter(coordinates, np.float64, len(coordinates))
-    except OverflowError:
-        return None
-    del coordinates
-    of_polygon = np.repeat(sizes, counts, axis=0)
-    if not _are_valid(flat.reshape(-1, 2), numbers // 2, of_polygon):
-        return None
-    ends = np.cumsum(numbers)
-    owner = np.repeat(np.arange(len(values)), counts)
-    parts: list[dict[str, Any]] = [{}] * len(polygons)
-    for rows in _at_once(of_polygon, np.flatnonzero(is_needed[owner])):
-        bounds = zip((ends - numbers)[rows].tolist(), ends[rows].tolist(), strict=True)
-        outlines = [flat[start:stop] for start, stop in bounds]
-        found = mask_tools.frPyObjects(outlines, *of_polygon[rows[0]].tolist())
-        for row, rle in zip(rows.tolist(), found, strict=True):
-            parts[row] = rle
-    if len(parts) == len(values):
-        return parts
-    firsts = np.cumsum(counts) - counts
-    rles = [parts[first] for first in firsts.tolist()]
-    for mask in np.flatnonzero((counts > 1) & is_needed).tolist():
-        rles[mask] = mask_tools.merge(parts[firsts[mask] : firsts[mask] + counts[mask]])
-    return rles
+
+    def __init__(self, values: Sequence[list[Any]], sizes: np.ndarray) -> None:
+        polygons = list(chain.from_iterable(values))
+        self._counts = np.fromiter(map(len, values), np.int64, len(values))
+        if self._counts.min() < 1 or not set(map(type, polygons)) <= {list, tuple}:
+            raise ValueError
+        lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
+        if lengths.min() < 6 or (lengths % 2).any() or not are_within(sizes):
+            raise ValueError
+        coordinates = list(chain.from_iterable(polygons))
+        if not isinstance(values, FloatPolygons) and (
+            not set(map(type, coordinates)) <= {int, float}
+        ):
+            raise ValueError
+        try:
+            self._flat = np.fromiter(coordinates, np.float64, len(coordinates))
+        except OverflowError:
+            raise ValueError from None
+        self._sizes = np.repeat(sizes, self._counts, axis=0)
+        corners = _corners(self._flat.reshape(-1, 2), lengths // 2, self._sizes)
+        if corners is None:
+            raise ValueError
+        self._ends = np.cumsum(lengths)
+        self._starts = self._ends - lengths
+        self._firsts = np.cumsum(self._counts) - self._counts
+        low = np.minimum.reduceat(corners[0][:, 1], self._firsts)
+        high = np.maximum.reduceat(corners[1][:, 1], self._firsts)
+        # The rasterizer rounds to the nearest pixel.
+        top, bottom = np.maximum(np.floor(low) - 1, 0), np.minimum(np.ceil(high) + 1, sizes[:, 0])
+        self.heights = np.maximum(bottom - top, 0).astype(np.int64)
+
+    def drawn(self, is_needed: np.ndarray) -> list[dict[str, Any]]:
+        """Return the masks as compressed RLEs; {} for those that are not needed [N]."""
+        parts: list[dict[str, Any]] = [{}] * len(self._ends)
+        for rows in _at_once(self._sizes, np.flatnonzero(np.repeat(is_needed, self._counts))):
+            bounds = zip(self._starts[rows].tolist(), self._ends[rows].tolist(), strict=True)
+            outlines = [self._flat[start:stop] for start, stop in bounds]
+            found = mask_tools.frPyObjects(outlines, *self._sizes[rows[0]].tolist())
+            for row, rle in zip(rows.tolist(), found, strict=True):
+                parts[row] = rle
+        if len(parts) == len(self._counts):
+            return parts
+        firsts = self._firsts.tolist()
+        rles = [parts[first] for first in firsts]
+        for mask in np.flatnonzero((self._counts > 1) & is_needed).tolist():
+            rles[mask] = mask_tools.merge(parts[firsts[mask] : firsts[mask] + self._counts[mask]])
+        return rles
 
 
 def _at_once(sizes: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:

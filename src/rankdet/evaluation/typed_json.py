@@ -18,6 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from rankdet.evaluation.annotations import LARGEST
 from rankdet.evaluation.columns import Detections, Rles
+from rankdet.evaluation.polygons import FloatPolygons
 from rankdet.evaluation.tables import ListedIds, Tables
 
 _DIGITS = 2048  # characters; Python's reader refuses integers of more than 4300 digits
@@ -249,7 +250,7 @@ def _tables(document: Any, iou_types: tuple[str, ...], protocol: str) -> Tables:
         is_ignored=_flags([row.ignore for row in rows]),
         box=_near_boxes([row.bbox for row in rows]) if "bbox" in iou_types else None,
         masks_of=(
-            (lambda places: [masks[place] for place in places.tolist()])
+            (lambda places: FloatPolygons(masks[place] for place in places.tolist()))
             if "segm" in iou_types
             else None
         ),

@@ -68,13 +68,13 @@ def check(texts, height, width):
     sizes = [(height, width)] * len(texts)
     if not all(isinstance(result, list) for result in results):
         with pytest.raises(InputError) as caught:
-            prepared(rows, sizes, names, np.ones(len(rows), dtype=bool))
+            prepared(rows, sizes, names)
         if len(texts) == 1:
             assert PROBLEMS[results[0]] in caught.value.got
         named = int(caught.value.got.rpartition(" ")[2])
         assert PROBLEMS[results[named]] in caught.value.got
         return False
-    found = prepared(rows, sizes, names, np.ones(len(rows), dtype=bool))
+    found = prepared(rows, sizes, names)
     for number, runs in enumerate(results):
         ends = np.cumsum(runs)
         foreground = list(range(1, len(runs), 2))
@@ -143,7 +143,7 @@ def test_columns_of_real_masks(seed):
     pixels = [rng.random((height, width)) < share for share in (0, 0.01, 0.1, 0.9, 1)]
     rows = [mask_tools.encode(np.asfortranarray(each.astype(np.uint8))) for each in pixels]
     sizes = [(height, width)] * len(rows)
-    found = prepared(rows, sizes, ["mask"] * len(rows), np.ones(len(rows), dtype=bool))
+    found = prepared(rows, sizes, ["mask"] * len(rows))
     for number, each in enumerate(pixels):
         assert found.area[number] == each.sum()
         if each.any():
