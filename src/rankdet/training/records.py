@@ -19,7 +19,6 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.outputs import atomic_path, part_beside, shown_path, write_json, write_text
 from rankdet.times import utc_now
-from rankdet.training.work_dir import delete_checkpoints
 
 # Files in the work directory of a finished run.
 WEIGHTS, RECORD, CURVES = "finished.pth", "finished.json", "training.jsonl"
@@ -119,6 +118,8 @@ def publish_again(work_dir: Path, checkpoint: Path, record: dict) -> None:
 
 
 def _complete(work_dir: Path, checkpoint: Path, record: dict) -> None:
+    from rankdet.training.work_dir import delete_checkpoints  # imports torch
+
     write_records(work_dir, checkpoint.parent, record)
     delete_checkpoints(work_dir, checkpoint)
 

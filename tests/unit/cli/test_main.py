@@ -109,3 +109,17 @@ def test_a_target_of_a_plan_is_no_option_of_snakemake(tmp_path):
     code, _, err = rankdet("plan", "--", f"--directory={tmp_path}/made")
     assert code == 2 and b"Traceback" not in err
     assert not (tmp_path / "made").exists()
+
+
+def test_a_command_that_computes_nothing_imports_nothing_slow():
+    """torch and mmengine take seconds, and mmengine's yapf writes into the user's cache."""
+    code = (
+        "import importlib, pkgutil, sys, rankdet.cli\n"
+        "for module in pkgutil.iter_modules(rankdet.cli.__path__, 'rankdet.cli.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "slow = {'torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'yapf', 'cv2', 'matplotlib'}\n"
+        "found = sorted(slow & set(sys.modules))\n"
+        "assert not found, found"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
