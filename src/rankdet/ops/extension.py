@@ -12,6 +12,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from rankdet.errors import InputError
 from rankdet.ops import carafe, deform_conv, focal_loss, nms, roi_align
 
@@ -43,7 +46,9 @@ PLAIN: Functions = {
     "carafe_backward": carafe.carafe_backward,
     "carafe_naive_forward": carafe.carafe_naive_forward,
     "carafe_naive_backward": carafe.carafe_naive_backward,
-    "get_compiler_version": lambda: "none, rankdet.ops",
+}
+ABOUT: Functions = {
+    "get_compiler_version": lambda: "none (rankdet.ops)",
     "get_compiling_cuda_version": lambda: "not available",  # what mmcv says without CUDA
 }
 
@@ -77,16 +82,29 @@ def functions_of(backend: str) -> Functions:
     Raises:
         InputError: if there is no torchvision for this torch.
     """
-    if backend != "torchvision":
-        return PLAIN
-    try:
-        from rankdet.ops import torchvision_kernels
-    except (ImportError, RuntimeError, OSError) as error:  # none, or of another torch
-        raise InputError(
-            "torchvision for this torch", str(error), "install it, or set RANKDET_OPS=plain"
-        ) from error
-    names = PLAIN.keys() & vars(torchvision_kernels).keys()
-    return PLAIN | {name: getattr(torchvision_kernels, name) for name in names}
+    functions = dict(PLAIN)
+    if backend == "torchvision":
+        try:
+            from rankdet.ops import torchvision_kernels
+        except (ImportError, RuntimeError, OSError) as error:  # none, or of another torch
+            raise InputError(
+                "torchvision for this torch", str(error), "install it, or set RANKDET_OPS=plain"
+            ) from error
+        functions |= {
+            name: function for name, function in vars(torchvision_kernels).items() if name in PLAIN
+        }
+    return {name: _without_autocast(function) for name, function in functions.items()} | ABOUT
+
+
+def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compute in the types of the arguments, as a compiled function does."""
+
+    @functools.wraps(function)
+    def call(first: Tensor, *args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(first.device.type, enabled=False):
+            return function(first, *args, **kwargs)
+
+    return call
 
 
 def _refuse(name: str, *args: Any, **kwargs: Any) -> None:

@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -182,7 +183,7 @@ def corners_of(rois: Tensor, spatial_scale: float, aligned: bool) -> Tensor:
             negative or undefined.
     """
     rois = in_single(rois.detach())
-    scale = torch.tensor(spatial_scale, dtype=torch.float32).item()  # as compiled mmcv reads it
+    scale = float(np.float32(spatial_scale))  # as compiled mmcv reads it
     corners = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
     if aligned and rois.device.type == "cpu":
         bad = ~(corners[:, 2:] - corners[:, :2] >= 0).all(1)
