@@ -118,10 +118,13 @@ def roi_align_forward(
     y, x, images = _axes(
         input.shape, rois, aligned_height, aligned_width, spatial_scale, sampling_ratio, aligned
     )
-    rows = to_rows(input)
     if pool_mode == MAX:
-        _maximum(rows, y, x, images, output, argmax_y, argmax_x)
+        _maximum(to_rows(input), y, x, images, output, argmax_y, argmax_x)
         return
+    if input.shape[1] == 1:
+        _line_by_line(in_single(input.detach()), y, x, images, output)
+        return
+    rows = to_rows(input)
     pooled = rows.new_empty(len(rois), aligned_height * aligned_width, input.shape[1])
     for chosen, pixels, weights in _matrix(y, x, images):
         part = weighted_sums(rows, pixels.flatten(0, 1), weights.flatten(0, 1))
@@ -221,10 +224,44 @@ def _axes(
     return axes[0], axes[1], rois[:, 0].detach().long()
 
 
+def _line_by_line(features: Tensor, y: _Axis, x: _Axis, images: Tensor, output: Tensor) -> None:
+    """Write the means for features [B, 1, H, W]: sums of whole lines first, then along them.
+
+    Masks have one channel, where sums of vectors would be sums of single numbers.
+    """
+    lines = features.reshape(-1, x.size)
+    for chosen, touched, samples in _groups(y, x, least=y.bins * x.size):
+        rows, of_rows = y[chosen].pixels(touched[0], samples[0])
+        columns, of_columns = x[chosen].pixels(touched[1], samples[1])
+        rows = rows + images[chosen, None, None] * y.size
+        sums = weighted_sums(lines, rows.flatten(0, 1), of_rows.flatten(0, 1))
+        sums = sums.view(len(chosen), y.bins, x.size)
+        places = columns.flatten(1)[:, None].expand(-1, y.bins, -1)
+        read = sums.gather(2, places).view(len(chosen), y.bins, x.bins, -1)
+        output[chosen, 0] = (read * of_columns[:, None]).sum(-1).to(output.dtype)
+
+
 def _matrix(y: _Axis, x: _Axis, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """The sparse matrix in parts: RoIs [r], their pixels and weights [r, bins, touched pixels].
 
-    RoIs whose bins touch about as many pixels form a part. Pixels are indices of [B H W].
+    Pixels are indices of [B H W].
+    """
+    for chosen, touched, samples in _groups(y, x):
+        rows, of_rows = y[chosen].pixels(touched[0], samples[0])
+        columns, of_columns = x[chosen].pixels(touched[1], samples[1])
+        rows = rows + images[chosen, None, None] * y.size
+        shape = (len(chosen), y.bins * x.bins, touched[0] * touched[1])
+        pixels = _outer(rows * x.size, torch.add, columns).reshape(shape)
+        weights = _outer(of_rows, torch.mul, of_columns).reshape(shape)
+        yield chosen, pixels, weights
+
+
+def _groups(
+    y: _Axis, x: _Axis, least: int = 1
+) -> Iterator[tuple[Tensor, tuple[int, int], tuple[int, int]]]:
+    """RoIs [r] whose bins touch about as many pixels, the pixels and the most samples per axis.
+
+    ``least``: numbers that a RoI needs, if they are more than the pixels of its bins.
     """
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     reaches = _rounded(torch.stack((y.reach(), x.reach()), 1))
@@ -233,16 +270,10 @@ def _matrix(y: _Axis, x: _Axis, images: Tensor) -> Iterator[tuple[Tensor, Tensor
     for index, (high, wide, *_) in enumerate(read):
         groups[high, wide].append(index)
     for (high, wide), members in groups.items():
-        samples = [max(1, *(read[index][axis] for index in members)) for axis in (2, 3)]
-        most = max(1, _MOST_ENTRIES // (y.bins * x.bins * high * wide))
-        for chosen in torch.tensor(members, device=images.device).split(most):
-            rows, of_rows = y[chosen].pixels(high, samples[0])
-            columns, of_columns = x[chosen].pixels(wide, samples[1])
-            rows = rows + images[chosen, None, None] * y.size
-            shape = (len(chosen), y.bins * x.bins, high * wide)
-            pixels = _outer(rows * x.size, torch.add, columns).reshape(shape)
-            weights = _outer(of_rows, torch.mul, of_columns).reshape(shape)
-            yield chosen, pixels, weights
+        down, right = (max(1, *(read[index][axis] for index in members)) for axis in (2, 3))
+        most = max(1, _MOST_ENTRIES // max(y.bins * x.bins * high * wide, least))
+        for chosen in torch.tensor(members, device=y.start.device).split(most):
+            yield chosen, (high, wide), (down, right)
 
 
 def _outer(

@@ -1,13 +1,17 @@
-"""torchvision's kernels under mmcv's names, where they compute what mmcv's compute.
+"""torchvision's kernels under mmcv's names, where they compute what mmcv's compute: NMS, RoIAlign.
 
-They are faster on a GPU. Their backward passes add with atomics there; so where torch's
-deterministic algorithms are asked for, and where torchvision has no such operator (an offset of 1,
-the maximum of RoIAlign), the plain ones are used.
+They are faster on a GPU. Their backward pass adds with atomics there; so where torch's
+deterministic algorithms are asked for, and for what torchvision does not have (an offset of 1, the
+maximum of RoIAlign), the plain operators are used.
 
 torchvision orders boxes of equal scores by index; mmcv takes torch's order. So boxes are ordered
 here, and torchvision gets scores that fall by one. On a GPU it divides before it compares with the
 threshold and mmcv multiplies: pairs of boxes whose IoU is within a rounding of the threshold may
-be decided otherwise.
+be decided otherwise, and so are boxes with x2 < x1.
+
+Deformable convolution is not taken from torchvision: where a sample lies exactly at -1, its
+gradient of the offset is the slope to the image, mmcv's is 0. With padding and offsets of 0, as
+each training begins, that is the whole border.
 """
 
 from __future__ import annotations
@@ -61,9 +65,10 @@ def roi_align_forward(
         )  # fmt: skip
         return
     plain_roi_align.corners_of(rois, spatial_scale, aligned)  # refuses what mmcv refuses
+    scale = float(np.float32(spatial_scale))
     output.copy_(
         _KERNELS.roi_align(
-            input, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned
+            input, rois, scale, aligned_height, aligned_width, sampling_ratio, aligned
         )
     )
 
@@ -88,9 +93,10 @@ def roi_align_backward(
             spatial_scale, sampling_ratio, pool_mode, aligned,
         )  # fmt: skip
         return
+    scale = float(np.float32(spatial_scale))
     grad_input.add_(
         _KERNELS._roi_align_backward(
-            grad_output, rois, spatial_scale, aligned_height, aligned_width, *grad_input.shape,
+            grad_output, rois, scale, aligned_height, aligned_width, *grad_input.shape,
             sampling_ratio, aligned,
         )
     )  # fmt: skip
