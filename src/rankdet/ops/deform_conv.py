@@ -76,7 +76,8 @@ class _Convolution:
             mask: of one image, [G kh kw, h, w].
             shape: of the features, [B, C, H, W].
 
-        Pixels are indices of [H W G]: the vectors of an image, cut into deformable groups.
+        Returns:
+            Pixels, as indices of [H W G], the vectors of an image cut into deformable groups; weights.
         """
         outputs = self.outputs(shape)
         moves = self.by_place(offset)

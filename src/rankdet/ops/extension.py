@@ -77,7 +77,13 @@ class Extension(ModuleType):
 
 
 def functions_of(backend: str) -> Functions:
-    """The functions of "plain", or of "torchvision" where it has them and plain ones otherwise.
+    """The functions of mmcv's extension that a backend provides, by name.
+
+    Args:
+        backend: "plain", or "torchvision": its kernels where they fit, and plain ones otherwise.
+
+    Returns:
+        Functions with mmcv's arguments.
 
     Raises:
         InputError: if there is no torchvision for this torch.

@@ -179,7 +179,15 @@ def roi_align_backward(
 
 
 def corners_of(rois: Tensor, spatial_scale: float, aligned: bool) -> Tensor:
-    """The corners [R, 4] of RoIs [R, 5] in pixels, x1, y1, x2, y2.
+    """Return the corners of RoIs in pixels of the features.
+
+    Args:
+        rois: [R, 5].
+        spatial_scale: pixels for a unit of the RoIs.
+        aligned: pixel centers are at .5.
+
+    Returns:
+        [R, 4]: x1, y1, x2, y2.
 
     Raises:
         InputError: on the CPU, where the test is free, if ``aligned`` and a RoI's size is
