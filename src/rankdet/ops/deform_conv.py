@@ -77,7 +77,7 @@ class _Convolution:
             shape: of the features, [B, C, H, W].
 
         Returns:
-            Pixels, as indices of [H W G], the vectors of an image cut into deformable groups; weights.
+            Pixels, as indices of [H W G] (an image's vectors, cut into deformable groups); weights.
         """
         outputs = self.outputs(shape)
         moves = self.by_place(offset)

@@ -50,6 +50,22 @@ def test_the_naive_operators_are_the_definition(ours, size, groups, scale):
         torch.testing.assert_close(value, each)
 
 
+def test_carafe_writes_gradients_and_the_naive_operator_adds_them(ours):
+    """As on mmcv's GPU."""
+    features, kernels, grads = tensors(3, 2, 2)
+    settings = dict(kernel_size=3, group_size=2, scale_factor=2)
+    last = features.permute(0, 2, 3, 1).contiguous()
+    found = {}
+    for start in (0, 1):
+        buffers = [torch.full_like(each, start) for each in (features, kernels)]
+        ours.carafe_backward(grads, last, kernels, *[grads] * 4, *buffers, **settings)
+        added = [torch.full_like(each, start) for each in (features, kernels)]
+        ours.carafe_naive_backward(grads, features, kernels, *added, **settings)
+        found[start] = (*buffers, *(each - start for each in added))
+    for first, second in zip(found[0], found[1], strict=True):
+        torch.testing.assert_close(first, second)
+
+
 def test_the_gradient_is_the_derivative(ours, through_mmcv):
     through_mmcv("carafe", ours)
     features, kernels, _ = tensors(3, 2, 2)

@@ -144,6 +144,27 @@ def test_offsets_of_one_pixel_move_the_image(ours, through_mmcv):
     torch.testing.assert_close(found["output"][..., 1:], wanted)
 
 
+def test_gradients_are_added_to_what_is_there(ours, compiled):
+    """The weights' times a factor; that of the offsets is written."""
+    case, found = CASES[4], []
+    tensors = case.tensors(torch.float64, modulated=False)
+    settings = dict(kW=3, kH=3, dW=1, dH=1, padW=1, padH=1, dilationW=1, dilationH=1)
+    settings |= dict(group=case.groups, deformable_group=case.deform_groups, im2col_step=2)
+    input, offset, weight = (tensors[name] for name in ("input", "offset", "weight"))
+    none = input.new_empty(0)
+    for functions in (compiled, ours):
+        results = [torch.full_like(each, 3) for each in (input, offset, weight)]
+        functions.deform_conv_backward_input(
+            input, offset, tensors["grads"].clone(), *results[:2], weight, none, **settings
+        )
+        functions.deform_conv_backward_parameters(
+            input, offset, tensors["grads"].clone(), results[2], none, none, scale=0.5, **settings
+        )
+        found.append(results)
+    for theirs, ours_ in zip(*found, strict=True):
+        torch.testing.assert_close(ours_, theirs)
+
+
 def test_gradients_are_bit_equal_each_time(ours, through_mmcv):
     case = Case(deform_groups=2)
     tensors = case.tensors(torch.float32, modulated=True)

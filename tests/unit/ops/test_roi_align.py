@@ -145,6 +145,21 @@ def test_masks_are_cropped_as_by_compiled_mmcv(ours, compiled):
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
 
 
+def test_the_number_of_samples_is_counted_in_single_precision(ours, compiled):
+    """A bin of 1 + 1e-12 pixels has one sample, not two, also in float64."""
+    features = torch.randn(1, 1, 9, 9, generator=torch.Generator().manual_seed(1)).double()
+    rois = torch.tensor([[0, 1, 1, 4 + 3e-12, 4 + 3e-12]], dtype=torch.float64)
+    settings = dict(
+        aligned_height=3, aligned_width=3, spatial_scale=1.0, sampling_ratio=0, pool_mode=1,
+        aligned=True,
+    )  # fmt: skip
+    grads = features.new_ones(1, 1, 3, 3)
+    wanted = both_ways(compiled, features, rois, grads, **settings)
+    found = both_ways(ours, features, rois, grads, **settings)
+    torch.testing.assert_close(found[0], wanted[0])
+    torch.testing.assert_close(found[3], wanted[3])
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("pool_mode", [0, 1])
 def test_parts_of_the_matrix_give_the_same(monkeypatch, pool_mode, channels):
