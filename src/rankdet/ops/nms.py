@@ -8,8 +8,9 @@ CPU the IoU is divided and then compared, elsewhere the intersection is compared
 times the union. So boxes whose IoU is the threshold are decided alike (on a GPU up to the last
 bit, where its compiler joins a product and a sum). A box with NaN is kept and removes nothing.
 
-On the CPU: NumPy. Boxes that are separate along x cannot touch: they are split into parts, which
-in batched NMS are the classes. Elsewhere: matrices of up to 2048 x 2048 boxes, no loop over boxes.
+On the CPU: NumPy. In larger sets, boxes that are separate along x cannot touch: they are split
+into parts, which in batched NMS are the classes. Elsewhere: matrices of up to 2048 x 2048 boxes,
+no loop over boxes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _Array = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
 _Indices = NDArray[np.int64]
 _BLOCK = 32  # boxes of a large part that are compared at once
+_WHOLE = 256  # so few boxes are compared all with all
 _SMALL = 64  # a part of at most so many boxes is compared as a whole, with others of its size
 _DEVICE_BLOCK = 2048  # its matrices take 16 MiB each
 _ROUNDS = 8  # between two host reads
@@ -66,6 +68,8 @@ def _kept_on_cpu(boxes: _Array, threshold: float, offset: int) -> _Indices:
         fields[:4] = boxes.T
         x1, y1, x2, y2 = fields[:4]
         fields[4] = (x2 - x1 + np.float32(offset)) * (y2 - y1 + np.float32(offset))
+        if len(boxes) <= _WHOLE:
+            return np.array(_greedy(_overlap(*_pairs(fields), threshold, offset)), np.int64)
         if not threshold >= 0:  # boxes that do not touch remove each other
             return _kept_of_part(fields, threshold, offset)
         order, starts = _parts(x1, x2, offset)
@@ -119,7 +123,7 @@ def _kept_of_small(
     present = places < sizes[:, None]
     members = order[np.where(present, starts[:, None] + places, starts[:, None])]
     boxes = fields[:, members]
-    removes = _overlap(boxes[..., :, None], boxes[..., None, :], threshold, offset)
+    removes = _overlap(*_pairs(boxes), threshold, offset)
     kept = present.copy()
     for place in places[:-1]:
         later = kept[:, place + 1 :]
@@ -133,7 +137,7 @@ def _kept_of_part(fields: _Array, threshold: float, offset: int) -> _Indices:
     kept = []
     while len(left):
         block = fields[:, :_BLOCK]
-        removes = _overlap(block[:, :, None], block[:, None, :], threshold, offset)
+        removes = _overlap(*_pairs(block), threshold, offset)
         chosen = _greedy(removes)
         kept.append(left[chosen])
         fields, left = fields[:, len(removes) :], left[len(removes) :]
@@ -153,6 +157,11 @@ def _greedy(removes: _Mask) -> list[int]:
             kept.append(place)
             gone |= row
     return kept
+
+
+def _pairs(fields: _Array) -> tuple[_Array, _Array]:
+    """Fields [5, ..., n] as rows [5, ..., n, 1] and columns [5, ..., 1, n]."""
+    return fields[..., :, None], fields[..., None, :]
 
 
 def _overlap(rows: _Array, columns: _Array, threshold: float, offset: int) -> _Mask:

@@ -102,7 +102,10 @@ def assert_same(wanted, found, problem):
     )
 
 
-def test_ten_thousand_sets_have_compiled_mmcvs_indices(ours, compiled):
+@pytest.mark.parametrize("whole", [0, plain._WHOLE])
+def test_ten_thousand_sets_have_compiled_mmcvs_indices(ours, compiled, whole, monkeypatch):
+    """Compared as a whole, and as the parts of a large set."""
+    monkeypatch.setattr(plain, "_WHOLE", whole)
     removed = 0
     for problem in problems(SETS):
         _, boxes, scores, threshold, offset = problem
@@ -121,7 +124,9 @@ def test_large_sets_have_compiled_mmcvs_indices(ours, compiled):
         assert_same(wanted.tolist(), found.tolist(), problem)
 
 
-def test_the_definition_box_by_box(ours):
+@pytest.mark.parametrize("whole", [0, plain._WHOLE])
+def test_the_definition_box_by_box(ours, whole, monkeypatch):
+    monkeypatch.setattr(plain, "_WHOLE", whole)
     for problem in problems(400, largest=25):
         _, boxes, scores, threshold, offset = problem
         found = ours.nms(boxes, scores, iou_threshold=threshold, offset=offset)
@@ -149,6 +154,8 @@ def test_chains_longer_than_the_rounds_between_two_reads(monkeypatch):
     boxes = torch.stack((left, 0 * left, left + 6, 0 * left + 1), 1)
     every_second = list(range(0, len(boxes), 2))
     assert plain._kept_on_device(boxes, 0.1, 0).tolist() == every_second
+    assert plain.nms(boxes, -left, 0.1, 0).tolist() == every_second
+    monkeypatch.setattr(plain, "_WHOLE", 0)
     assert plain.nms(boxes, -left, 0.1, 0).tolist() == every_second
 
 
@@ -184,7 +191,9 @@ def test_batched_nms(ours, compiled, through_mmcv, options):
             assert torch.equal(wanted, found)
 
 
-def test_no_box_is_compared_with_itself_and_negative_thresholds_remove_all_others(ours):
+@pytest.mark.parametrize("whole", [0, plain._WHOLE])
+def test_negative_thresholds_remove_all_boxes_but_the_first(ours, whole, monkeypatch):
+    monkeypatch.setattr(plain, "_WHOLE", whole)
     boxes = torch.tensor([[0.0, 0, 1, 1], [5, 5, 6, 6], [9, 9, 9, 9]])
     assert ours.nms(boxes, torch.tensor([0.1, 0.3, 0.2]), -1.0, 0).tolist() == [1]
 
