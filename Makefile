@@ -5,6 +5,8 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV ?= .venv
 TORCH ?= cpu
+# Operators of mmcv: builtin (rankdet.ops, nothing is compiled) or mmcv (compiled; what GPUs need for speed).
+OPS ?= builtin
 BIN := $(VENV)/bin
 # Whose docstrings are checked for complete sections: what people call from their own code.
 PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
@@ -18,10 +20,10 @@ export PATH := $(abspath $(BIN)):$(PATH)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-env:  ## build .venv (TORCH=cuda on a GPU machine); nothing to do if it stands
-	@$(PYTHON) envs/install.py --torch $(TORCH) --venv $(VENV)
+env:  ## build .venv (TORCH=cuda for a GPU, OPS=mmcv for compiled operators); does nothing if it is current
+	@$(PYTHON) envs/install.py --torch $(TORCH) --ops $(OPS) --venv $(VENV)
 
-doctor: env  ## versions, compiled ops, GPU, shared memory, disk
+doctor: env  ## versions, operators, GPU, shared memory, disk
 	@rankdet doctor
 
 demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
