@@ -236,7 +236,7 @@ class Result:
 
     @property
     def operators(self) -> str:
-        """The operators of mmcv that the training used, or ''; earlier versions had compiled ones."""
+        """The operators of mmcv in the training, or ''; earlier versions had only compiled ones."""
         versions = self.run.get("versions")
         return str((versions if isinstance(versions, dict) else {}).get("operators") or "")
 

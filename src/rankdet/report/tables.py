@@ -322,7 +322,7 @@ def _operators_note(results: Sequence[Result], preset: Preset) -> list[str]:
     if not rows:
         return []
     return [
-        f"Trained with the built-in operators of rankdet, not with compiled mmcv: {', '.join(rows)}. "
+        f"Trained with rankdet's built-in operators, not with compiled mmcv: {', '.join(rows)}. "
         "Both agree on the CPU; on a GPU that was not measured."
     ]
 
