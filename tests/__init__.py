@@ -1,0 +1,3 @@
+from rankdet import ops
+
+ops.install()  # tests import mmdet before rankdet.models
