@@ -113,6 +113,17 @@ def test_the_definition_sample_by_sample(ours, sampling_ratio, aligned):
         torch.testing.assert_close(found[0], wanted)
 
 
+@pytest.mark.parametrize("pool_mode", [0, 1])
+def test_samples_up_to_a_pixel_outside_count(ours, pool_mode):
+    """One sample in the center of each RoI: at -1 and at the size it still counts."""
+    features = torch.arange(1.0, 31).view(1, 1, 6, 5)
+    centers = [(-1.0, -1.0), (5.0, 6.0), (-1.001, 3.0), (3.0, 6.001)]  # x, y
+    rois = torch.tensor([[0, x - 1, y - 1, x + 1, y + 1] for x, y in centers])
+    output, *places = (torch.zeros(4, 1, 1, 1) for _ in range(3))
+    ours.roi_align_forward(features, rois, output, *places, 1, 1, 1.0, 1, pool_mode, False)
+    assert output.flatten().tolist() == [1, 30, 0, 0]
+
+
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_the_gradient_is_the_derivative(ours, through_mmcv, mode, aligned):
