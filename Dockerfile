@@ -9,6 +9,8 @@ ARG BASE_RUNTIME=nvidia/cuda:13.0.2-base-ubuntu24.04
 FROM ${BASE_BUILD} AS build
 # cuda or cpu
 ARG TORCH=cuda
+# mmcv (compiled) or builtin (rankdet.ops); empty is mmcv for cuda, builtin for cpu
+ARG OPS=
 # another package index for torch; empty is pip's own
 ARG TORCH_INDEX=
 # of torch's file, where envs/ cannot know it (envs/README.md); empty is unchecked
@@ -31,7 +33,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=cache,target=/var/cache/rankdet \
     --mount=type=bind,source=docker/wheels,target=/wheels \
     docker/install.sh "${TORCH}" "${TORCH_INDEX}" "${CUDA_ARCHITECTURES}" "${MAX_JOBS}" \
-        "${TORCH_SHA256}"
+        "${TORCH_SHA256}" "${OPS}"
 COPY . .
 RUN rm -rf docker/wheels \
     && /opt/venv/bin/python -m pip install -q --no-build-isolation --no-deps -e . \

@@ -5,6 +5,8 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV ?= .venv
 TORCH ?= cpu
+# Operators of mmcv: builtin (rankdet.ops, nothing is compiled) or mmcv (compiled; what GPUs need for speed).
+OPS ?= builtin
 BIN := $(VENV)/bin
 # Whose docstrings are checked for complete sections: what people call from their own code.
 PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
@@ -13,15 +15,15 @@ PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py me
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
+.PHONY: help env demo test test-heavy test-operators lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-env:  ## build .venv (TORCH=cuda on a GPU machine); nothing to do if it stands
-	@$(PYTHON) envs/install.py --torch $(TORCH) --venv $(VENV)
+env:  ## build .venv (TORCH=cuda for a GPU, OPS=mmcv for compiled operators); does nothing if it is current
+	@$(PYTHON) envs/install.py --torch $(TORCH) --ops $(OPS) --venv $(VENV)
 
-doctor: env  ## versions, compiled ops, GPU, shared memory, disk
+doctor: env  ## versions, operators, GPU, shared memory, disk
 	@rankdet doctor
 
 demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
@@ -33,6 +35,11 @@ test: env lint  ## the test suite, with one complete tiny run of the DAG
 
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-operators:  ## operators, heads and end to end with compiled mmcv, in an environment of its own
+	@$(PYTHON) envs/install.py --torch $(TORCH) --ops mmcv --venv .venv-mmcv
+	@.venv-mmcv/bin/python -m pytest tests/unit/ops tests/golden -m "not heavy" -n $(WORKERS) \
+	    --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .

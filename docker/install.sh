@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds /opt/venv in the first stage of the image with the same installer as everywhere.
-# Usage: install.sh cuda|cpu TORCH_INDEX CUDA_ARCHITECTURES MAX_JOBS TORCH_SHA256
-# (all but the first may be empty)
+# Usage: install.sh cuda|cpu TORCH_INDEX CUDA_ARCHITECTURES MAX_JOBS TORCH_SHA256 mmcv|builtin
+# (all but the first may be empty; the operators are then mmcv's for cuda, the built-in ones for cpu)
 set -euo pipefail
 torch=$1
+ops=${6:-$([ "$torch" = cpu ] && echo builtin || echo mmcv)}
 export PIP_CACHE_DIR=/var/cache/pip RANKDET_CACHE=/var/cache/rankdet
 [ -z "$2" ] || export RANKDET_TORCH_INDEX=$2
 [ "$torch" = cpu ] || export TORCH_CUDA_ARCH_LIST=$3
@@ -14,5 +15,7 @@ mkdir -p "$RANKDET_CACHE/wheels"
 for folder in /wheels/python*; do
     [ ! -d "$folder" ] || cp -rn "$folder" "$RANKDET_CACHE/wheels/"
 done
-python3 envs/install.py --torch "$torch" --venv /opt/venv --dependencies-only
-[ "$torch" = cpu ] || docker/check-architectures.sh "$3"
+python3 envs/install.py --torch "$torch" --ops "$ops" --venv /opt/venv --dependencies-only
+if [ "$torch" != cpu ] && [ "$ops" = mmcv ]; then
+    docker/check-architectures.sh "$3"
+fi

@@ -1,10 +1,12 @@
-"""Build ``.venv``: one pinned set, mmcv compiled once and cached. Standard library only.
+"""Build ``.venv`` from one pinned set. Standard library only.
 
-    python3 envs/install.py [--torch cpu|cuda] [--venv .venv] [--dependencies-only]
+    python3 envs/install.py [--torch cpu|cuda] [--ops builtin|mmcv] [--venv .venv]
 
-Each step prints what it does; a step that fails prints what is missing and what to do. What comes
-from a package index is checked against the sha256 in the files here, the cached wheel against the
-one that was noted when it was built.
+With ``--ops builtin`` nothing is compiled: mmcv-lite with the operators of `rankdet.ops`. With
+``--ops mmcv`` mmcv is compiled once, and its wheel is kept for other clones. Each step prints what
+it does; a step that fails prints what is missing and what to do. What comes from a package index is
+checked against the sha256 in the files here, the kept wheel against the one that was noted when it
+was built. pip's output is in ``install.log`` of the environment.
 """
 
 from __future__ import annotations
@@ -35,22 +37,26 @@ def main() -> int:
     """Run all steps; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--ops", choices=("builtin", "mmcv"), default="builtin")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     parser.add_argument(
         "--dependencies-only", action="store_true", help="all but rankdet itself (images)"
     )
     options = parser.parse_args()
     stamp = options.venv / ".rankdet-environment"
-    wanted = "" if options.dependencies_only else fingerprint(options.torch)
+    wanted = "" if options.dependencies_only else fingerprint(options.torch, options.ops)
     if wanted and stamp.exists() and stamp.read_text() == wanted:
         return 0
     try:
         start = time.time()
-        check_machine()
+        check_machine(options.ops)
         make_venv(options.venv)
         install_packages(options.venv)
         install_torch(options.venv, options.torch)
-        install_mmcv(options.venv, options.torch)
+        if options.ops == "mmcv":
+            install_mmcv(options.venv, options.torch)
+        else:
+            install_mmcv_lite(options.venv)
         if wanted:
             install_rankdet(options.venv)
     except StepError as error:
@@ -62,16 +68,16 @@ def main() -> int:
     return 0
 
 
-def fingerprint(torch_build: str) -> str:
+def fingerprint(torch_build: str, ops: str) -> str:
     """Return a hash of all that the environment is made from."""
-    parts = [torch_build, sys.version]
-    names = ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt", "mmcv.txt")
+    parts = [torch_build, ops, sys.version]
+    names = ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt", "mmcv.txt", "mmcv-lite.txt")
     parts += [(ENVS / name).read_text() for name in names]
     parts.append((ROOT / "pyproject.toml").read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def check_machine() -> None:
+def check_machine(ops: str) -> None:
     """Look for what pip cannot install."""
     say(f"1/6 machine: Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
@@ -86,15 +92,23 @@ def check_machine() -> None:
         raise StepError(
             "Python's venv is missing; on Debian: apt-get install python3-venv"
         ) from None
-    if not any(wheel_problem(wheel) is None for wheel in cached_wheels()):
-        if not shutil.which("g++"):
-            raise StepError("a C++ compiler is missing (mmcv); on Debian: apt-get install g++")
-        header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-        if not header.exists():
-            raise StepError(f"{header} is missing (mmcv); on Debian: apt-get install python3-dev")
+    if ops == "mmcv" and not any(wheel_problem(wheel) is None for wheel in cached_wheels()):
+        check_compiler()
     free = shutil.disk_usage(ROOT).free / 2**30
     if free < 4:
         raise StepError(f"4 GiB of free disk are needed in {ROOT}, {free:.1f} are left; free some")
+
+
+def check_compiler() -> None:
+    """Look for what mmcv is compiled with."""
+    otherwise = "or use the built-in operators: make env OPS=builtin"
+    if not shutil.which("g++"):
+        raise StepError(f"g++ is missing (mmcv); on Debian: apt-get install g++; {otherwise}")
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    if not header.exists():
+        raise StepError(
+            f"{header} is missing (mmcv); on Debian: apt-get install python3-dev; {otherwise}"
+        )
 
 
 def make_venv(venv: Path) -> None:
@@ -136,7 +150,7 @@ def install_torch(venv: Path, build: str) -> None:
         versions = Path(folder, "versions.txt")
         versions.write_text("\n".join(map(version_only, requirements("requirements.txt"))))
         report = Path(folder, "report.json")
-        pip(venv, "install", "-q", *extra, "-c", str(versions), "--report", str(report), torch)
+        pip(venv, "install", *extra, "-c", str(versions), "--report", str(report), torch)
         tell_origin(json.loads(report.read_text()))
 
 
@@ -151,6 +165,13 @@ def tell_origin(report: dict) -> None:
             )
 
 
+def install_mmcv_lite(venv: Path) -> None:
+    """Install mmcv without compiled operators; `rankdet.ops` takes their place."""
+    say("5/6 mmcv-lite, with the built-in operators of rankdet (nothing is compiled)")
+    remove(venv, "mmcv")
+    install_exactly(venv, requirements("mmcv-lite.txt"))
+
+
 def install_mmcv(venv: Path, torch_build: str) -> None:
     """Install mmcv from the cached wheel, built from its source distribution if need be."""
     folder = wheel_folder(venv, torch_build)
@@ -159,9 +180,16 @@ def install_mmcv(venv: Path, torch_build: str) -> None:
         say(f"5/6 mmcv {mmcv_version()} from the cache {folder}")
     else:
         wheel = build_mmcv(venv, folder, torch_build)
-    pip(venv, "install", "-q", "--no-deps", "--force-reinstall", str(wheel))
+    remove(venv, "mmcv-lite")
+    pip(venv, "install", "--no-deps", "--force-reinstall", str(wheel))
     code = "import torch; from mmcv.ops import nms; nms(torch.rand(2, 4), torch.rand(2), 0.5)"
     run([str(venv / "bin" / "python"), "-c", code], "mmcv's compiled ops do not run", folder)
+
+
+def remove(venv: Path, package: str) -> None:
+    """Remove the other package that holds a module ``mmcv``, if it is there."""
+    if list(venv.glob(f"lib/python3*/site-packages/{package.replace('-', '_')}-*.dist-info")):
+        pip(venv, "uninstall", "--yes", package)
 
 
 def intact_wheel(folder: Path) -> Path | None:
@@ -261,7 +289,7 @@ def show_build(lines, log) -> None:
 def install_rankdet(venv: Path) -> None:
     """Install this checkout in place."""
     say("6/6 rankdet")
-    pip(venv, "install", "-q", "--no-build-isolation", "--no-deps", "-e", str(ROOT))
+    pip(venv, "install", "--no-build-isolation", "--no-deps", "-e", str(ROOT))
 
 
 def cached_wheels() -> list[Path]:
@@ -337,23 +365,38 @@ def install_exactly(venv: Path, lines: list[str], *options: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(lines))
         file.flush()
-        pip(venv, "install", "-q", "--no-deps", "--require-hashes", *options, "-r", file.name)
+        pip(venv, "install", "--no-deps", "--require-hashes", *options, "-r", file.name)
 
 
 def pip(venv: Path, *arguments: str) -> None:
-    """Run the environment's pip."""
+    """Run the environment's pip: its output goes to a log, each tenth package to the screen."""
     command = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stderr:
-        sys.stderr.write(line)
-        lines.append(line)
+    settings = dict(os.environ, PIP_PROGRESS_BAR="off", PIP_NO_INPUT="1")
+    process = subprocess.Popen(
+        [*command, *arguments],
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines, packages = [], 0
+    with (venv / "install.log").open("a", encoding="utf-8") as log:
+        for line in process.stdout:
+            log.write(line)
+            lines.append(line)
+            if line.startswith("Collecting "):
+                packages += 1
+                if packages % 20 == 0:
+                    say(f"    {packages} packages")
     if process.wait():
+        errors = [line for line in lines if line.startswith("ERROR") or MISMATCH in line]
+        sys.stderr.writelines(errors or lines[-20:])
+        where = f"pip's whole output is in {venv / 'install.log'}"
         if any(MISMATCH in line for line in lines):
-            raise StepError(f"{wrong_file('requirements.txt')}; see pip's message above")
+            raise StepError(f"{wrong_file('requirements.txt')}; {where}")
         raise StepError(
-            "pip failed: see its message above; check the connection to the package index, then "
-            "repeat"
+            "pip failed, see above; check the connection to the package index, then repeat; "
+            f"{where}"
         )
 
 

@@ -21,17 +21,26 @@ def machine() -> dict:
 
 
 def versions() -> dict:
-    """Return the versions of Python and of the packages that influence a result."""
+    """Return the versions of Python and of what influences a result, and mmcv's operators."""
     import torch
 
-    found = {"python": platform.python_version(), "cuda": torch.version.cuda}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
+    from rankdet import ops
+
+    found: dict[str, str | None] = {"python": platform.python_version(), "cuda": torch.version.cuda}
+    found |= {package: installed_version(package) for package in PACKAGES}
     found["torch"] = str(torch.__version__)  # names the build (+cpu, +cu130); metadata may not
+    found["operators"] = ops.in_use()
     return found
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, None without it; mmcv-lite counts as mmcv."""
+    for name, mark in ((package, ""), (f"{package}-lite", " (lite)")):
+        try:
+            return importlib.metadata.version(name) + mark
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def code_state() -> str | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from benchmarks.image_build import installer
 
-HASHED = ("requirements.txt", "torch-cuda.txt", "mmcv.txt", "lint.txt", "lock.txt")
+HASHED = (
+    *("requirements.txt", "torch-cuda.txt", "mmcv.txt", "mmcv-lite.txt", "lint.txt", "lock.txt"),
+)
 HERE = Path(sys.prefix)  # an environment with pip
 
 
@@ -99,6 +101,42 @@ def test_a_damaged_download_is_not_installed(install, tmp_path, monkeypatch, dam
 def test_another_failure_of_pip_is_no_damaged_download(install, tmp_path):
     with pytest.raises(install.StepError, match="check the connection"):
         install.pip(HERE, "install", "--no-index", "--find-links", str(tmp_path), "tiny==1.0")
+
+
+def a_pip(folder, code):
+    """Write a stand-in for an environment's Python; return the environment."""
+    python = folder / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!{sys.executable}\n{code}\n")
+    python.chmod(0o755)
+    return folder
+
+
+def test_pip_is_quiet_and_its_output_is_kept(install, tmp_path, capfd):
+    """The user sees every 20th package, and no warning about a mirror."""
+    code = (
+        "import sys\n"
+        "print('WARNING: Location mirror is ignored', file=sys.stderr)\n"
+        "for k in range(45): print('Collecting package', k)"
+    )
+    venv = a_pip(tmp_path, code)
+    install.pip(venv, "install", "x")
+    out, err = capfd.readouterr()
+    assert out.split() == ["20", "packages", "40", "packages"] and err == ""
+    log = (venv / "install.log").read_text()
+    assert "Location mirror" in log and "package 44" in log
+
+
+def test_a_pip_that_fails_shows_its_error_and_the_log(install, tmp_path, capfd):
+    code = (
+        "import sys\n"
+        "print('WARNING: Location mirror is ignored', file=sys.stderr)\n"
+        "print('ERROR: no matching distribution', file=sys.stderr)\n"
+        "sys.exit(1)"
+    )
+    with pytest.raises(install.StepError, match=r"repeat; .*install\.log"):
+        install.pip(a_pip(tmp_path, code), "install", "x")
+    assert capfd.readouterr().err == "ERROR: no matching distribution\n"
 
 
 @pytest.mark.parametrize("value", ["abc", "A" * 64, "0" * 65])
@@ -218,13 +256,34 @@ def test_a_wheel_that_was_not_built_here_is_built_again(
     assert install.intact_wheel(cached)
 
 
-def test_only_an_intact_wheel_saves_the_compiler(install, cached, monkeypatch):
+def test_only_compiled_operators_without_an_intact_wheel_need_a_compiler(
+    install, cached, monkeypatch
+):
     monkeypatch.setattr(install, "cached_wheels", lambda: [wheel_in(cached)])
     monkeypatch.setattr(install.shutil, "which", lambda name: None)
-    install.check_machine()
+    install.check_machine("mmcv")
     install.note_of(wheel_in(cached)).unlink()
-    with pytest.raises(install.StepError, match="C\\+\\+ compiler is missing"):
-        install.check_machine()
+    install.check_machine("builtin")
+    with pytest.raises(install.StepError, match=r"g\+\+ is missing.*OPS=builtin"):
+        install.check_machine("mmcv")
+
+
+def test_one_package_gives_the_module_mmcv(install, tmp_path, monkeypatch):
+    """Both have it: the other one is removed first, or its files would stay."""
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    calls = calls_of_pip(install, monkeypatch)
+    install.install_mmcv_lite(tmp_path)
+    (packages / "mmcv-2.1.0.dist-info").mkdir(parents=True)
+    install.install_mmcv_lite(tmp_path)
+    told = [arguments[:3] for arguments, _ in calls]
+    exactly = ("install", "--no-deps", "--require-hashes")
+    assert told == [exactly, ("uninstall", "--yes", "mmcv"), exactly]
+    assert "mmcv-lite==2.1.0 --hash=sha256:" in calls[-1][1][0]
+
+
+def test_another_choice_of_operators_is_another_environment(install):
+    marks = {install.fingerprint(torch, ops) for torch in ("cpu", "cuda") for ops in ("x", "y")}
+    assert len(marks) == 4
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Annotated
 import typer
 
 from rankdet.cli.app import app
+from rankdet.provenance import installed_version
 
 # The tested combination of versions (reasons: envs/README.md).
 TESTED = {
@@ -23,6 +23,7 @@ TESTED = {
 }
 SHARED_MEMORY_GIB = 1.0  # data-loading workers pass batches through it
 DISK_GIB = 5.0
+REBUILD = "make env, or with compiled operators: make clean-wheel env OPS=mmcv"
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ def run_checks(software_only: bool = False) -> Iterator[Check]:
     yield _python()
     yield from _versions()
     software = (
-        ("mmcv compiled ops", _compiled_ops, "rebuild the wheel: make clean-wheel env"),
-        ("NMS", _nms, "rebuild the wheel: make clean-wheel env"),
-        ("RoIAlign", _roi_align, "rebuild the wheel: make clean-wheel env"),
+        ("operators", _operators, REBUILD),
+        ("NMS", _nms, REBUILD),
+        ("RoIAlign", _roi_align, REBUILD),
         ("mmdet registry", _registry, "reinstall the environment: make env"),
     )
     machine = (
         ("GPU", _gpu, "check the driver: nvidia-smi"),
-        ("NMS on the GPU", _gpu_nms, "compile mmcv for this GPU: make clean-wheel env TORCH=cuda"),
+        ("NMS on the GPU", _gpu_nms, "compile mmcv for this GPU: make env TORCH=cuda OPS=mmcv"),
         ("shared memory", _shared_memory, "start the container with --shm-size 8g"),
         ("free disk here", _disk, f"free at least {DISK_GIB:.0f} GiB"),
     )
@@ -75,21 +76,24 @@ def _python() -> Check:
 
 def _versions() -> Iterator[Check]:
     for package, tested in TESTED.items():
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
+        version = installed_version(package)
+        if version is None:
             yield Check(package, "not installed", False, "make env")
             continue
-        good = version.split("+")[0] in tested
+        good = version.partition("+")[0].removesuffix(" (lite)") in tested
         yield Check(package, version, good, f"tested with {', '.join(tested)}: make env")
 
 
-def _compiled_ops() -> tuple[str, bool]:
-    import mmcv._ext
+def _operators() -> tuple[str, bool]:
+    from rankdet import ops
+
+    ops.install()
+    in_use = ops.in_use()
+    if not in_use.startswith("mmcv"):
+        return f"{in_use}; nothing is compiled", True
     from mmcv.ops import get_compiler_version, get_compiling_cuda_version
 
-    cuda = get_compiling_cuda_version()
-    return f"{Path(mmcv._ext.__file__).name}, {get_compiler_version()}, CUDA {cuda}", True
+    return f"{in_use}, {get_compiler_version()}, CUDA {get_compiling_cuda_version()}", True
 
 
 def _nms() -> tuple[str, bool]:

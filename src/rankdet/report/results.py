@@ -234,6 +234,12 @@ class Result:
         """The data set that ``run.json`` names, or ''."""
         return str(self.data.get("name") or "")
 
+    @property
+    def operators(self) -> str:
+        """The operators of mmcv in the training, or ''; earlier versions had only compiled ones."""
+        versions = self.run.get("versions")
+        return str((versions if isinstance(versions, dict) else {}).get("operators") or "")
+
     def training(self) -> list[dict[str, Any]]:
         """Return the lines of ``training.jsonl``; [] if there is no such file."""
         path = self.folder / "training.jsonl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rankdet.catalogue import Catalogue, Entry, PublishedValue, State, Table
@@ -302,7 +302,8 @@ def table_view(
             cells += _printed(column, comparison, preset)
         cells.append(verdict(metric_columns, comparisons, result, preset, states[entry.entry_id]))
         rows.append(ViewRow(entry.entry_id, tuple(cells), result is not None))
-    notes = tuple(_notes(metric_columns, preset))
+    shown = [results[each.entry_id] for each in table.entries if each.entry_id in results]
+    notes = (*_notes(metric_columns, preset), *_operators_note(shown, preset))
     return TableView(
         *(table.slug, table.title, table.paper, preset.name, preset.is_comparable),
         shared=", ".join(shared),
@@ -310,6 +311,20 @@ def table_view(
         columns=tuple(columns),
         rows=tuple(rows),
     )
+
+
+def _operators_note(results: Sequence[Result], preset: Preset) -> list[str]:
+    """Name the rows that were trained without the compiled operators of the official runs."""
+    if not preset.is_comparable or not preset.trains:
+        return []
+    in_use = {each.entry.row_label: each.operators for each in results}
+    rows = [row for row, name in in_use.items() if name and not name.startswith("mmcv")]
+    if not rows:
+        return []
+    return [
+        f"Trained with rankdet's built-in operators, not with compiled mmcv: {', '.join(rows)}. "
+        "Both agree on the CPU; on a GPU that was not measured."
+    ]
 
 
 def _comparisons(

@@ -98,6 +98,8 @@ def train(
             set, or its settings are different.
     """
     settings = replace(settings, **options)
+    if preset.channels_last:
+        settings = replace(settings, speed=replace(settings.speed, channels_last=True))
     if not preset.trains:
         fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", fix)
