@@ -5,8 +5,8 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV ?= .venv
 TORCH ?= cpu
-# Operators of mmcv: builtin (rankdet.ops, nothing is compiled) or mmcv (compiled; what GPUs need for speed).
-OPS ?= builtin
+# Operators of mmcv: mmcv (compiled) or builtin (rankdet.ops, nothing is compiled).
+OPS ?= mmcv
 BIN := $(VENV)/bin
 # Whose docstrings are checked for complete sections: what people call from their own code.
 PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
@@ -20,7 +20,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-env:  ## build .venv (TORCH=cuda for a GPU, OPS=mmcv for compiled operators); does nothing if it is current
+env:  ## build .venv (TORCH=cuda for a GPU, OPS=builtin: nothing is compiled); does nothing if it is current
 	@$(PYTHON) envs/install.py --torch $(TORCH) --ops $(OPS) --venv $(VENV)
 
 doctor: env  ## versions, operators, GPU, shared memory, disk

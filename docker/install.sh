@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds /opt/venv in the first stage of the image with the same installer as everywhere.
 # Usage: install.sh cuda|cpu TORCH_INDEX CUDA_ARCHITECTURES MAX_JOBS TORCH_SHA256 mmcv|builtin
-# (all but the first may be empty; the operators are then mmcv's for cuda, the built-in ones for cpu)
+# (all but the first may be empty)
 set -euo pipefail
 torch=$1
-ops=${6:-$([ "$torch" = cpu ] && echo builtin || echo mmcv)}
+ops=${6:-mmcv}
 export PIP_CACHE_DIR=/var/cache/pip RANKDET_CACHE=/var/cache/rankdet
 [ -z "$2" ] || export RANKDET_TORCH_INDEX=$2
 [ "$torch" = cpu ] || export TORCH_CUDA_ARCH_LIST=$3

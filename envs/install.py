@@ -1,6 +1,6 @@
 """Build ``.venv`` from one pinned set. Standard library only.
 
-    python3 envs/install.py [--torch cpu|cuda] [--ops builtin|mmcv] [--venv .venv]
+    python3 envs/install.py [--torch cpu|cuda] [--ops mmcv|builtin] [--venv .venv]
 
 With ``--ops builtin`` nothing is compiled: mmcv-lite with the operators of `rankdet.ops`. With
 ``--ops mmcv`` mmcv is compiled once, and its wheel is kept for other clones. Each step prints what
@@ -37,7 +37,7 @@ def main() -> int:
     """Run all steps; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--ops", choices=("builtin", "mmcv"), default="builtin")
+    parser.add_argument("--ops", choices=("mmcv", "builtin"), default="mmcv")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     parser.add_argument(
         "--dependencies-only", action="store_true", help="all but rankdet itself (images)"
