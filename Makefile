@@ -15,7 +15,7 @@ PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py me
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-heavy test-operators lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
+.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,11 +35,6 @@ test: env lint  ## the test suite, with one complete tiny run of the DAG
 
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-
-test-operators:  ## operators, heads and end to end with compiled mmcv, in an environment of its own
-	@$(PYTHON) envs/install.py --torch $(TORCH) --ops mmcv --venv .venv-mmcv
-	@.venv-mmcv/bin/python -m pytest tests/unit/ops tests/golden -m "not heavy" -n $(WORKERS) \
-	    --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .

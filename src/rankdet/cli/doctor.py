@@ -23,7 +23,7 @@ TESTED = {
 }
 SHARED_MEMORY_GIB = 1.0  # data-loading workers pass batches through it
 DISK_GIB = 5.0
-REBUILD = "make env, or with compiled operators: make clean-wheel env OPS=mmcv"
+REBUILD = "make clean-wheel env, or without a compiler: make env OPS=builtin"
 
 
 @dataclass(frozen=True)
