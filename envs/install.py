@@ -369,7 +369,7 @@ def install_exactly(venv: Path, lines: list[str], *options: str) -> None:
 
 
 def pip(venv: Path, *arguments: str) -> None:
-    """Run the environment's pip: its output goes to a log, each tenth package to the screen."""
+    """Run the environment's pip: its output goes to a log, a line per 20 packages to the screen."""
     command = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     settings = dict(os.environ, PIP_PROGRESS_BAR="off", PIP_NO_INPUT="1")
     process = subprocess.Popen(

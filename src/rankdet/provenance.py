@@ -29,6 +29,7 @@ def versions() -> dict:
     found: dict[str, str | None] = {"python": platform.python_version(), "cuda": torch.version.cuda}
     found |= {package: installed_version(package) for package in PACKAGES}
     found["torch"] = str(torch.__version__)  # names the build (+cpu, +cu130); metadata may not
+    ops.install()  # does nothing if they are
     found["operators"] = ops.in_use()
     return found
 

@@ -37,10 +37,6 @@ class Preset:
             scores, they do not calibrate them: after a short training from scratch most correct
             detections still score below the published thresholds (0.05, 0.40), which are part of
             preset paper.
-        nms_pre: places per level that a dense head gives to its NMS; None keeps the entry's. NMS on
-            a CPU takes most of the time of a test where nearly all places are above the threshold.
-        test_batch_size: images per step of validation and prediction; None keeps the entry's.
-        channels_last: the backbone and neck keep their channels innermost, faster on a CPU.
         workers: data-loading processes; None keeps the entry's.
         validations: how often a short training is measured, for its curves.
         pool_images: images that a ranking loss ranks together; None takes the batch.
@@ -68,9 +64,6 @@ class Preset:
     small_network: bool = False
     learning_rate: float | None = None
     score_threshold: float | None = None
-    nms_pre: int | None = None
-    test_batch_size: int | None = None
-    channels_last: bool = False
     workers: int | None = None
     validations: int = 0
     pool_images: int | None = None

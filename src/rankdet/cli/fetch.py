@@ -147,7 +147,7 @@ def checkpoint(
     except InputError as error:
         if status is None:
             raise
-        found = {"entry": entry, "state": "missing", "reason": error.got, "fix": error.fix}
+        found = {"entry": entry, "state": "missing", "reason": error.got, "todo": error.fix}
     if status is not None:
         write_json(status, found)
     typer.echo(f"{entry}: {found['state']}, {found.get('reason') or found.get('file')}")

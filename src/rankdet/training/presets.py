@@ -29,8 +29,6 @@ def apply_preset(config: Config, preset: Preset) -> None:
         _set_schedule(config, preset)
     if preset.score_threshold is not None:
         _lower_thresholds(config, preset.score_threshold)
-    if preset.nms_pre is not None:
-        _fewer_candidates(config, preset.nms_pre)
     if not preset.start_weights:
         config.load_from = None
         shrink.drop_pretrained(config.model)
@@ -45,12 +43,8 @@ def _set_loaders(config: Config, preset: Preset) -> None:
         for node in shrink.nodes(config.model):
             if "pool_images" in node:
                 node.pool_images = preset.pool_images or preset.batch_size
-    tests = (config.val_dataloader, config.test_dataloader)
-    if preset.test_batch_size is not None:
-        for loader in tests:
-            loader.batch_size = preset.test_batch_size
     if preset.workers is not None:
-        for loader in (config.train_dataloader, *tests):
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
             loader.num_workers = preset.workers
 
 
@@ -61,13 +55,6 @@ def _lower_thresholds(config: Config, threshold: float) -> None:
         if "filter_thr" in node:  # SOLOv2's, applied after its NMS has lowered the scores
             # It computes a mask for every cell and class above the threshold: now nearly all.
             node.update(filter_thr=threshold, max_candidates=CANDIDATES)
-
-
-def _fewer_candidates(config: Config, count: int) -> None:
-    """Limit what goes to the NMS of boxes; an RPN, which has no score threshold, stays as it is."""
-    for node in shrink.nodes(config.model.get("test_cfg", {})):
-        if "score_thr" in node and "nms_pre" in node:
-            node.nms_pre = min(node.nms_pre, count)
 
 
 def _set_schedule(config: Config, preset: Preset) -> None:

@@ -97,7 +97,7 @@ def train(
         InputError: if ``work_dir`` contains a training and neither ``resume`` nor ``restart`` is
             set, or its settings are different.
     """
-    settings = _chosen(preset, replace(settings, **options))
+    settings = replace(settings, **options)
     if not preset.trains:
         fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", fix)
@@ -174,13 +174,6 @@ def train(
         publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
         records.keep(work_dir, out, record)
     return record
-
-
-def _chosen(preset: Preset, settings: Settings) -> Settings:
-    """Return the settings with what the preset chooses."""
-    if not preset.channels_last:
-        return settings
-    return replace(settings, speed=replace(settings.speed, channels_last=True))
 
 
 def _finished_before(work_dir: Path, out: Path) -> dict | None:

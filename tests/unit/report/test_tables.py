@@ -335,3 +335,24 @@ def test_another_setup_is_not_comparable(catalogue, tmp_path):
     path.write_text(json.dumps(run | {"setup_differs": "lr"}))
     with pytest.raises(InputError, match='"setup_differs" as a list of texts'):
         read_results(catalogue, tmp_path / "paper", "paper")
+
+
+@pytest.mark.parametrize(
+    ("operators", "is_named"),
+    [("rankdet (plain PyTorch)", True), ("mmcv (compiled)", False), (None, False)],
+)
+def test_rows_without_compiled_operators_are_named(catalogue, tmp_path, operators, is_named):
+    """In preset paper alone: no figure of another one stands beside an official run's."""
+    for preset, data in (("paper", "coco"), ("demo", "digits")):
+        folder = tmp_path / preset
+        path = write_result(folder, "rs_atss_r50", preset, data=data) / "run.json"
+        run = json.loads(path.read_text())
+        versions = {"torch": "2.13.0"} | ({"operators": operators} if operators else {})
+        path.write_text(json.dumps(run | {"versions": versions}))
+        write_result(folder, "rs_paa_r50", preset, data=data)
+        shown = view(catalogue, "rank-sort-one-stage", folder, preset)
+        notes = [note for note in shown.notes if "built-in operators" in note]
+        assert len(notes) == (is_named and preset == "paper")
+        if notes:
+            [row] = [row for row in shown.rows if row.entry_id == "rs_atss_r50"]
+            assert f": {row.cells[0]}. Both" in notes[0] and notes[0] in render(shown, "md")
