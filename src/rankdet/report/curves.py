@@ -206,6 +206,7 @@ def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
     if not families:
         empty(grid[0, 0], "no training record yet")
         return figure
+    _label_rows(grid, panels)
     order = list(dict.fromkeys(detector_group(result.entry) for result in results))
     for column, (family, entries) in enumerate(families.items()):
         entries = sorted(entries, key=lambda each: order.index(detector_group(each)))
@@ -217,7 +218,9 @@ def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
         _column_legend(grid[:, column], is_below=bool(below))
         grid[-1, column].set_xlabel("iteration")
         grid[-1, column].set_xlim(left=0)
-    _label_rows(grid, panels)
+    for row, panel in enumerate(panels):
+        if panel != "loss":
+            grid[row, 0].set_ylim(0, 100 if panel == "oLRP" else None)
     return figure
 
 
@@ -238,13 +241,12 @@ def _column_legend(column: np.ndarray, *, is_below: bool) -> None:
 
 
 def _label_rows(grid: np.ndarray, panels: Sequence[str]) -> None:
-    """Name the rows; those of AP and of oLRP have one scale over all columns."""
+    """Name the rows; those of AP and of oLRP get one scale, which later curves extend."""
     for row, panel in enumerate(panels):
         grid[row, 0].set_ylabel(_AXIS_LABELS[panel])
         if panel != "loss":
             for axes in grid[row, 1:]:
                 axes.sharey(grid[row, 0])
-            grid[row, 0].set_ylim(0, 100 if panel == "oLRP" else None)
 
 
 def _draw(

@@ -195,3 +195,18 @@ def test_inlined_figures_take_the_ink_of_the_page_and_their_own_ids(catalogue, r
 )
 def test_detector_groups(catalogue, entry_id, group):
     assert detector_group(catalogue[entry_id]) == group
+
+
+def test_no_curve_leaves_its_axes(results):
+    """The best values come last in a column of their own: shared axes must reach them too."""
+    found = sorted(results.values(), key=lambda each: each.metrics["bbox"]["AP"])
+    for order in (found, found[::-1]):
+        for figure in (training_curves(order, DEMO), precision_recall_curves(order, DEMO)):
+            figure.canvas.draw()
+            lines = [(axes, line) for axes in figure.axes for line in axes.lines]
+            assert lines
+            for axes, line in lines:
+                low, high = sorted(axes.get_ylim())
+                values = np.asarray(line.get_ydata(), dtype=float)
+                values = values[np.isfinite(values)]
+                assert len(values) and low <= values.min() and values.max() <= high
