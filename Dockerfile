@@ -9,8 +9,8 @@ ARG BASE_RUNTIME=nvidia/cuda:13.0.2-base-ubuntu24.04
 FROM ${BASE_BUILD} AS build
 # cuda or cpu
 ARG TORCH=cuda
-# mmcv (compiled) or builtin (rankdet.ops, nothing is compiled)
-ARG OPS=mmcv
+# mmcv (compiled) or builtin (rankdet.ops, nothing is compiled); empty is mmcv for cuda, builtin for cpu
+ARG OPS=
 # another package index for torch; empty is pip's own
 ARG TORCH_INDEX=
 # of torch's file, where envs/ cannot know it (envs/README.md); empty is unchecked

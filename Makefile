@@ -4,24 +4,25 @@ PYTHON ?= python3
 # Processes of `make test`; each takes a core and up to 4 GB.
 WORKERS ?= 2
 VENV ?= .venv
-TORCH ?= cpu
-# Operators of mmcv: mmcv (compiled) or builtin (rankdet.ops, nothing is compiled).
-OPS ?= mmcv
+# The environment: TORCH=cpu|cuda, OPS=builtin (rankdet.ops, nothing is compiled)|mmcv (compiled). Without
+# them an environment stays as it is; a new one is cpu, builtin.
+TORCH ?=
+OPS ?=
 BIN := $(VENV)/bin
 # Whose docstrings are checked for complete sections: what people call from their own code.
-PUBLIC := losses models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
-  judge.py submission.py) $(addprefix models/,pools.py losses.py metric.py) \
+PUBLIC := losses ops models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
+  judge.py submission.py drop_in.py mean_average_precision.py) $(addprefix models/,pools.py losses.py metric.py) \
   $(addprefix training/,run.py predict.py)
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
+.PHONY: help env demo test test-operators test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-env:  ## build .venv (TORCH=cuda for a GPU, OPS=builtin: nothing is compiled); does nothing if it is current
-	@$(PYTHON) envs/install.py --torch $(TORCH) --ops $(OPS) --venv $(VENV)
+env:  ## build .venv (TORCH=cuda for a GPU, OPS=mmcv for compiled operators); does nothing if it is current
+	@$(PYTHON) envs/install.py --torch "$(TORCH)" --ops "$(OPS)" --venv $(VENV)
 
 doctor: env  ## versions, operators, GPU, shared memory, disk
 	@rankdet doctor
@@ -32,6 +33,10 @@ demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
 
 test: env lint  ## the test suite, with one complete tiny run of the DAG
 	@python -m pytest -m "not heavy" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-operators:  ## the tests of operators and recorded heads, with compiled mmcv in .venv-mmcv
+	@$(MAKE) --no-print-directory env VENV=.venv-mmcv OPS=mmcv
+	@.venv-mmcv/bin/python -m pytest tests/unit/ops tests/golden -n $(WORKERS) --dist loadfile
 
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder

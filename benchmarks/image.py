@@ -1,6 +1,6 @@
 """Build the CPU image without a Docker daemon, run one experiment in it, and record the times.
 
-    python -m benchmarks.image [--compile-mmcv]
+    python -m benchmarks.image [--ops builtin|mmcv]
 
 Writes results/reference/image/README.md. Needs root, buildah, debootstrap and 8 GiB of disk, which
 are freed at the end.
@@ -30,24 +30,26 @@ SMOKE = ("rs_atss_r50", "--preset", "smoke", "--threads", "1")
 def main() -> None:
     """Build, run, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--compile-mmcv", action="store_true", help="do not use a prebuilt wheel")
+    parser.add_argument(
+        "--ops",
+        choices=("builtin", "mmcv"),
+        default="builtin",
+        help="mmcv: compiled, from this machine's wheel where there is one",
+    )
     options = parser.parse_args()
-    reason = unfit()
-    wheel = None if options.compile_mmcv else cached_wheel()
-    if reason is None and wheel is None and not options.compile_mmcv:
-        reason = "no built mmcv wheel for the image: make env, or --compile-mmcv"
-    if reason:
+    if reason := unfit():
         raise SystemExit(reason)
+    wheel = cached_wheel() if options.ops == "mmcv" else None
     with tempfile.TemporaryDirectory() as folder:
         image = Image(Path(folder) / "store", wheel)
         try:
-            record(image, Path(folder) / "results")
+            record(image, options.ops, Path(folder) / "results")
         finally:
             image.remove()
     print(TARGET.relative_to(ROOT))
 
 
-def record(image: Image, results: Path) -> None:
+def record(image: Image, ops: str, results: Path) -> None:
     """Build, run and write the page; with Apptainer's times if it is installed."""
     results.mkdir()
     results.chmod(0o777)
@@ -63,11 +65,13 @@ def record(image: Image, results: Path) -> None:
             raise SystemExit(f"{what} failed:\n{done.stdout}{done.stderr}")
         return done
 
-    how = "with a built mmcv wheel" if image.wheel else "with mmcv compiled"
+    how = "built-in operators"
+    if ops == "mmcv":
+        how = "a built mmcv wheel" if image.wheel else "mmcv compiled"
     revision = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
-    arguments = ("--build-arg", f"REVISION={revision}")
+    arguments = (f"--build-arg=REVISION={revision}", f"--build-arg=OPS={ops}")
     timed(f"build, {how}", lambda: image.build(*arguments))
     doctor = timed("`rankdet doctor`", lambda: image.run("doctor"))
     mounts = {"/results": results}

@@ -51,7 +51,7 @@ class Image:
 
     Args:
         store: folder for layers and intermediate files.
-        wheel: folder of a built mmcv wheel; None compiles mmcv.
+        wheel: folder of a built mmcv wheel, which compiled operators then take.
         source: what the image is made of; by default this checkout.
     """
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds /opt/venv in the first stage of the image with the same installer as everywhere.
 # Usage: install.sh cuda|cpu TORCH_INDEX CUDA_ARCHITECTURES MAX_JOBS TORCH_SHA256 mmcv|builtin
-# (all but the first may be empty)
+# All but the first may be empty; the operators are then compiled for GPUs, built in for the CPU.
 set -euo pipefail
 torch=$1
-ops=${6:-mmcv}
+ops=${6:-}
+[ -n "$ops" ] || { [ "$torch" = cpu ] && ops=builtin || ops=mmcv; }
 export PIP_CACHE_DIR=/var/cache/pip RANKDET_CACHE=/var/cache/rankdet
 [ -z "$2" ] || export RANKDET_TORCH_INDEX=$2
 [ "$torch" = cpu ] || export TORCH_CUDA_ARCH_LIST=$3

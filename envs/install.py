@@ -1,10 +1,11 @@
 """Build ``.venv`` from one pinned set. Standard library only.
 
-    python3 envs/install.py [--torch cpu|cuda] [--ops mmcv|builtin] [--venv .venv]
+    python3 envs/install.py [--torch cpu|cuda] [--ops builtin|mmcv] [--venv .venv]
 
 With ``--ops builtin`` nothing is compiled: mmcv-lite with the operators of `rankdet.ops`. With
-``--ops mmcv`` mmcv is compiled once, and its wheel is kept for other clones. Each step prints what
-it does; a step that fails prints what is missing and what to do. What comes from a package index is
+``--ops mmcv`` mmcv is compiled once, and its wheel is kept for other clones. What is not chosen
+stays as it is in the environment; a new one is for the CPU, with the built-in operators. Each step
+prints what it does; a step that fails prints what is missing and what to do. What comes from a package index is
 checked against the sha256 in the files here, the kept wheel against the one that was noted when it
 was built. pip's output is in ``install.log`` of the environment.
 """
@@ -26,6 +27,8 @@ from pathlib import Path
 
 ENVS = Path(__file__).resolve().parent
 ROOT = ENVS.parent
+STAMP = ".rankdet-environment"
+TORCH, OPS = ("cpu", "cuda"), ("builtin", "mmcv")
 MISMATCH = "DO NOT MATCH THE HASHES"  # of pip's message
 
 
@@ -36,41 +39,73 @@ class StepError(Exception):
 def main() -> int:
     """Run all steps; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--ops", choices=("mmcv", "builtin"), default="mmcv")
+    # The empty choice is a variable of make that nobody set.
+    parser.add_argument("--torch", choices=(*TORCH, ""), default="")
+    parser.add_argument("--ops", choices=(*OPS, ""), default="")
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
     parser.add_argument(
         "--dependencies-only", action="store_true", help="all but rankdet itself (images)"
     )
     options = parser.parse_args()
-    stamp = options.venv / ".rankdet-environment"
-    wanted = "" if options.dependencies_only else fingerprint(options.torch, options.ops)
-    if wanted and stamp.exists() and stamp.read_text() == wanted:
+    present = read_stamp(options.venv)
+    options.torch = options.torch or present.get("torch", "cpu")
+    options.ops = options.ops or present.get("ops", "builtin")
+    choices = {"torch": options.torch, "ops": options.ops}
+    wanted = choices | {"fingerprint": fingerprint(**choices)}
+    if present == wanted and not options.dependencies_only:
         return 0
     try:
         start = time.time()
+        say_how_long(options.ops)
         check_machine(options.ops)
         make_venv(options.venv)
+        # Not whole until the end, but already chosen.
+        write_stamp(options.venv, choices)
         install_packages(options.venv)
         install_torch(options.venv, options.torch)
         if options.ops == "mmcv":
             install_mmcv(options.venv, options.torch)
         else:
             install_mmcv_lite(options.venv)
-        if wanted:
+        if not options.dependencies_only:
             install_rankdet(options.venv)
     except StepError as error:
         print(f"\nenvironment: {error}", file=sys.stderr)
         return 1
-    if wanted:
-        stamp.write_text(wanted)
+    if not options.dependencies_only:
+        write_stamp(options.venv, wanted)
     say(f"environment ready in {time.time() - start:.0f} s: {options.venv}")
     return 0
 
 
-def fingerprint(torch_build: str, ops: str) -> str:
+def read_stamp(venv: Path) -> dict[str, str]:
+    """Return what an environment was made from: its choices, and with them, once whole, a hash."""
+    try:
+        found = json.loads((venv / STAMP).read_text())
+        if found["torch"] in TORCH and found["ops"] in OPS:
+            return found
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    # Of an earlier version of this file: its packages tell which operators were chosen.
+    return {"ops": "mmcv"} if is_installed(venv, "mmcv") else {}
+
+
+def write_stamp(venv: Path, content: dict[str, str]) -> None:
+    """Note what an environment is made from."""
+    (venv / STAMP).write_text(json.dumps(content))
+
+
+def say_how_long(ops: str) -> None:
+    """Print what the installation takes, before it starts."""
+    time_needed = "about 3 minutes"
+    if ops == "mmcv" and not usable_wheels():
+        time_needed += " and 5 to 15 minutes to compile mmcv on two cores"
+    say(f"environment: {time_needed}, 2 GB of disk for a CPU; done once")
+
+
+def fingerprint(torch: str, ops: str) -> str:
     """Return a hash of all that the environment is made from."""
-    parts = [torch_build, ops, sys.version]
+    parts = [torch, ops, sys.version]
     names = ("requirements.txt", "torch-cpu.txt", "torch-cuda.txt", "mmcv.txt", "mmcv-lite.txt")
     parts += [(ENVS / name).read_text() for name in names]
     parts.append((ROOT / "pyproject.toml").read_text())
@@ -92,7 +127,7 @@ def check_machine(ops: str) -> None:
         raise StepError(
             "Python's venv is missing; on Debian: apt-get install python3-venv"
         ) from None
-    if ops == "mmcv" and not any(wheel_problem(wheel) is None for wheel in cached_wheels()):
+    if ops == "mmcv" and not usable_wheels():
         check_compiler()
     free = shutil.disk_usage(ROOT).free / 2**30
     if free < 4:
@@ -188,8 +223,13 @@ def install_mmcv(venv: Path, torch_build: str) -> None:
 
 def remove(venv: Path, package: str) -> None:
     """Remove the other package that holds a module ``mmcv``, if it is there."""
-    if list(venv.glob(f"lib/python3*/site-packages/{package.replace('-', '_')}-*.dist-info")):
+    if is_installed(venv, package):
         pip(venv, "uninstall", "--yes", package)
+
+
+def is_installed(venv: Path, package: str) -> bool:
+    """Whether a package is in the environment."""
+    return any(venv.glob(f"lib/python3*/site-packages/{package.replace('-', '_')}-*.dist-info"))
 
 
 def intact_wheel(folder: Path) -> Path | None:
@@ -290,6 +330,11 @@ def install_rankdet(venv: Path) -> None:
     """Install this checkout in place."""
     say("6/6 rankdet")
     pip(venv, "install", "--no-build-isolation", "--no-deps", "-e", str(ROOT))
+
+
+def usable_wheels() -> list[Path]:
+    """Return the cached wheels that are what was built."""
+    return [wheel for wheel in cached_wheels() if wheel_problem(wheel) is None]
 
 
 def cached_wheels() -> list[Path]:

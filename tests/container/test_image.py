@@ -10,24 +10,30 @@ SMOKE = ("rs_atss_r50", "--preset", "smoke", "--threads", "1")
 REASON = unfit()
 
 
+BUILDS = {
+    "built-in operators": {},
+    "compiled operators, from a wheel": {"OPS": "mmcv"},
+    "compiled operators": {"OPS": "mmcv"},
+}
+
+
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param("wheel", marks=pytest.mark.container),
-        pytest.param("source", marks=[pytest.mark.container, pytest.mark.heavy]),
+        pytest.param(name, marks=[pytest.mark.container, *([pytest.mark.heavy] if own else [])])
+        for name, own in BUILDS.items()
     ],
 )
 def image(request, tmp_path_factory):
     if REASON:
         pytest.skip(REASON)
-    wheel = cached_wheel() if request.param == "wheel" else None
-    if request.param == "wheel" and wheel is None:
-        pytest.skip(
-            "no built mmcv wheel for Python 3.11 and CPU torch: make test-heavy compiles it"
-        )
+    wheel = cached_wheel() if "wheel" in request.param else None
+    if "wheel" in request.param and wheel is None:
+        pytest.skip("no mmcv wheel for Python 3.11 and CPU torch: make test-operators compiles it")
     image = Image(tmp_path_factory.mktemp("image") / "store", wheel)
+    arguments = {"REVISION": "0123456789ab", **BUILDS[request.param]}
     try:
-        image.build("--build-arg", "REVISION=0123456789ab")
+        image.build(*(f"--build-arg={name}={value}" for name, value in arguments.items()))
         yield image
     finally:
         image.remove()
@@ -62,12 +68,14 @@ def test_any_user_id_will_do(image):
     assert done.returncode == 0 and "rs_atss_r50" in done.stdout, done.stderr
 
 
-def test_doctor_finds_nothing_to_mend(image):
+def test_doctor_finds_no_problem(image, request):
     done = image.run("doctor", "--software")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("operators", "NMS", "RoIAlign"):
         assert name in done.stdout
-    assert "mend:" not in done.stdout
+    assert "problem:" not in done.stdout
+    compiled = "compiled" in request.node.callspec.params["image"]
+    assert ("mmcv (compiled)" if compiled else "nothing is compiled") in done.stdout
 
 
 def test_one_experiment_without_a_network(image, results):

@@ -281,9 +281,81 @@ def test_one_package_gives_the_module_mmcv(install, tmp_path, monkeypatch):
     assert "mmcv-lite==2.1.0 --hash=sha256:" in calls[-1][1][0]
 
 
-def test_another_choice_of_operators_is_another_environment(install):
-    marks = {install.fingerprint(torch, ops) for torch in ("cpu", "cuda") for ops in ("x", "y")}
+def test_another_choice_is_another_environment(install):
+    marks = {install.fingerprint(torch, ops) for torch in install.TORCH for ops in install.OPS}
     assert len(marks) == 4
+
+
+@pytest.fixture
+def make_env(install, tmp_path, monkeypatch):
+    """`make env` whose steps are only noted; returns those of one call."""
+    steps = []
+    broken = []
+
+    def step(name):
+        def note(venv, *arguments):
+            if name in broken:
+                raise install.StepError("no network")
+            steps.append((name, *arguments))
+
+        return note
+
+    names = ("make_venv", "install_packages", "install_torch", "install_mmcv")
+    for name in (*names, "install_mmcv_lite", "install_rankdet"):
+        monkeypatch.setattr(install, name, step(name))
+    monkeypatch.setattr(install, "check_machine", lambda ops: None)
+
+    def call(torch="", ops="", failing=()):
+        """Return the torch and the operators that were installed; None where nothing was done."""
+        steps.clear()
+        broken[:] = failing
+        arguments = ["install.py", "--torch", torch, "--ops", ops, "--venv", str(tmp_path)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        assert install.main() == bool(failing)
+        if not steps:
+            return None
+        done = {name: arguments for name, *arguments in steps}
+        return done.get("install_torch", [""])[0], "mmcv" if "install_mmcv" in done else "builtin"
+
+    return call
+
+
+def test_nothing_is_compiled_unless_it_is_asked_for(make_env):
+    assert make_env() == ("cpu", "builtin")
+    assert make_env() is None
+
+
+def test_a_choice_stays_until_another_one_is_made(make_env):
+    assert make_env(torch="cuda", ops="mmcv") == ("cuda", "mmcv")
+    assert make_env() is None  # `make demo` on a machine with a GPU
+    assert make_env(ops="builtin") == ("cuda", "builtin")
+    assert make_env(torch="cuda") is None
+    assert make_env(torch="cpu", ops="mmcv") == ("cpu", "mmcv")
+
+
+def test_a_choice_that_was_not_finished_is_not_taken_for_whole(make_env):
+    assert make_env() == ("cpu", "builtin")
+    make_env(ops="mmcv", failing=["install_torch"])
+    assert make_env() == ("cpu", "mmcv")
+    make_env(ops="builtin", failing=["install_rankdet"])
+    assert make_env(ops="mmcv") == ("cpu", "mmcv")
+
+
+@pytest.mark.parametrize("stamp", ["", "5ab0", '{"torch": "tpu", "ops": "mmcv"}', "[]", "\xff"])
+def test_an_environment_without_a_readable_stamp_is_made_again(install, make_env, tmp_path, stamp):
+    (tmp_path / install.STAMP).write_text(stamp, encoding="latin-1")
+    assert make_env() == ("cpu", "builtin")
+    (tmp_path / "lib/python3.11/site-packages/mmcv-2.1.0.dist-info").mkdir(parents=True)
+    (tmp_path / install.STAMP).write_text(stamp, encoding="latin-1")
+    assert make_env() == ("cpu", "mmcv")
+
+
+def test_it_says_first_how_long_it_takes(install, make_env, monkeypatch, capsys):
+    monkeypatch.setattr(install, "cached_wheels", list)
+    make_env()
+    assert re.match(r"environment: about \d+ minutes, .* of disk", capsys.readouterr().out)
+    make_env(ops="mmcv")
+    assert "to compile mmcv" in capsys.readouterr().out.splitlines()[0]
 
 
 @pytest.mark.parametrize("right", [True, False])
