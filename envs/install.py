@@ -5,9 +5,9 @@
 With ``--ops builtin`` nothing is compiled: mmcv-lite with the operators of `rankdet.ops`. With
 ``--ops mmcv`` mmcv is compiled once, and its wheel is kept for other clones. What is not chosen
 stays as it is in the environment; a new one is for the CPU, with the built-in operators. Each step
-prints what it does; a step that fails prints what is missing and what to do. What comes from a package index is
-checked against the sha256 in the files here, the kept wheel against the one that was noted when it
-was built. pip's output is in ``install.log`` of the environment.
+prints what it does; a step that fails prints what is missing and what to do. What comes from a
+package index is checked against the sha256 in the files here, the kept wheel against the one that
+was noted when it was built. pip's output is in ``install.log`` of the environment.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ rule evaluate:
         "logs/{preset}/{entry}/evaluate.log",
     benchmark:
         "logs/{preset}/{entry}/evaluate.benchmark.tsv"
+    # The metrics of a row are on the screen before the next training starts.
+    priority: 2
     resources:
         **RESOURCES.of("evaluate", mem_mb=8000, runtime=60),
     params:
@@ -16,3 +18,4 @@ rule evaluate:
     shell:
         "rankdet evaluate --dataset {input.data:q} --detections {input.detections:q}"
         " {params.iou_types} --out {output.metrics:q} --curves {output.curves:q} > {log:q} 2>&1"
+        " && sed 's|^|{wildcards.preset}/{wildcards.entry} |' {log:q}"

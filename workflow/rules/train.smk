@@ -38,6 +38,7 @@ rule predict:
         "logs/{preset}/{entry}/predict.log",
     benchmark:
         "logs/{preset}/{entry}/predict.benchmark.tsv"
+    priority: 1
     threads: lambda wildcards: INPUTS.preset(wildcards).threads
     resources:
         **RESOURCES.of("predict", mem_mb=8000, runtime=240, gpu=RESOURCES.gpus),

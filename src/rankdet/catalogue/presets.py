@@ -37,6 +37,10 @@ class Preset:
             scores, they do not calibrate them: after a short training from scratch most correct
             detections still score below the published thresholds (0.05, 0.40), which are part of
             preset paper.
+        candidates: boxes per level of a dense head that NMS compares, at most; None keeps the
+            entry's. With a low score threshold NMS would take most of the time on a CPU.
+        test_batch_size: images that are tested together; None keeps the entry's.
+        channels_last: backbone and neck keep their channels innermost, which is faster on a CPU.
         workers: data-loading processes; None keeps the entry's.
         validations: how often a short training is measured, for its curves.
         pool_images: images that a ranking loss ranks together; None takes the batch.
@@ -64,6 +68,9 @@ class Preset:
     small_network: bool = False
     learning_rate: float | None = None
     score_threshold: float | None = None
+    candidates: int | None = None
+    test_batch_size: int | None = None
+    channels_last: bool = False
     workers: int | None = None
     validations: int = 0
     pool_images: int | None = None
@@ -179,6 +186,9 @@ PRESETS = {
             small_network=True,
             learning_rate=3e-3,
             score_threshold=1e-3,
+            candidates=100,
+            test_batch_size=10,
+            channels_last=True,
             caption="Preset demo: the built-in digits set and small networks, trained from scratch "
             "for a few minutes; not the paper's data.",
             not_comparable="digits set",

@@ -29,6 +29,8 @@ def apply_preset(config: Config, preset: Preset) -> None:
         _set_schedule(config, preset)
     if preset.score_threshold is not None:
         _lower_thresholds(config, preset.score_threshold)
+    if preset.candidates is not None:
+        _fewer_candidates(config, preset.candidates)
     if not preset.start_weights:
         config.load_from = None
         shrink.drop_pretrained(config.model)
@@ -46,6 +48,9 @@ def _set_loaders(config: Config, preset: Preset) -> None:
     if preset.workers is not None:
         for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
             loader.num_workers = preset.workers
+    if preset.test_batch_size is not None:
+        for loader in (config.val_dataloader, config.test_dataloader):
+            loader.batch_size = preset.test_batch_size
 
 
 def _lower_thresholds(config: Config, threshold: float) -> None:
@@ -55,6 +60,13 @@ def _lower_thresholds(config: Config, threshold: float) -> None:
         if "filter_thr" in node:  # SOLOv2's, applied after its NMS has lowered the scores
             # It computes a mask for every cell and class above the threshold: now nearly all.
             node.update(filter_thr=threshold, max_candidates=CANDIDATES)
+
+
+def _fewer_candidates(config: Config, count: int) -> None:
+    """Limit what goes into NMS of boxes per level; an RPN, and matrix NMS, keep their own number."""
+    for node in shrink.nodes(config.model.get("test_cfg", {})):
+        if "score_thr" in node and node.get("nms_pre", 0) > count and "filter_thr" not in node:
+            node.nms_pre = count
 
 
 def _set_schedule(config: Config, preset: Preset) -> None:

@@ -97,7 +97,7 @@ def train(
         InputError: if ``work_dir`` contains a training and neither ``resume`` nor ``restart`` is
             set, or its settings are different.
     """
-    settings = replace(settings, **options)
+    settings = _with_preset(replace(settings, **options), preset)
     if not preset.trains:
         fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", fix)
@@ -174,6 +174,12 @@ def train(
         publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
         records.keep(work_dir, out, record)
     return record
+
+
+def _with_preset(settings: Settings, preset: Preset) -> Settings:
+    """Return the settings with the speed option that the preset always has."""
+    channels_last = settings.speed.channels_last or preset.channels_last
+    return replace(settings, speed=replace(settings.speed, channels_last=channels_last))
 
 
 def _finished_before(work_dir: Path, out: Path) -> dict | None:
