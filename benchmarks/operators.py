@@ -26,6 +26,7 @@ import torch
 from mmdet.models.losses.focal_loss import py_sigmoid_focal_loss
 from torch import Tensor
 
+from benchmarks import training_step
 from benchmarks.evaluation import processor
 from rankdet.errors import InputError
 from rankdet.ops.extension import functions_of
@@ -114,6 +115,48 @@ def focal_loss(functions: SimpleNamespace) -> Run:
     return as_mmdet if functions.name == "compiled" else run
 
 
+@contextlib.contextmanager
+def in_mmcv(functions: SimpleNamespace) -> Iterator[None]:
+    """Let mmcv's Python code call ``functions``."""
+    users = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("mmcv.ops.") and hasattr(module, "ext_module")
+    ]
+    before = [module.ext_module for module in users]
+    for module in users:
+        module.ext_module = functions
+    try:
+        yield
+    finally:
+        for module, extension in zip(users, before, strict=True):
+            module.ext_module = extension
+
+
+def demo_step(functions: SimpleNamespace, entry: str) -> Run:
+    """Forward and backward of a row's small network, 16 images."""
+    model = training_step.model_of(entry, 16)
+
+    def run() -> None:
+        with in_mmcv(functions):
+            model.zero_grad()
+            training_step.step(model, slice(0, 16))
+
+    return run
+
+
+def demo_test(functions: SimpleNamespace, entry: str) -> Run:
+    """Detections of a row's small network in 10 images, at the demo's low score threshold."""
+    model = training_step.model_of(entry, 16).eval()
+    images, samples = training_step.batch(slice(0, 10), False)
+
+    def run() -> None:
+        with in_mmcv(functions), torch.no_grad():
+            model(images, samples, mode="predict")
+
+    return run
+
+
 PROBLEMS: dict[str, Callable[[SimpleNamespace], Run]] = {
     "NMS, 4000 boxes, threshold 0.5": lambda each: nms(each, 4000, 1, 0.5),
     "NMS, 4000 boxes, threshold 0.7": lambda each: nms(each, 4000, 1, 0.7),
@@ -126,6 +169,10 @@ PROBLEMS: dict[str, Callable[[SimpleNamespace], Run]] = {
         lambda each: deform_conv(each, 1, 4),
     "DCNv2, the same with 64 groups of channels": lambda each: deform_conv(each, 64, 4),
     "sigmoid focal loss, 20000 x 80, forward and backward (mmdet's Python version)": focal_loss,
+    "training step of the demo, RS-ATSS": lambda each: demo_step(each, "rs_atss_r50"),
+    "training step of the demo, RS-R-CNN": lambda each: demo_step(each, "rs_frcnn_r50"),
+    "test of 10 images of the demo, RS-ATSS": lambda each: demo_test(each, "rs_atss_r50"),
+    "test of 10 images of the demo, RS-R-CNN": lambda each: demo_test(each, "rs_frcnn_r50"),
 }  # fmt: skip
 
 

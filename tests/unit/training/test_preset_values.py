@@ -25,6 +25,9 @@ MINI = dict(
     small_network=False,
     learning_rate=2e-4,
     score_threshold=1e-3,
+    candidates=None,
+    test_batch_size=None,
+    channels_last=False,
     workers=1,
     validations=1,
     pool_images=None,
@@ -41,6 +44,9 @@ VALUES = {
         side=128,
         small_network=True,
         learning_rate=3e-3,
+        candidates=100,
+        test_batch_size=10,
+        channels_last=True,
         workers=0,
         validations=4,
     ),
@@ -146,6 +152,28 @@ def test_scores_of_a_short_training_are_low(row, preset, resolved):
     assert found == [1e-3]
     if "filter_thr" in testing:
         assert (testing.filter_thr, testing.max_candidates) == (1e-3, 1000)
+
+
+@of_rows_and_presets
+def test_the_demo_compares_fewer_candidates(row, preset, resolved):
+    """In the NMS of boxes of dense heads only, and it tests several images at a time."""
+    config, own = resolved[row, preset], load_config(row).model.test_cfg
+    testing = config.model.test_cfg
+    if "filter_thr" in own or "nms_pre" not in own:  # matrix NMS; two stages
+        assert testing.get("nms_pre") == own.get("nms_pre")
+    else:
+        assert testing.nms_pre == (100 if preset == "demo" else own.nms_pre)
+    for split in ("val", "test"):
+        size = 10 if preset == "demo" else load_config(row)[f"{split}_dataloader"].batch_size
+        assert config[f"{split}_dataloader"].batch_size == size
+
+
+@pytest.mark.parametrize(("preset", "chosen"), [("demo", {"channels_last": True}), ("smoke", {})])
+def test_the_speed_option_of_a_preset_is_recorded(preset, chosen):
+    settings = run_module._with_preset(run_module.Settings(), get_preset(preset))
+    assert settings.speed.chosen == chosen
+    asked = run_module.Settings(speed=run_module.Speed(channels_last=True, bf16=True))
+    assert run_module._with_preset(asked, get_preset(preset)).speed == asked.speed
 
 
 @of_rows_and_presets
