@@ -16,7 +16,7 @@ PUBLIC := losses ops models/steps $(addprefix evaluation/,evaluator.py reading.p
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env demo test test-operators test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
+.PHONY: help env demo demo-time test test-operators test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -27,9 +27,12 @@ env:  ## build .venv (TORCH=cuda for a GPU, OPS=mmcv for compiled operators); do
 doctor: env  ## versions, operators, GPU, shared memory, disk
 	@rankdet doctor
 
-demo: env  ## train, evaluate and tabulate seven rows on the built-in digits set
+demo: demo-time env  ## train, evaluate and tabulate six rows on the built-in digits set
 	@snakemake --profile workflow/profiles/local demo
 	@rankdet report summary --preset demo --results results/demo
+
+demo-time:
+	@echo "make demo: about 10 minutes on two cores: the environment (2 to 3, the first time), six trainings"
 
 test: env lint  ## the test suite, with one complete tiny run of the DAG
 	@python -m pytest -m "not heavy" -n $(WORKERS) --dist loadfile --no-loadscope-reorder

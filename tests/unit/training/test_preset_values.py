@@ -39,16 +39,16 @@ VALUES = {
     "demo": MINI
     | dict(
         dataset="digits",
-        iterations=500,
+        iterations=300,
         batch_size=16,
         side=128,
         small_network=True,
-        learning_rate=3e-3,
+        learning_rate=5e-3,
         candidates=100,
         test_batch_size=10,
         channels_last=True,
         workers=0,
-        validations=4,
+        validations=2,
     ),
     "smoke": MINI
     | dict(
@@ -62,7 +62,7 @@ VALUES = {
         pool_images=1,
     ),
 }
-WARM_UP = {"mini": 6, "overfit": 6, "demo": 50, "smoke": 1}  # a tenth, at most 100, at least 1
+WARM_UP = {"mini": 6, "overfit": 6, "demo": 30, "smoke": 1}  # a tenth, at most 100, at least 1
 POOLS = {"mini": 4, "overfit": 4, "demo": 16, "smoke": 1}
 # A row of every kind of head, data set and code base.
 ROWS = (
@@ -215,8 +215,8 @@ def test_only_the_demo_has_another_network(row, resolved):
 
 @pytest.mark.parametrize(
     ("preset", "interval", "begin"),
-    # 60 in one part, 500 in four; smoke is not measured at all: it would begin after its end.
-    [("mini", 60, None), ("overfit", 60, None), ("demo", 125, None), ("smoke", 2, 3)],
+    # 60 in one part, 300 in two; smoke is not measured at all: it would begin after its end.
+    [("mini", 60, None), ("overfit", 60, None), ("demo", 150, None), ("smoke", 2, 3)],
 )
 def test_validations(preset, interval, begin, resolved, tmp_path):
     import copy
