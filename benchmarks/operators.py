@@ -34,6 +34,7 @@ from rankdet.outputs import atomic_path, write_text
 
 FOLDER = Path(__file__).parents[1] / "results/reference/operators"
 GOAL = 1.1
+DIGITS = 10  # classes of the demo's data
 SETTINGS = dict(aligned_height=7, aligned_width=7, spatial_scale=0.25, sampling_ratio=0)
 Run = Callable[[], object]
 
@@ -135,7 +136,7 @@ def in_mmcv(functions: SimpleNamespace) -> Iterator[None]:
 
 def demo_step(functions: SimpleNamespace, entry: str) -> Run:
     """Forward and backward of a row's small network, 16 images."""
-    model = training_step.model_of(entry, 16)
+    model = training_step.model_of(entry, 16, DIGITS)
 
     def run() -> None:
         with in_mmcv(functions):
@@ -147,7 +148,7 @@ def demo_step(functions: SimpleNamespace, entry: str) -> Run:
 
 def demo_test(functions: SimpleNamespace, entry: str) -> Run:
     """Detections of a row's small network in 10 images, at the demo's low score threshold."""
-    model = training_step.model_of(entry, 16).eval()
+    model = training_step.model_of(entry, 16, DIGITS).eval()
     images, samples = training_step.batch(slice(0, 10), False)
 
     def run() -> None:

@@ -20,9 +20,11 @@ SIDE = 128
 POOL = 4  # images of one official process
 
 
-def model_of(entry: str, pool_images: int) -> torch.nn.Module:
+def model_of(entry: str, pool_images: int, classes: int | None = None) -> torch.nn.Module:
     """Build the row's small network, norm layers fixed, pools of ``pool_images`` images."""
     config = resolve(entry, get_preset("demo"), None)
+    if classes is not None:
+        shrink.set_classes(config.model, classes)
     config.model.backbone.norm_eval = True  # batch statistics are not part of the comparison
     for node in shrink.nodes(config.model):
         if "pool_images" in node:

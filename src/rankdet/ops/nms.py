@@ -28,7 +28,7 @@ _Array = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
 _Indices = NDArray[np.int64]
 _BLOCK = 32  # boxes of a large part that are compared at once
-_WHOLE = 256  # so few boxes are compared all with all
+_WHOLE = 320  # so few boxes are compared all with all
 _SMALL = 64  # a part of at most so many boxes is compared as a whole, with others of its size
 _DEVICE_BLOCK = 2048  # its matrices take 16 MiB each
 _ROUNDS = 8  # between two host reads
@@ -68,9 +68,7 @@ def _kept_on_cpu(boxes: _Array, threshold: float, offset: int) -> _Indices:
         fields[:4] = boxes.T
         x1, y1, x2, y2 = fields[:4]
         fields[4] = (x2 - x1 + np.float32(offset)) * (y2 - y1 + np.float32(offset))
-        if len(boxes) <= _WHOLE:
-            return np.array(_greedy(_overlap(*_pairs(fields), threshold, offset)), np.int64)
-        if not threshold >= 0:  # boxes that do not touch remove each other
+        if len(boxes) <= _WHOLE or not threshold >= 0:  # boxes that do not touch remove each other
             return _kept_of_part(fields, threshold, offset)
         order, starts = _parts(x1, x2, offset)
         sizes = np.diff(starts, append=len(boxes))
@@ -133,6 +131,8 @@ def _kept_of_small(
 
 def _kept_of_part(fields: _Array, threshold: float, offset: int) -> _Indices:
     """Indices of the kept boxes: block by block, each removes boxes from all that follow."""
+    if fields.shape[1] <= _WHOLE:
+        return np.array(_greedy(_overlap(*_pairs(fields), threshold, offset)), np.int64)
     left = np.arange(fields.shape[1])
     kept = []
     while len(left):
