@@ -63,7 +63,7 @@ def _lower_thresholds(config: Config, threshold: float) -> None:
 
 
 def _fewer_candidates(config: Config, count: int) -> None:
-    """Limit what goes into NMS of boxes per level; an RPN, and matrix NMS, keep their own number."""
+    """Limit what goes into NMS of boxes per level; RPNs and matrix NMS keep their own number."""
     for node in shrink.nodes(config.model.get("test_cfg", {})):
         if "score_thr" in node and node.get("nms_pre", 0) > count and "filter_thr" not in node:
             node.nms_pre = count
