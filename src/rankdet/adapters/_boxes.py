@@ -15,16 +15,18 @@ _SMALLEST_AREA = 1e-9
 def _areas(boxes: Tensor, truths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Areas [P] of intersection, union and enclosing box."""
 
-    def area(low: Tensor, high: Tensor) -> Tensor:
-        return (high - low).clamp(min=0).prod(-1)
-
-    inner = area(
-        torch.maximum(boxes[:, :2], truths[:, :2]), torch.minimum(boxes[:, 2:], truths[:, 2:])
+    low, high = (
+        torch.maximum(boxes[:, :2], truths[:, :2]),
+        torch.minimum(boxes[:, 2:], truths[:, 2:]),
     )
-    outer = area(
-        torch.minimum(boxes[:, :2], truths[:, :2]), torch.maximum(boxes[:, 2:], truths[:, 2:])
+    inner = (high - low).clamp(min=0).prod(1)
+    low, high = (
+        torch.minimum(boxes[:, :2], truths[:, :2]),
+        torch.maximum(boxes[:, 2:], truths[:, 2:]),
     )
-    own = area(boxes[:, :2], boxes[:, 2:]) + area(truths[:, :2], truths[:, 2:])
+    outer = (high - low).prod(1)
+    # Not clamped: at 0 that would stop the gradient of a box without width.
+    own = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (truths[:, 2:] - truths[:, :2]).prod(1)
     return inner, (own - inner).clamp(min=_SMALLEST_AREA), outer.clamp(min=_SMALLEST_AREA)
 
 

@@ -26,6 +26,11 @@ from rankdet.losses import (
 NEGATIVE, IGNORED = -1, -2
 
 
+def in_full(values: Tensor) -> Tensor:
+    """Return outputs of a model in float32, or in float64 if they are in it."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def ranking_targets(logits: Tensor, labels: Tensor, qualities: Tensor) -> Tensor:
     """Return targets [A, C] of the losses.
 

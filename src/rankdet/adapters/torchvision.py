@@ -46,6 +46,7 @@ from rankdet.adapters._terms import (
     RankSortTerms,
     Terms,
     check_weight,
+    in_full,
 )
 from rankdet.errors import InputError
 
@@ -191,14 +192,13 @@ class _Loss(nn.Module):
 
     def _decode(self, deltas: Tensor, places: Tensor) -> Tensor:
         """Boxes [P, 4] of deltas [P, 4] and anchors or proposals [P, 4]."""
-        boxes: Tensor = self.owner[0].box_coder.decode_single(deltas.float(), places.float())
+        boxes: Tensor = self.owner[0].box_coder.decode_single(in_full(deltas), in_full(places))
         return boxes
 
     def _terms(self, logits: Tensor, labels: Tensor, boxes: Tensor, truths: Tensor) -> Pair:
         truths = truths.to(boxes.dtype)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
         found: Pair = self.terms(
-            logits, labels, aligned_iou(boxes, truths), giou_errors(boxes, truths)
+            in_full(logits), labels, aligned_iou(boxes, truths), giou_errors(boxes, truths)
         )
         return found
 
@@ -237,7 +237,7 @@ class FcosLoss(RetinaNetLoss):
     """The loss of torchvision's FCOSHead."""
 
     def _decode(self, deltas: Tensor, places: Tensor) -> Tensor:
-        boxes: Tensor = self.owner[0].box_coder.decode(deltas.float(), places.float())
+        boxes: Tensor = self.owner[0].box_coder.decode(in_full(deltas), in_full(places))
         return boxes
 
     def compute_loss(
@@ -249,7 +249,7 @@ class FcosLoss(RetinaNetLoss):
     ) -> dict[str, Tensor]:
         """As of RetinaNet, with ``bbox_ctrness``: 0, attached to the branch for DDP."""
         losses = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
-        return {**losses, "bbox_ctrness": 0 * head_outputs["bbox_ctrness"].sum()}
+        return {**losses, "bbox_ctrness": 0 * in_full(head_outputs["bbox_ctrness"]).sum()}
 
 
 def _matched(targets: Targets, matched_idxs: list[Tensor]) -> Pair:
@@ -355,16 +355,19 @@ class BoxHeadLoss(_Loss):
         proposals: list[Tensor],
         image_shapes: list[tuple[int, int]],
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Return boxes, scores and labels of each image, as RoIHeads does, of sigmoid scores.
+        """Choose the detections, as RoIHeads does, by sigmoid scores.
 
         Args:
             class_logits: [N, C + 1] of the proposals of all images.
             box_regression: [N, 4 (C + 1)].
             proposals: of each image [n, 4].
             image_shapes: height and width of each image.
+
+        Returns:
+            Boxes, scores and labels of each image.
         """
         heads, sizes = self.owner[0], [len(each) for each in proposals]
-        scores = self.logits(class_logits.float()).sigmoid()
+        scores = self.logits(in_full(class_logits)).sigmoid()
         boxes = heads.box_coder.decode(box_regression, proposals).reshape(len(scores), -1, 4)[:, 1:]
         numbers = torch.arange(1, scores.shape[1] + 1, device=scores.device).expand_as(scores)
         found: tuple[list[Tensor], list[Tensor], list[Tensor]] = [], [], []

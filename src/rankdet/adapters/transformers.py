@@ -34,7 +34,14 @@ from torch import Tensor, nn
 
 from rankdet.adapters._boxes import aligned_iou, giou_errors
 from rankdet.adapters._packages import require
-from rankdet.adapters._terms import NEGATIVE, AlrpTerms, ApTerms, RankSortTerms, Terms
+from rankdet.adapters._terms import (
+    NEGATIVE,
+    AlrpTerms,
+    ApTerms,
+    RankSortTerms,
+    Terms,
+    in_full,
+)
 from rankdet.errors import InputError
 
 require("transformers")
@@ -171,9 +178,9 @@ class DetrLoss(nn.Module):
         """Return what the library's loss function returns, of the ranking loss.
 
         Args:
-            inputs: as the model passes them.
+            *inputs: as the model passes them.
             denoising_meta_values: how the queries are divided, if there are denoising queries.
-            settings: as the model passes them.
+            **settings: as the model passes them.
 
         Returns:
             (loss, loss dictionary, auxiliary outputs).
@@ -228,6 +235,9 @@ class DetrLoss(nn.Module):
             found: logits and matched boxes of one output.
             library: computes the library's own box losses of it.
             weights: what the library multiplies each with.
+
+        Returns:
+            The class loss, ``loss_bbox`` and ``loss_giou``, scalars.
         """
         raise NotImplementedError
 
@@ -277,8 +287,7 @@ class Matched:
     @classmethod
     def of(cls, outputs: Losses, targets: list[Losses], indices: Indices) -> Matched:
         """Arrange outputs of the library and its matching of queries with objects."""
-        logits, device = outputs["logits"], outputs["logits"].device
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits, device = in_full(outputs["logits"]), outputs["logits"].device
         queries = logits.shape[1]
         places = torch.cat([queries * i + own.to(device) for i, (own, _) in enumerate(indices)])
         pairs = list(zip(targets, (each for _, each in indices), strict=True))

@@ -124,10 +124,13 @@ class GlobalPool:
 
         Args:
             loss: a loss of `rankdet.losses`, or any function of flat lists.
-            lists: logits [n], targets [n], and what else the loss takes: aLRP's errors [P], the
+            *lists: logits [n], targets [n], and what else the loss takes: aLRP's errors [P], the
                 qualities [n] of Parameterized AP. Every process gives as many lists, of the same
                 dtypes, in the same order of calls; their lengths may differ.
-            settings: passed to ``loss``.
+            **settings: passed to ``loss``.
+
+        Returns:
+            What ``loss`` returns, the same in every process.
         """
         return loss(*(self.gather(each) for each in lists), **settings)
 
@@ -149,8 +152,7 @@ class GlobalPool:
             raise InputError("a flat list [n] to gather", got, "flatten it: .reshape(-1)")
         if not _is_shared(self.group):
             return values
-        gathered: Tensor = _Gather.apply(values, self.group)
-        return gathered
+        return _gather(values, self.group)
 
     def __reduce__(self) -> Any:
         # A group is of its process: a copy in a file or in another process takes the default one.
@@ -179,3 +181,6 @@ class _Gather(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor, None]:
         return incoming[ctx.start : ctx.start + ctx.count] * ctx.world, None
+
+
+_gather: Callable[..., Tensor] = _Gather.apply
