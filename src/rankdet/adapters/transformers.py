@@ -323,12 +323,12 @@ class RankSortDetrLoss(DetrLoss):
         giou = weights.giou * giou_errors(*found.corners)
         value, box = self.terms(found.logits, found.labels, aligned_iou(*found.corners), l1 + giou)
         # The printed losses are shares of the one box term; their sum is what is trained.
-        parts = torch.stack((l1.sum(), giou.sum())).detach()
-        share = parts / parts.sum().clamp(min=torch.finfo(parts.dtype).tiny)
+        l1_sum, both = l1.detach().sum(), (l1 + giou).detach().sum()
+        share = torch.where(both > 0, l1_sum / both, 0.0)
         return {
             self.facts.key: weights.divided(value, weights.classes),
-            "loss_bbox": weights.divided(box * share[0], weights.l1),
-            "loss_giou": weights.divided(box * share[1], weights.giou),
+            "loss_bbox": weights.divided(box * share, weights.l1),
+            "loss_giou": weights.divided(box * (1 - share), weights.giou),
         }
 
 
