@@ -26,21 +26,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.adapters_models import BUILDERS, LOSSES, detections, losses_of
+from benchmarks.adapters_models import BUILDERS, LOSSES, SIDE, detections, losses_of
 from benchmarks.adapters_report import write_report
 from rankdet.evaluation import evaluate
 from rankdet.outputs import write_json
 
-SIDE = 128  # pixels; the images have 256
-BATCH = 8
+BATCH = 16
 WARM_UP = 20
-STEPS = {"retinanet": 300, "fcos": 300, "faster_rcnn": 250, "rt_detr": 500, "deformable_detr": 500}
+STEPS = {"retinanet": 350, "fcos": 350, "faster_rcnn": 130, "rt_detr": 250, "deformable_detr": 400}
 RATE = {
-    "retinanet": 1e-3,
-    "fcos": 1e-3,
-    "faster_rcnn": 1e-3,
+    "retinanet": 3e-3,
+    "fcos": 3e-3,
+    "faster_rcnn": 3e-3,
     "rt_detr": 1e-3,
-    "deformable_detr": 5e-4,
+    "deformable_detr": 1e-3,
 }
 VALIDATION = 200  # images
 

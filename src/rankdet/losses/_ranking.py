@@ -73,7 +73,9 @@ def value_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-class _ErrorDriven(torch.autograd.Function):
+class ErrorDriven(torch.autograd.Function):
+    """The values of a rule over the positives, and the extra [P] in flat order."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -121,11 +123,11 @@ class _ErrorDriven(torch.autograd.Function):
         return gradient, *[None] * 5
 
 
-_apply: Callable[..., tuple[Tensor, ...]] = _ErrorDriven.apply
+_apply: Callable[..., tuple[Tensor, ...]] = ErrorDriven.apply
 
 
 def error_driven_loss(
-    rule: Rule, logits: Tensor, targets: Tensor, positions: Tensor, delta: float, outputs: int
+    logits: Tensor, targets: Tensor, positions: Tensor, delta: float, rule: Rule, outputs: int
 ) -> tuple[Tensor, ...]:
     """Values of ``rule`` over the positives, tied to the logits, and the extra [P]."""
     return _apply(logits, targets, positions, delta, rule, outputs)
