@@ -31,7 +31,7 @@ The same bits on every run: no floating-point atomics and no running sum in an o
 sums per segment are integers. Equal logits need no rule, except where a sort decides, as published:
 aLRP's localization part, the bucketed forms, and which of equal logits are among the top_k.
 
-With torch.compile, also with fullgraph=True, a loss is one operator of the graph, with the same bits;
+With torch.compile, also with fullgraph=True, a loss is one operator of the graph, of the same bits;
 its backward computes the forward once more. float64 is needed: not on MPS.
 """
 

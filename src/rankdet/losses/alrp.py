@@ -10,15 +10,16 @@ from torch import Tensor
 
 from rankdet.errors import InputError
 from rankdet.losses._checks import FINITE, check_delta, check_eps, check_inputs, read_values
-from rankdet.losses._compiled import LossOperator, is_compiling
 from rankdet.losses._devices import running_sum
 from rankdet.losses._ranking import (
     ErrorDriven,
     LossModule,
+    LossOperator,
     Ranking,
     Rule,
     Update,
     error_driven_loss,
+    is_compiling,
     value_dtype,
 )
 

@@ -8,8 +8,16 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._checks import check_delta, check_inputs, read_values
-from rankdet.losses._compiled import LossOperator, is_compiling, one_value
-from rankdet.losses._ranking import ErrorDriven, LossModule, Ranking, Update, error_driven_loss
+from rankdet.losses._ranking import (
+    ErrorDriven,
+    LossModule,
+    LossOperator,
+    Ranking,
+    Update,
+    error_driven_loss,
+    is_compiling,
+    one_value,
+)
 
 
 def _rule(ranking: Ranking) -> Update:

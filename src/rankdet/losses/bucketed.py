@@ -17,9 +17,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._checks import check_delta, check_eps, check_inputs, read_values
-from rankdet.losses._compiled import LossOperator, is_compiling, one_value, two_values
 from rankdet.losses._devices import positions_of, read_on_host, running_sum_from_zero
-from rankdet.losses._ranking import LossModule, value_dtype
+from rankdet.losses._ranking import (
+    LossModule,
+    LossOperator,
+    is_compiling,
+    one_value,
+    two_values,
+    value_dtype,
+)
 from rankdet.losses._sorting import sorting_errors
 from rankdet.losses._windows import sums_above, window
 

@@ -16,7 +16,6 @@ from torch.autograd.function import once_differentiable
 
 from rankdet.errors import InputError, shown
 from rankdet.losses._checks import check_count, check_flat, check_inputs, read_values
-from rankdet.losses._compiled import LossOperator, is_compiling, one_value
 from rankdet.losses._devices import positions_of, read_on_host
 from rankdet.losses._kernels import (
     Curve,
@@ -30,7 +29,13 @@ from rankdet.losses._kernels import (
     sigmoid_curve,
     square_curve,
 )
-from rankdet.losses._ranking import LossModule, value_dtype
+from rankdet.losses._ranking import (
+    LossModule,
+    LossOperator,
+    is_compiling,
+    one_value,
+    value_dtype,
+)
 
 # Searched by the authors (configs/paploss of their repository). Rows: H2, I2, I3, I1, H1; a row is
 # x0, y0, x1, y1, ... from (0, 0) to (1, 1).

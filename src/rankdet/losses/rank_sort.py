@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from rankdet.losses._checks import check_delta, check_eps, check_inputs, read_values
-from rankdet.losses._compiled import LossOperator, is_compiling, two_values
 from rankdet.losses._ranking import (
     ErrorDriven,
     LossModule,
+    LossOperator,
     Ranking,
     Rule,
     Update,
     error_driven_loss,
+    is_compiling,
+    two_values,
 )
 from rankdet.losses._sorting import sorting_errors
 

@@ -107,6 +107,9 @@ class GlobalPool:
         group: of torch.distributed; None is the default group. Without an initialized group, or
             with one process, everything is as without a pool.
 
+    Raises:
+        InputError: (a ValueError) for lists that are not flat.
+
     Example:
         >>> import torch
         >>> from rankdet.losses import GlobalPool, rank_sort_loss
