@@ -28,7 +28,7 @@ found = dict(image_id=1, category_id=1, bbox=box, score=0.9)
 classes = [dict(id=1, name="digit")]
 truths = dict(images=[dict(id=1)], categories=classes, annotations=[truth])
 numbers = evaluate(truths, [found], iou_type="bbox").numbers
-print(numbers["AP"], numbers["oLRP"])
+print(round(numbers["AP"], 9), round(numbers["oLRP"], 9))
 """
 INSTALLED = "import importlib.metadata as m; print(*{d.name.lower() for d in m.distributions()})"
 # What no other extra brings.
