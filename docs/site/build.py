@@ -127,7 +127,7 @@ def set_apart(text: str) -> str:
     for line in text.splitlines():
         is_code ^= line.startswith("```")
         before = lines[-1] if lines else ""
-        is_text = before.strip() and not before.startswith((" ", "#", "|")) and not LIST.match(before)
+        is_text = before.strip() and not (before.startswith((" ", "#", "|")) or LIST.match(before))
         if LIST.match(line) and is_text and not is_code:
             lines.append("")
         lines.append(line)

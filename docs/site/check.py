@@ -1,4 +1,4 @@
-"""Links of a built site: each leads to a page and a place on it, and nothing is loaded from elsewhere."""
+"""Links of a built site lead to a page and a place on it; nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
