@@ -19,8 +19,8 @@ that torch has none for that Python.
 ## What was installed
 
 *Size*: files of rankdet, and all that is installed beyond torch and what it requires (numpy, where
-torch does not bring it). *Import*: CPU time of `import rankdet.losses` after torch and numpy, median
-of {rounds} processes on a shared machine.
+torch does not bring it). *Import*: CPU time of `import rankdet.losses` after torch and numpy,
+median of {rounds} processes on a shared machine.
 
 {cells}
 
