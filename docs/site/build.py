@@ -10,6 +10,7 @@ links to is copied. Output: work/site/html. Anything wrong ends the command with
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ ROOT = HERE.parents[1]
 OUT = ROOT / "work" / "site"
 START = "index.md"  # README.md, under the name that mkdocs expects
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)")
+PAGE_LINK = re.compile(r"(\]\((?!https?:)[^)\s#]+)\.md")  # of a notebook, which mkdocs leaves alone
 LIST = re.compile(r" {0,3}([-*]|\d+\.) ")
 
 
@@ -46,7 +48,8 @@ def main() -> int:
     if options.pages_only:
         return 0
     command = [sys.executable, "-m", "mkdocs", "-q", "build", "--strict", "--clean"]
-    if subprocess.run([*command, "-f", str(HERE / "mkdocs.yml")]).returncode:
+    settings = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # about a version that is not installed
+    if subprocess.run([*command, "-f", str(HERE / "mkdocs.yml")], env=settings).returncode:
         return 1
     found = problems(OUT / "html")
     print("\n".join(f"docs: {each}" for each in found), file=sys.stderr, end="\n" if found else "")
@@ -70,7 +73,7 @@ def lay_out(folder: Path) -> int:
         if source.suffix == ".md":
             target.write_text(prepared(source, name, folder, pages.values()))
         else:
-            shutil.copy(source, target)
+            target.write_text(PAGE_LINK.sub(r"\1.html", source.read_text(encoding="utf-8")))
     (folder / "assets").mkdir()
     shutil.copy(HERE / "site.css", folder / "assets" / "site.css")
     return len(pages)

@@ -67,6 +67,8 @@ def wrong(path: Path, link: str, pages: dict[Path, Page], name: Path) -> list[st
     if parts.scheme in ("mailto", "javascript", "data"):
         return []
     target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+    if path.name == "404.html":  # shown at any address, so its links begin at the root
+        target = path.parent / unquote(parts.path).lstrip("/")
     if target.is_dir():
         target = target / "index.html"
     if not target.exists():
