@@ -30,6 +30,32 @@ truths = dict(images=[dict(id=1)], categories=classes, annotations=[truth])
 numbers = evaluate(truths, [found], iou_type="bbox").numbers
 print(round(numbers["AP"], 9), round(numbers["oLRP"], 9))
 """
+TORCHVISION = """
+import torch
+from torchvision.models.detection import retinanet_resnet50_fpn
+from rankdet.adapters.torchvision import use_rank_sort
+settings = dict(weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=64)
+model = use_rank_sort(retinanet_resnet50_fpn(**settings))
+target = dict(boxes=torch.tensor([[4.0, 4, 40, 40]]), labels=torch.tensor([1]))
+losses = model([torch.rand(3, 64, 64)], [target])
+sum(losses.values()).backward()
+print(*sorted(losses), all(bool(loss > 0) for loss in losses.values()))
+"""
+TRANSFORMERS = """
+import torch, transformers as hf
+from rankdet.adapters.transformers import use_rank_sort
+body = hf.RTDetrResNetConfig(embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1] * 4,
+                             layer_type="basic", out_features=["stage2", "stage3", "stage4"])
+config = hf.RTDetrConfig(backbone_config=body, num_labels=2, encoder_hidden_dim=32, d_model=32,
+                         encoder_in_channels=[16, 24, 32], encoder_ffn_dim=32, num_queries=9,
+                         encoder_attention_heads=2, decoder_in_channels=[32] * 3, decoder_layers=2,
+                         decoder_ffn_dim=32, decoder_attention_heads=2)
+model = use_rank_sort(hf.RTDetrForObjectDetection(config)).train()
+target = dict(class_labels=torch.tensor([1]), boxes=torch.tensor([[0.5, 0.5, 0.3, 0.4]]))
+loss = model(pixel_values=torch.rand(1, 3, 64, 64), labels=[target]).loss
+loss.backward()
+print(bool(loss > 0))
+"""
 INSTALLED = "import importlib.metadata as m; print(*{d.name.lower() for d in m.distributions()})"
 # What no other extra brings.
 MARKS = {"msgspec", "torchvision", "transformers", "mmdet", "typer", "snakemake"}
@@ -69,6 +95,17 @@ def test_the_losses_alone(environment, wheel):
 def test_evaluation(environment, wheel):
     assert install(environment, wheel, "[evaluation]") == {"msgspec"}
     assert environment.python(EVALUATION) == "1.0 0.0"
+
+
+def test_torchvision(environment, wheel):
+    """With the torch that its release requires."""
+    assert install(environment, wheel, "[torchvision]", pinned=False) == {"torchvision"}
+    assert environment.python(TORCHVISION) == "bbox_regression classification True"
+
+
+def test_transformers(environment, wheel):
+    assert "transformers" in install(environment, wheel, "[transformers]")
+    assert environment.python(TRANSFORMERS) == "True"
 
 
 @pytest.mark.parametrize("extra", ["pipeline", "all"])
