@@ -115,7 +115,8 @@ def tests(environment: Environment, folder: Path, files: tuple[str, ...], target
     found = outcomes if outcomes.tag == "testsuite" else outcomes[0]
     counts = {name: int(found.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
     failed = counts["failures"] + counts["errors"]
-    cases = [case for case in found.iter("testcase") if case.find("failure") is not None]
+    bad = ("failure", "error")
+    cases = [case for case in found.iter("testcase") if any(map(case.findall, bad))]
     if failed:
         print(done.stdout[-6000:])
     return {
