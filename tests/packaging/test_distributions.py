@@ -110,8 +110,18 @@ def test_the_page_of_the_index_has_no_link_that_leads_nowhere(metadata):
     assert "](docs/" in (ROOT / "README.md").read_text() and "docs/use-in-your-detector.md" in page
 
 
+def test_the_page_of_the_index_is_rendered(metadata):
+    """By what PyPI uses: code, tables and headings; nothing that it would strip."""
+    if not find_spec("comrak"):
+        pytest.skip("the renderer of the index is not installed: make docs")
+    from readme_renderer import markdown
+
+    page = markdown.render(metadata.get_payload())
+    assert page.count("<table>") >= 2 and page.count("<pre>") >= 6 and page.count("<h2 ") >= 8
+    assert "](" not in page
+
+
 def test_an_index_would_take_both(wheel, sdist):
-    """Twine renders the README as the index does."""
     if not find_spec("twine"):
         pytest.skip("twine is not installed: make docs")
     command = [sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(sdist)]
