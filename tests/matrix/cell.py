@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
+import platform
+import re
 import shutil
 import statistics
 import xml.etree.ElementTree as ElementTree
@@ -58,6 +61,7 @@ def measure(
         "torch": build,
         "numpy": numpy,
         "rankdet": rankdet,
+        "machine": machine(),
         "date": datetime.date.today().isoformat(),
         "rankdet_mb": megabytes(size(environment, "rankdet*")),
         "beyond_torch_mb": megabytes(beyond),
@@ -70,6 +74,16 @@ def measure(
         environment.pip("install", f"{wheel}[evaluation]")
         cell["evaluation"] = tests(environment, folder / "evaluation", EVALUATION, "tests/unit")
     return cell
+
+
+def machine() -> str:
+    """Return processor and cores; nothing that identifies the host."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return f"{found[1] if found else platform.machine()}, {os.cpu_count()} cores"
 
 
 def size(environment: Environment, pattern: str = "*") -> int:

@@ -24,9 +24,13 @@ median of {rounds} processes on a shared machine.
 
 {cells}
 
-The evaluator's tests (without those of the command, of mmdet's metric and of the benchmarks):
+{failures}## The evaluator
+
+Its tests (without those of the command, of mmdet's metric and of the benchmarks):
 
 {evaluation}
+
+## The command
 
 In each of these environments, which have only the losses, the command `rankdet` answers one line
 with exit code 2:
@@ -70,7 +74,7 @@ def write_page(folder: Path) -> None:
     grid = table(["Python", *(f"torch {torch}" for torch in torches)])
     for python in PYTHONS:
         grid += row([python, *(outcome(cells, python, torch) for torch in torches)])
-    names = ("python", "torch", "numpy", "date")
+    names = ("python", "torch", "numpy", "date", "machine")
     sizes = ("rankdet_mb", "beyond_torch_mb", "import_beyond_torch_ms")
     listed = table([*names, "rankdet, MB", "beyond torch, MB", "import, ms"])
     listed += "".join(
@@ -81,9 +85,20 @@ def write_page(folder: Path) -> None:
         for cell in cells.values()
         if "evaluation" in cell
     )
+    failures = "".join(
+        f"- Python {cell['python']}, torch {cell['torch']}: `{name}`\n"
+        for cell in cells.values()
+        for part in ("losses", "evaluation")
+        for name in cell.get(part, {}).get("failures", [])
+    )
     commands = "".join(f"    {line}\n" for line in sorted({c["command"] for c in cells.values()}))
     text = PAGE.format(
-        grid=grid, cells=listed, evaluation=evaluation, commands=commands.rstrip(), rounds=ROUNDS
+        grid=grid.rstrip(),
+        cells=listed.rstrip(),
+        failures=f"## What failed\n\n{failures}\n" if failures else "",
+        evaluation=evaluation.rstrip(),
+        commands=commands.rstrip(),
+        rounds=ROUNDS,
     )
     (folder / "matrix.md").write_text(text)
 
