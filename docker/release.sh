@@ -47,7 +47,7 @@ build=$(pinned "$build")
 runtime=$(pinned "$runtime")
 [ -z "$(git status --porcelain)" ] ||
     refuse "expected a checkout without changes; got uncommitted changes; commit them (git status)"
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/rankdet/__init__.py)
 exec docker build -t "rankdet:$version$suffix" --build-arg BASE_BUILD="$build" \
     --build-arg BASE_RUNTIME="$runtime" --build-arg VERSION="$version" \
     --build-arg REVISION="$(git rev-parse --short=12 HEAD)" "${options[@]}" "$@" .

@@ -2,8 +2,8 @@
 
 Each module of this package registers its verbs on `rankdet.cli.app.app`; heavy imports (torch,
 mmdet, matplotlib) stay inside the verbs, so that ``rankdet --help`` is fast. Nothing here imports
-more than the standard library before `main` runs: an installation with only the losses has the
-command too, and reports which package is missing.
+more than the standard library before `main` runs: an installation with only the losses, on any
+Python of theirs, has the command too, and reports what is missing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from rankdet.cli.stop import Stopped, end_at_signals
 from rankdet.errors import InputError
 from rankdet.outputs import write_failure
 
+PYTHONS = ((3, 11), (3, 12))  # of the pipeline; the extra's markers in pyproject.toml say the same
+EXTRA = 'pip install "rankdet[pipeline]"'
+
 
 def main() -> None:
     """Run the command; a user mistake ends with a one-line message and exit code 2."""
     _replace_unprintable_characters()
     try:
+        _check_python(sys.version_info[:2])
         try:
             _run()
         finally:
@@ -63,8 +67,18 @@ def missing_package(error: ModuleNotFoundError) -> InputError:
     return InputError(
         f"the package {package}, which this command needs",
         "an installation without it",
-        "pip install rankdet[all]",
+        EXTRA,
     )
+
+
+def _check_python(version: tuple[int, ...]) -> None:
+    if version not in PYTHONS:
+        names = " or ".join(".".join(map(str, each)) for each in PYTHONS)
+        raise InputError(
+            f"Python {names} for the command `rankdet`",
+            f"Python {'.'.join(map(str, version))}, where only the library runs",
+            f"make an environment with Python {names} and in it {EXTRA}",
+        )
 
 
 def _run() -> None:

@@ -1,5 +1,6 @@
 """AP, AR and oLRP for COCO and LVIS from one pass; numpy, msgspec and pycocotools.mask only."""
 
+import rankdet.evaluation._packages  # noqa: F401
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.drop_in import COCOeval
 from rankdet.evaluation.evaluator import evaluate

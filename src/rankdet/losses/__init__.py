@@ -16,7 +16,8 @@ Steps 1 to 3 and 5, with the formulas: _windows.py; step 4: ap.py, alrp.py, rank
 sorting part: _sorting.py), in the frame of _ranking.py. Parameterized AP: the same with several
 pieces per window, _kernels.py. The bucketed forms are the published approximation.
 
-All logits of a call are ranked together. More images than the recipe ranked: `RankingPools`.
+All logits of a call are ranked together. More images than the recipe ranked: `RankingPools`. The
+images of all processes in one ranking: `GlobalPool`.
 
 Numbers. Sums are made in float64 from the high-score end whatever comes in, also under autocast;
 values are float32 (float64 for float64 logits), the gradient has the dtype of the logits.
@@ -30,7 +31,8 @@ The same bits on every run: no floating-point atomics and no running sum in an o
 sums per segment are integers. Equal logits need no rule, except where a sort decides, as published:
 aLRP's localization part, the bucketed forms, and which of equal logits are among the top_k.
 
-torch.compile leaves the losses out (a graph break). float64 is needed: not on MPS.
+With torch.compile, also with fullgraph=True, a loss is one operator of the graph, of the same bits;
+its backward computes the forward once more. float64 is needed: not on MPS.
 """
 
 from rankdet.losses.alrp import AlrpLoss, alrp_loss
@@ -47,7 +49,7 @@ from rankdet.losses.parameterized_ap import (
     parameterized_ap_loss,
 )
 from rankdet.losses.rank_sort import RankSortLoss, rank_sort_loss
-from rankdet.losses.ranking_pools import RankingPools
+from rankdet.losses.ranking_pools import GlobalPool, RankingPools
 from rankdet.losses.self_balance import SelfBalance, scale_to_value
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "ApLoss",
     "BucketedApLoss",
     "BucketedRankSortLoss",
+    "GlobalPool",
     "ParameterizedApLoss",
     "RankSortLoss",
     "RankingPools",

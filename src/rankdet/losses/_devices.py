@@ -11,39 +11,15 @@ times as slow.
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _FRACTION_BITS = 31
 _BLOCK = 128  # of a running sum
 _MOST_COPIES = 1 << 18  # of all segments: 2 MiB of integers
 _LARGEST_BLOCK = 1 << 24  # of an accelerator: bounds the memory of temporaries
-
-
-def not_compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Leave ``function`` out of torch.compile: a graph break before and after each call.
-
-    Shapes depend on the number of positives and gradients are not derivatives of the values, so a
-    compiler can trace nothing. torch.compiler.disable would load the compiler (seconds) at once.
-    """
-    disabled: Callable[_P, _R] | None = None
-
-    @functools.wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        nonlocal disabled
-        if "torch._dynamo" not in sys.modules:
-            return function(*args, **kwargs)
-        if disabled is None:
-            disabled = torch.compiler.disable(function)
-        return disabled(*args, **kwargs)
-
-    return call
 
 
 def is_accelerator(tensor: Tensor) -> bool:

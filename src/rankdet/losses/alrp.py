@@ -3,18 +3,23 @@ Localisation in Object Detection, NeurIPS 2020)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from rankdet.errors import InputError
 from rankdet.losses._checks import FINITE, check_delta, check_eps, check_inputs, read_values
-from rankdet.losses._devices import not_compiled, running_sum
+from rankdet.losses._devices import running_sum
 from rankdet.losses._ranking import (
+    ErrorDriven,
     LossModule,
+    LossOperator,
     Ranking,
     Rule,
     Update,
     error_driven_loss,
+    is_compiling,
     value_dtype,
 )
 
@@ -42,7 +47,35 @@ def _rule(errors: Tensor, eps: float) -> Rule:
     return rule
 
 
-@not_compiled
+def _prepare(
+    logits: Tensor, targets: Tensor, errors: Tensor, delta: float, eps: float
+) -> tuple[Any, ...]:
+    bounded = {"localization_errors": (errors, FINITE)}
+    positions = read_values(logits, targets, delta, bounded)
+    if errors.shape != positions.shape:
+        raise InputError(
+            f"localization_errors of shape {list(positions.shape)}, one per positive",
+            f"shape {list(errors.shape)}",
+            "select the positives in flat order: errors[targets > 0]",
+        )
+    rule = _rule(errors.detach().to(torch.float64), eps)
+    return logits, targets, positions, delta, rule, 1
+
+
+def _empty(logits: Tensor, targets: Tensor, errors: Tensor, delta: float, eps: float) -> list[Any]:
+    value = logits.new_empty((), dtype=value_dtype(logits))
+    return [value, torch.empty_like(errors, dtype=torch.float64)]
+
+
+_OPERATOR = LossOperator(
+    "alrp_loss",
+    "Tensor logits, Tensor targets, Tensor errors, float delta, float eps",
+    ErrorDriven,
+    _prepare,
+    _empty,
+)
+
+
 def alrp_loss(
     logits: Tensor,
     targets: Tensor,
@@ -91,20 +124,15 @@ def alrp_loss(
     delta = check_delta(delta)
     eps = check_eps(eps)
     _check_errors(localization_errors, logits)
-    positions = read_values(
-        logits, targets, delta, {"localization_errors": (localization_errors, FINITE)}
-    )
-    if localization_errors.shape != positions.shape:
-        raise InputError(
-            f"localization_errors of shape {list(positions.shape)}, one per positive",
-            f"shape {list(localization_errors.shape)}",
-            "select the positives in flat order: errors[targets > 0]",
-        )
-    rule = _rule(localization_errors.detach().to(torch.float64), eps)
-    classification, share = error_driven_loss(rule, logits, targets, positions, delta, 1)
-    localization = (share * localization_errors.to(torch.float64)).sum()
-    if positions.numel() == 0:
-        localization = localization + classification  # zero, but tied to the logits
+    given = logits, targets, localization_errors, delta, eps
+    if is_compiling():
+        classification, share = _OPERATOR(*given)
+    else:
+        classification, share = error_driven_loss(*_prepare(*given))
+    localization = (share.detach() * localization_errors.to(torch.float64)).sum()
+    # Without positives it is zero, but tied to the logits.
+    if is_compiling() or localization_errors.numel() == 0:
+        localization = localization + 0 * classification
     return classification, localization.to(value_dtype(logits))
 
 

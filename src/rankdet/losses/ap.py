@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from rankdet.losses._checks import check_delta, check_inputs, read_values
-from rankdet.losses._devices import not_compiled
-from rankdet.losses._ranking import LossModule, Ranking, Update, error_driven_loss
+from rankdet.losses._ranking import (
+    ErrorDriven,
+    LossModule,
+    LossOperator,
+    Ranking,
+    Update,
+    error_driven_loss,
+    is_compiling,
+    one_value,
+)
 
 
 def _rule(ranking: Ranking) -> Update:
@@ -24,7 +34,15 @@ def _rule(ranking: Ranking) -> Update:
     return Update((missed.sum(),), (-missed,), coefficients)
 
 
-@not_compiled
+def _prepare(logits: Tensor, targets: Tensor, delta: float) -> tuple[Any, ...]:
+    return logits, targets, read_values(logits, targets, delta), delta, _rule, 1
+
+
+_OPERATOR = LossOperator(
+    "ap_loss", "Tensor logits, Tensor targets, float delta", ErrorDriven, _prepare, one_value
+)
+
+
 def ap_loss(logits: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
     """AP Loss: 1 - AP of the ranking, with interpolated precision; exact, O((P + N) log P).
 
@@ -53,8 +71,9 @@ def ap_loss(logits: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
     """
     check_inputs(logits, targets)
     delta = check_delta(delta)
-    positions = read_values(logits, targets, delta)
-    return error_driven_loss(_rule, logits, targets, positions, delta, 1)[0]
+    if is_compiling():
+        return _OPERATOR(logits, targets, delta)[0]
+    return error_driven_loss(*_prepare(logits, targets, delta))[0]
 
 
 class ApLoss(LossModule):

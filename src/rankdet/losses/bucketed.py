@@ -17,13 +17,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rankdet.losses._checks import check_delta, check_eps, check_inputs, read_values
-from rankdet.losses._devices import (
-    not_compiled,
-    positions_of,
-    read_on_host,
-    running_sum_from_zero,
+from rankdet.losses._devices import positions_of, read_on_host, running_sum_from_zero
+from rankdet.losses._ranking import (
+    LossModule,
+    LossOperator,
+    is_compiling,
+    one_value,
+    two_values,
+    value_dtype,
 )
-from rankdet.losses._ranking import LossModule, value_dtype
 from rankdet.losses._sorting import sorting_errors
 from rankdet.losses._windows import sums_above, window
 
@@ -128,15 +130,36 @@ def _sort(
     return errors.sum() * share
 
 
-@not_compiled
+def _prepare(
+    logits: Tensor, targets: Tensor, delta: float, eps: float, with_sorting: bool
+) -> tuple[Any, ...]:
+    positions = read_values(logits, targets, delta)
+    return logits, targets, positions, delta, eps, with_sorting
+
+
+def _empty(
+    logits: Tensor, targets: Tensor, delta: float, eps: float, with_sorting: bool
+) -> list[Tensor]:
+    return two_values(logits) if with_sorting else one_value(logits)
+
+
+_OPERATOR = LossOperator(
+    "bucketed_loss",
+    "Tensor logits, Tensor targets, float delta, float eps, bool with_sorting",
+    _BucketedLoss,
+    _prepare,
+    _empty,
+)
+
+
 def _bucketed(
     logits: Tensor, targets: Tensor, delta: float, eps: float, with_sorting: bool
 ) -> tuple[Tensor, ...]:
     check_inputs(logits, targets)
     delta = check_delta(delta)
     eps = check_eps(eps)
-    positions = read_values(logits, targets, delta)
-    return _apply(logits, targets, positions, delta, eps, with_sorting)
+    given = logits, targets, delta, eps, with_sorting
+    return tuple(_OPERATOR(*given)) if is_compiling() else _apply(*_prepare(*given))
 
 
 def bucketed_ap_loss(

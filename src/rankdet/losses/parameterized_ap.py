@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from rankdet.errors import InputError, shown
 from rankdet.losses._checks import check_count, check_flat, check_inputs, read_values
-from rankdet.losses._devices import not_compiled, positions_of, read_on_host
+from rankdet.losses._devices import positions_of, read_on_host
 from rankdet.losses._kernels import (
     Curve,
     Kernel,
@@ -29,7 +29,13 @@ from rankdet.losses._kernels import (
     sigmoid_curve,
     square_curve,
 )
-from rankdet.losses._ranking import LossModule, value_dtype
+from rankdet.losses._ranking import (
+    LossModule,
+    LossOperator,
+    is_compiling,
+    one_value,
+    value_dtype,
+)
 
 # Searched by the authors (configs/paploss of their repository). Rows: H2, I2, I3, I1, H1; a row is
 # x0, y0, x1, y1, ... from (0, 0) to (1, 1).
@@ -192,7 +198,39 @@ class _ParameterizedAP(torch.autograd.Function):
 _apply: Callable[..., Tensor] = _ParameterizedAP.apply
 
 
-@not_compiled
+_NO_ROWS = ((0.0,),)  # an operator takes no empty list
+
+
+def _prepare(
+    logits: Tensor,
+    qualities: Tensor,
+    targets: Tensor,
+    points: Sequence[float],
+    sizes: Sequence[int],
+    top_k: int,
+    form: str,
+) -> tuple[Any, ...]:
+    rows, start = [], 0
+    for size in sizes:
+        rows.append(points[start : start + size])
+        start += size
+    functions = chosen_functions(form, None if list(map(tuple, rows)) == [*_NO_ROWS] else rows)
+    quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
+    positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
+    return logits, qualities, targets, positions, functions, top_k
+
+
+_OPERATOR = LossOperator(
+    "parameterized_ap_loss",
+    "Tensor logits, Tensor qualities, Tensor targets, float[] points, SymInt[] sizes, SymInt top_k,"
+    " str form",
+    _ParameterizedAP,
+    _prepare,
+    one_value,
+    inputs=2,
+)
+
+
 def parameterized_ap_loss(
     logits: Tensor,
     qualities: Tensor,
@@ -240,6 +278,10 @@ def parameterized_ap_loss(
     if not qualities.is_floating_point():
         raise InputError("floating-point qualities", str(qualities.dtype), "use .float()")
     top_k = check_top_k(top_k)
+    if is_compiling():
+        rows = control_points if form == "searched" and control_points is not None else _NO_ROWS
+        points, sizes = [float(each) for row in rows for each in row], [len(row) for row in rows]
+        return _OPERATOR(logits, qualities, targets, points, sizes, top_k, form)[0]
     functions = chosen_functions(form, control_points)
     quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
     positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})

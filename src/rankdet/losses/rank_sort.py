@@ -3,12 +3,23 @@ ICCV 2021)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from rankdet.losses._checks import check_delta, check_eps, check_inputs, read_values
-from rankdet.losses._devices import not_compiled
-from rankdet.losses._ranking import LossModule, Ranking, Rule, Update, error_driven_loss
+from rankdet.losses._ranking import (
+    ErrorDriven,
+    LossModule,
+    LossOperator,
+    Ranking,
+    Rule,
+    Update,
+    error_driven_loss,
+    is_compiling,
+    two_values,
+)
 from rankdet.losses._sorting import sorting_errors
 
 
@@ -31,7 +42,20 @@ def _rule(targets: Tensor, eps: float) -> Rule:
     return rule
 
 
-@not_compiled
+def _prepare(logits: Tensor, targets: Tensor, delta: float, eps: float) -> tuple[Any, ...]:
+    positions = read_values(logits, targets, delta)
+    return logits, targets, positions, delta, _rule(targets.detach(), eps), 2
+
+
+_OPERATOR = LossOperator(
+    "rank_sort_loss",
+    "Tensor logits, Tensor targets, float delta, float eps",
+    ErrorDriven,
+    _prepare,
+    two_values,
+)
+
+
 def rank_sort_loss(
     logits: Tensor, targets: Tensor, *, delta: float = 0.5, eps: float = 1e-10
 ) -> tuple[Tensor, Tensor]:
@@ -70,10 +94,11 @@ def rank_sort_loss(
     check_inputs(logits, targets)
     delta = check_delta(delta, zero_allowed=True)
     eps = check_eps(eps)
-    positions = read_values(logits, targets, delta)
-    rule = _rule(targets.detach(), eps)
-    values = error_driven_loss(rule, logits, targets, positions, delta, 2)
-    return values[0], values[1]
+    if is_compiling():
+        ranking, sorting = _OPERATOR(logits, targets, delta, eps)
+    else:
+        ranking, sorting, _ = error_driven_loss(*_prepare(logits, targets, delta, eps))
+    return ranking, sorting
 
 
 class RankSortLoss(LossModule):

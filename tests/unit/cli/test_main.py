@@ -69,7 +69,7 @@ def test_an_installation_for_the_losses_alone_says_what_the_command_needs(argume
     assert code == 2 and out == b""
     assert err.decode().splitlines() == [
         "rankdet: error: expected the package typer, which this command needs; "
-        "got an installation without it; pip install rankdet[all]"
+        'got an installation without it; pip install "rankdet[pipeline]"'
     ]
 
 
@@ -88,7 +88,7 @@ def test_a_missing_package_is_named(package, arguments):
     code, _, err = rankdet(*arguments, before=BLOCK.format(name=package))
     assert code == 2 and len(err.splitlines()) == 1
     assert f"the package {package}, which this command needs".encode() in err
-    assert b"pip install rankdet[all]" in err
+    assert b'pip install "rankdet[pipeline]"' in err
 
 
 def test_a_part_of_an_installed_package_is_not_the_package():

@@ -11,7 +11,9 @@ from torch.nn.parallel import DistributedDataParallel
 from rankdet.losses import scale_to_value
 
 PAGE = Path(__file__).parents[3] / "docs/use-in-your-detector.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+EVERY = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+# Those of the adapters run in tests/adapters, where their packages are.
+BLOCKS = [each for each in EVERY if "rankdet.adapters" not in each]
 
 
 def test_the_detector_is_thirty_lines():
@@ -35,8 +37,8 @@ def test_the_detector_learns():
 
 
 def test_the_check_holds():
-    exec(compile(BLOCKS[2], str(PAGE), "exec"), {})
-    assert len(BLOCKS) == 3
+    exec(compile(BLOCKS[3], str(PAGE), "exec"), {})
+    assert len(BLOCKS) == 4 and len(EVERY) == 6
 
 
 def test_the_links_lead_somewhere():
@@ -53,7 +55,7 @@ def recipe():
     """Return the functions of the page, without its training."""
     names = {}
     functions = BLOCKS[0].split("\nimage, labels")[0]
-    exec(compile(f"{functions}\n{BLOCKS[1]}", str(PAGE), "exec"), names)
+    exec(compile(f"{functions}\n{BLOCKS[1]}\n{BLOCKS[2]}", str(PAGE), "exec"), names)
     return names
 
 
@@ -97,23 +99,37 @@ def rank(index, folder):
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=index, world_size=WORLD)
+    for name in ("detector_losses", "global_losses"):
+        torch.save(in_process(index, name), Path(folder) / f"{name}{index}.pt")
+    dist.destroy_process_group()
+
+
+def in_process(index, name):
     head = DistributedDataParallel(new_head())
     own = slice(POOL * index, POOL * (index + 1))
     image, labels, matched = (each[own] for each in batch())
     logits, boxes = outputs(head, image.double())
-    terms = recipe()["detector_losses"](logits, boxes, labels, matched.double())
+    terms = recipe()[name](logits, boxes, labels, matched.double())
     sum(terms).backward()
-    found = head.module.weight.grad, logits.grad, boxes.grad, torch.stack(terms).detach()
-    torch.save(found, Path(folder) / f"{index}.pt")
-    dist.destroy_process_group()
+    return head.module.weight.grad, logits.grad, boxes.grad, torch.stack(terms).detach()
 
 
-def test_pools_equal_processes(tmp_path):
-    """Values and gradients, those of the boxes included."""
-    torch.multiprocessing.spawn(rank, (str(tmp_path),), WORLD)
-    of_ranks = [torch.load(tmp_path / f"{index}.pt") for index in range(WORLD)]
+@pytest.fixture(scope="module")
+def of_processes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    torch.multiprocessing.spawn(rank, (str(folder),), WORLD)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "alone"),
+    [("detector_losses", "batch_losses"), ("global_losses", "detector_losses")],
+)
+def test_one_process_equals_several(name, alone, of_processes):
+    """Values and gradients, those of the boxes included: pools, and all images in one ranking."""
+    of_ranks = [torch.load(of_processes / f"{name}{index}.pt") for index in range(WORLD)]
     weight, logits, boxes, terms = zip(*of_ranks, strict=True)
-    found = in_one_process(recipe()["batch_losses"])
+    found = in_one_process(recipe()[alone])
     expected = (
         *(weight[0], torch.cat(logits) / WORLD, torch.cat(boxes) / WORLD),
         torch.stack(terms).mean(0),

@@ -1,4 +1,4 @@
-"""Autocast, torch.compile, repeated and threaded runs, modules, weights, a step that learns."""
+"""Autocast, repeated and threaded runs, modules, weights, a step that learns."""
 
 import pickle
 import subprocess
@@ -60,27 +60,6 @@ def test_behind_a_layer_under_autocast():
     assert value.dtype == torch.float32
     value.backward()
     assert head.weight.grad.abs().sum() > 0
-
-
-def test_compiled_model(loss):
-    """torch.compile leaves the loss as it is (a graph break) and compiles what is around it."""
-    logits, targets, errors = trained_like(60, 3_000, dtype=torch.float32)
-    logits.requires_grad_()
-
-    def model(scale):
-        return loss(logits * scale, targets, errors) * 2
-
-    expected = model(torch.tensor(1.5))
-    found = torch.compile(model, backend="eager")(torch.tensor(1.5))
-    assert torch.equal(found, expected)
-    assert torch.equal(gradient_of(found, logits)[0], gradient_of(expected, logits)[0])
-
-
-def test_a_loss_is_no_part_of_a_whole_graph():
-    logits, targets, _ = trained_like(6, 30)
-    compiled = torch.compile(lambda s: ap_loss(s, targets), backend="eager", fullgraph=True)
-    with pytest.raises(torch._dynamo.exc.Unsupported):
-        compiled(logits.requires_grad_())
 
 
 def test_runs_and_threads_give_the_same_bits(loss):

@@ -9,7 +9,6 @@ import torch
 from rankdet import losses
 from rankdet.errors import InputError
 from rankdet.losses import SEARCHED_CONTROL_POINTS, ParameterizedApLoss, SelfBalance
-from rankdet.models.ap_code.training import WindowedSelfBalance
 from tests.unit.losses.problems import trained_like
 
 LOGITS, TARGETS, ERRORS = trained_like(6, 50)
@@ -92,16 +91,11 @@ def test_counts_of_self_balance(build):
             build(value)
 
 
-@pytest.mark.parametrize("option", ["window", "interval", "entries", "period", "passes"])
-def test_counts_of_the_windowed_form(option):
-    assert WindowedSelfBalance(**{option: np.int32(4)}).settings[option] == 4
-    for value in (True, 0, 2.0, "2", np.float64(2), torch.tensor(2)):
-        with pytest.raises(InputError, match=">= 1"):
-            WindowedSelfBalance(**{option: value})
+def test_the_first_weight():
+    check_first_weight(lambda value: SelfBalance(2, value))
 
 
-@pytest.mark.parametrize("build", [lambda x: SelfBalance(2, x), WindowedSelfBalance])
-def test_the_first_weight(build):
+def check_first_weight(build):
     assert build(np.float32(2)).weight == build(2).weight == 2
     for value in (True, np.nan, -1, "50", np.inf):
         with pytest.raises(InputError, match="initial as a finite number >= 0"):
