@@ -6,13 +6,17 @@ from rankdet.evaluation.evaluator import evaluate
 from rankdet.evaluation.mean_average_precision import MeanAveragePrecision
 from rankdet.evaluation.metrics import Metrics
 from rankdet.evaluation.reading import read_detections, read_ground_truth
+from rankdet.evaluation.statistics import Bootstrap, Interval, bootstrap
 
 __all__ = [
+    "Bootstrap",
     "COCOeval",
     "Detections",
     "GroundTruth",
+    "Interval",
     "MeanAveragePrecision",
     "Metrics",
+    "bootstrap",
     "evaluate",
     "read_detections",
     "read_ground_truth",

@@ -34,6 +34,7 @@ class ScoredMatches:
     """
 
     category: np.ndarray  # [N]
+    image: np.ndarray  # [N]
     rank: np.ndarray  # [N] place within image and category
     score: np.ndarray  # [N]
     costs: np.ndarray  # [A, N] counts as a false positive if it is not matched
@@ -47,10 +48,14 @@ class ScoredMatches:
 
         Lower scores do not change the matches of higher ones.
         """
-        kept = self.rank < limit
+        return self.only(self.rank < limit)
+
+    def only(self, kept: np.ndarray) -> ScoredMatches:
+        """Return the matches of the detections that are ``kept`` [N]."""
         some = kept[self.position]
         return ScoredMatches(
             category=self.category[kept],
+            image=self.image[kept],
             rank=self.rank[kept],
             score=self.score[kept],
             costs=self.costs[:, kept],

@@ -139,7 +139,7 @@ def scored_matches(
         rows, is_unlabeled = np.flatnonzero(category >= 0), None
         arrangement = arrange(ground_truth, image, category, found.score, rows, limit)
 
-    gt_ignored = _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
+    gt_ignored = uncounted(ground_truth)
     overlaps = _overlaps(arrangement, ground_truth, found, dt_masks, iou_type)
     gt_row = arrangement.gt_row
     matches = match(
@@ -149,14 +149,22 @@ def scored_matches(
         gt_ignored[gt_row],
         ground_truth.is_crowd[gt_row],
     )
-    gt_count = np.stack(
-        [
-            np.bincount(ground_truth.category[~ignored], minlength=len(ground_truth.category_ids))
-            for ignored in gt_ignored.T
-        ],
+    gt_count = annotation_counts(ground_truth, ~gt_ignored)
+    return _in_score_order(arrangement, matches, dt_area, is_unlabeled), gt_count
+
+
+def uncounted(ground_truth: GroundTruth) -> np.ndarray:
+    """Return which annotations do not count in each area range [G, A]."""
+    return _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
+
+
+def annotation_counts(ground_truth: GroundTruth, is_counted: np.ndarray) -> np.ndarray:
+    """Count the annotations of each category [K, A] that are flagged [G, A]."""
+    classes = len(ground_truth.category_ids)
+    return np.stack(
+        [np.bincount(ground_truth.category[flag], minlength=classes) for flag in is_counted.T],
         axis=1,
     )
-    return _in_score_order(arrangement, matches, dt_area, is_unlabeled), gt_count
 
 
 def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int, ...]:
@@ -230,6 +238,7 @@ def _in_score_order(
     shape = (len(AREA_RANGES), len(THRESHOLDS))
     return ScoredMatches(
         category=arrangement.category,
+        image=arrangement.image[by_score],
         rank=arrangement.rank[by_score],
         score=arrangement.score[by_score],
         costs=costs,
