@@ -9,9 +9,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from rankdet.cli.app import app
-from rankdet.datasets.manifest import check_unchanged
+from rankdet.cli.sources import AnnotationsPath, DatasetPath, ProtocolName, ground_truth
 from rankdet.errors import InputError
-from rankdet.files import read_json
 from rankdet.outputs import check_outputs, write_json
 
 IOU_TYPES = ("bbox", "segm")
@@ -28,23 +27,12 @@ def evaluate_command(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="metrics.json to write.")],
-    annotations: Annotated[
-        Path | None, typer.Option("--annotations", help="COCO or LVIS v1 annotations.")
-    ] = None,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            "--dataset",
-            help="Instead of --annotations: a dataset.json (rankdet prepare), or its folder.",
-        ),
-    ] = None,
+    annotations: AnnotationsPath = None,
+    dataset: DatasetPath = None,
     iou_type: Annotated[
         list[str], typer.Option("--iou-type", help="bbox or segm; repeat the option for both.")
     ] = ["bbox"],  # noqa: B006 - typer copies it
-    protocol: Annotated[
-        str | None,
-        typer.Option("--protocol", help="coco or lvis; default: the manifest's, else coco."),
-    ] = None,
+    protocol: ProtocolName = None,
     area: Annotated[
         str,
         typer.Option(
@@ -71,7 +59,7 @@ def evaluate_command(
     from rankdet.evaluation.judge import check as check_with_pycocotools
 
     pairs = _pairs(iou_type, detections)
-    annotations, chosen = _ground_truth(annotations, dataset, protocol)
+    annotations, chosen = ground_truth(annotations, dataset, protocol)
     outputs = {"--out": out, "--curves": curves}
     check_outputs(outputs, inputs=[annotations, dataset, *detections])
     if check and (chosen not in (None, "coco") or area != "auto"):
@@ -82,10 +70,10 @@ def evaluate_command(
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ground_truth = read_ground_truth(annotations, [kind for kind, _ in pairs], chosen)
+        truth = read_ground_truth(annotations, [kind for kind, _ in pairs], chosen)
         results = {}
         for kind, path in pairs:
-            results[kind] = evaluate(ground_truth, path, kind, area=cast(Any, area))
+            results[kind] = evaluate(truth, path, kind, area=cast(Any, area))
             if check:
                 check_with_pycocotools(results[kind], annotations, path, kind)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
@@ -114,33 +102,6 @@ def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[Any, Path]]:
             "repeat both options in the same order",
         )
     return list(zip(kinds, paths, strict=True))
-
-
-def _ground_truth(
-    annotations: Path | None, dataset: Path | None, protocol: str | None
-) -> tuple[Path, str | None]:
-    if (annotations is None) == (dataset is None):
-        raise InputError(
-            "either --annotations or --dataset", "both or neither", "give exactly one of them"
-        )
-    if dataset is not None:
-        what = 'a dataset manifest {"format", "val": {"annotations"}}'
-        if dataset.is_dir():
-            dataset = dataset / "dataset.json"
-        manifest = read_json(dataset, what)
-        try:
-            split = manifest["val"]
-            annotations = dataset.parent / split["annotations"]
-            prepared = [(annotations, split.get("sha256"))]
-            prepared += [(dataset.parent / split.get("source", ""), split.get("source_sha256"))]
-        except (TypeError, KeyError, AttributeError):
-            raise InputError(what, str(dataset), "write it with `rankdet prepare`") from None
-        for path, sha256 in prepared:  # a user's own manifest may have no hash
-            if isinstance(sha256, str) and sha256 and path.is_file():
-                check_unchanged(path, sha256)
-        protocol = protocol or manifest.get("format")
-    assert annotations is not None  # one of the two was given
-    return annotations, protocol
 
 
 def _figures(metrics: Any) -> dict[str, Any]:

@@ -76,7 +76,8 @@ class Bootstrap:
         result: of the first detections.
         other: of the second, if they were given.
         difference: second minus first, of the same resamples.
-        categories: id, name and annotations of each category, in the order of ``per_class``.
+        categories: id, name, annotations and images with annotations of each category, in the
+            order of ``per_class``.
         arguments: how the numbers were computed.
     """
 
@@ -180,9 +181,17 @@ def _check_numbers(resamples: int, confidence: float, seed: int) -> None:
 
 
 def _categories(truth: GroundTruth, counted: Counted) -> list[dict[str, Any]]:
-    counts = counted.weighted(np.ones(counted.images, dtype=np.int64))
-    columns = zip(truth.category_ids.tolist(), truth.category_names, counts.tolist(), strict=True)
-    return [dict(category_id=key, name=name, annotations=count) for key, name, count in columns]
+    columns = zip(
+        truth.category_ids.tolist(),
+        truth.category_names,
+        counted.weighted(np.ones(counted.images, dtype=np.int64)).tolist(),
+        np.bincount(counted.category, minlength=counted.categories).tolist(),
+        strict=True,
+    )
+    return [
+        dict(category_id=key, name=name, annotations=count, images=images)
+        for key, name, count, images in columns
+    ]
 
 
 @dataclass(frozen=True)
