@@ -3,10 +3,13 @@
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.drop_in import COCOeval
 from rankdet.evaluation.evaluator import evaluate
+from rankdet.evaluation.large_vocabulary import fixed_ap
 from rankdet.evaluation.mean_average_precision import MeanAveragePrecision
 from rankdet.evaluation.metrics import Metrics
 from rankdet.evaluation.reading import read_detections, read_ground_truth
+from rankdet.evaluation.slices import evaluate_slices
 from rankdet.evaluation.statistics import Bootstrap, Interval, bootstrap
+from rankdet.evaluation.tide import Tide, tide
 
 __all__ = [
     "Bootstrap",
@@ -16,8 +19,12 @@ __all__ = [
     "Interval",
     "MeanAveragePrecision",
     "Metrics",
+    "Tide",
     "bootstrap",
     "evaluate",
+    "evaluate_slices",
+    "fixed_ap",
     "read_detections",
     "read_ground_truth",
+    "tide",
 ]

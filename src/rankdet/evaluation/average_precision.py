@@ -260,12 +260,19 @@ def best_per_image(image: np.ndarray, score: np.ndarray, limit: int = PER_IMAGE)
     return np.sort(np.concatenate([np.flatnonzero(~is_full), order[rank < limit]]))
 
 
+def best_per_class(category: np.ndarray, score: np.ndarray, limit: int) -> np.ndarray:
+    """Return the rows of the ``limit`` highest scores of each known category, in file order."""
+    known = np.flatnonzero(category >= 0)
+    return known[best_per_image(category[known], score[known], limit)]
+
+
 def federated_rows(
     ground_truth: GroundTruth,
     image: np.ndarray,
     category: np.ndarray,
     score: np.ndarray,
     area: np.ndarray,
+    chosen: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the detections that LVIS evaluates, and which are ignored when they match nothing.
 
@@ -278,11 +285,12 @@ def federated_rows(
         category: index of each detection's category [N]; -1 unknown.
         score: [N].
         area: [N].
+        chosen: the rows to evaluate; by default the best 300 of each image.
 
     Returns:
         The rows in file order, and a flag for each of the N.
     """
-    rows = best_per_image(image, score)
+    rows = best_per_image(image, score) if chosen is None else chosen
     rows = rows[(category[rows] >= 0) & (area[rows] > 0)]
     key = ground_truth.pair_key(image[rows], category[rows])
     annotated = ground_truth.pair_key(ground_truth.image, ground_truth.category)
