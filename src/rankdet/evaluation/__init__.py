@@ -1,9 +1,11 @@
 """AP, AR and oLRP for COCO and LVIS from one pass; numpy, msgspec and pycocotools.mask only."""
 
+from rankdet.evaluation.calibration import calibration_errors
 from rankdet.evaluation.columns import Detections, GroundTruth
 from rankdet.evaluation.drop_in import COCOeval
 from rankdet.evaluation.evaluator import evaluate
 from rankdet.evaluation.large_vocabulary import fixed_ap
+from rankdet.evaluation.lvis_drop_in import LVISEval
 from rankdet.evaluation.mean_average_precision import MeanAveragePrecision
 from rankdet.evaluation.metrics import Metrics
 from rankdet.evaluation.reading import read_detections, read_ground_truth
@@ -17,10 +19,12 @@ __all__ = [
     "Detections",
     "GroundTruth",
     "Interval",
+    "LVISEval",
     "MeanAveragePrecision",
     "Metrics",
     "Tide",
     "bootstrap",
+    "calibration_errors",
     "evaluate",
     "evaluate_slices",
     "fixed_ap",
