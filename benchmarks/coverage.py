@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.evaluation import processor
 from rankdet.evaluation import Detections, GroundTruth
 from rankdet.evaluation.average_precision import ScoredMatches
 from rankdet.evaluation.evaluator import scored_matches
@@ -149,8 +150,9 @@ def _intervals(samples: Samples, label: str) -> list[tuple[str, str, float, floa
     for name in ("AP", "oLRP"):
         k = samples.names.index(name)
         for method in METHODS:
-            columns = samples.resampled[:, k], samples.left_out[:, k]
-            each = interval(float(samples.whole[k]), *columns, method, NOMINAL)
+            parts = samples.resampled, samples.left_out, samples.halves
+            columns = (float(samples.whole[k]), *(part[:, k] for part in parts))
+            each = interval(*columns, method=method, confidence=NOMINAL)
             assert each is not None
             rows.append((name + label, method, each.low, each.high, each.value))
     return rows
@@ -191,7 +193,7 @@ def _page(documents: list[dict], table: list[tuple]) -> str:
     lines = [
         "# Coverage of the intervals",
         "",
-        f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, numpy "
+        f"{date.today()}, {processor()}, Python {platform.python_version()}, numpy "
         f"{np.__version__}, one thread, {seconds:.0f} CPU s. `python -m benchmarks.coverage` makes "
         "this page.",
         "",

@@ -32,7 +32,9 @@ def compare_command(
     protocol: ProtocolName = None,
     resamples: Annotated[int, typer.Option(min=2, help="Resamples of the images.")] = 1000,
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
-    method: Annotated[str, typer.Option(help="Kind of interval: bca or percentile.")] = "bca",
+    method: Annotated[
+        str, typer.Option(help="Kind of interval: bca, percentile or corrected.")
+    ] = "bca",
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     out: Annotated[
         Path | None,

@@ -92,10 +92,13 @@ class WeightedMatches:
     """
 
     def __init__(self, matches: ScoredMatches, counted: Counted) -> None:
-        costs = matches.costs[0]
+        costs = matches.costs[0] & _is_before_a_match(matches, counted.categories)
         self._counted = counted
         self._thresholds = matches.is_true.shape[1]
         self._costing = matches.image[costs].astype(np.intp)
+        # Reused: fresh memory for half a million numbers costs as much as their sums.
+        self._weights = np.empty(len(self._costing), dtype=np.int32)
+        self._sums = np.zeros(len(self._costing) + 1, dtype=np.int32)
         before = _before(costs)
         self._start = before[np.searchsorted(matches.category, np.arange(counted.categories))]
         self._blocks = list(_blocks(matches, before))
@@ -108,12 +111,13 @@ class WeightedMatches:
         """
         weight = weight.astype(np.int32)
         counts = self._counted.weighted(weight)
-        costing = _before(weight[self._costing])
+        np.take(weight, self._costing, out=self._weights, mode="clip")
+        np.cumsum(self._weights, out=self._sums[1:])
         table_start, levels = _levels_reached(counts)
         ap = np.zeros((self._thresholds, len(counts)))
         olrp = np.ones(len(counts))
         for events in self._blocks:
-            true, counted = self._counts(events, weight, costing)
+            true, counted = self._counts(events, weight)
             value = true / (counted + EPSILON)
             reached = levels[(table_start[events.category])[events.segment] + true]
             newly = np.diff(reached, prepend=np.int32(0))
@@ -131,17 +135,15 @@ class WeightedMatches:
         olrp[is_absent] = np.nan
         return WeightedErrors(ap, olrp)
 
-    def _counts(
-        self, events: _Events, weight: np.ndarray, costing: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _counts(self, events: _Events, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weighted true positives of the class up to each event, and all that cost [E].
 
         The second are true and false positives.
         """
         each = weight[events.image]
         true = _sums(each, events)
-        counted = costing[events.stop]
-        begin = costing[self._start[events.category]]
+        counted = self._sums[events.stop]
+        begin = self._sums[self._start[events.category]]
         if len(events.spared_image):
             spared = _before(weight[events.spared_image])
             counted -= spared[events.spared_stop]
@@ -150,6 +152,16 @@ class WeightedMatches:
         if events.costs is not None:  # LVIS: a true positive where the class is partly labeled
             counted += _sums(each * ~events.costs, events)
         return true, counted
+
+
+def _is_before_a_match(matches: ScoredMatches, categories: int) -> np.ndarray:
+    """Return which detections [N] are not behind the last match of their class.
+
+    Those behind it change nothing.
+    """
+    last = np.full(categories, -1)
+    last[matches.category[matches.position]] = matches.position  # ascending: the last one stays
+    return np.arange(len(matches.category)) <= last[matches.category]
 
 
 def _before(weight: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ STEM = "compare"
 _BOLD = "An interval that excludes 0, and rests on more than a few images, is bold."
 SUFFIXES = ("json", "csv", "md", "svg", "png")
 BETTER, WORSE = "#009e73", "#d55e00"
+_METHODS = {"bca": "BCa", "percentile": "percentile", "corrected": "corrected BCa"}
 CLASS_NUMBERS = ("AP", "AP50", "AP75", "oLRP")
 _FIELDS = ("value", "low", "high", "standard_error", "resamples")
 
@@ -92,7 +93,9 @@ def by_class(found: Bootstrap, name: str) -> list[Row]:
 def caption(found: Bootstrap) -> str:
     """Return how the intervals were computed, in one sentence."""
     known = found.arguments
-    method = {"bca": "BCa", "percentile": "percentile"}[known["method"]]
+    method = {"bca": "BCa", "percentile": "percentile", "corrected": "corrected BCa"}[
+        known["method"]
+    ]
     return (
         f"{100 * known['confidence']:g} % {method} intervals of a paired bootstrap: "
         f"{known['resamples']} resamples of {known['images']} images, seed {known['seed']}, "

@@ -1,6 +1,7 @@
 """Weights of images equal images that are there several times; intervals equal scipy's."""
 
 import warnings
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.unit.evaluation import cases
 from tests.unit.evaluation.populations import population
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+NOTHING = np.zeros(0)
 NAMES = ("AP", "AP50", "AP75", "oLRP")
 LIMIT = {"coco": 100, "lvis": 300}
 
@@ -128,7 +130,7 @@ def test_the_intervals_are_those_of_scipy(method):
     )
     resampled = expected.bootstrap_distribution
     left_out = np.array([ap(np.delete(np.arange(30), place)) for place in range(30)])
-    own = interval(ap(np.arange(30)), resampled, left_out, method, 0.95)
+    own = interval(ap(np.arange(30)), resampled, left_out, NOTHING, method=method, confidence=0.95)
     assert (own.low, own.high) == pytest.approx(
         (expected.confidence_interval.low, expected.confidence_interval.high), abs=1e-12
     )
@@ -148,6 +150,33 @@ def test_a_left_out_group_is_one_image_where_there_are_few():
     (samples,) = resample([images], 30, None, 5, 0)
     expected = [np.delete(np.arange(30.0), place).mean() for place in range(30)]
     assert sorted(samples.left_out[:, 0]) == pytest.approx(sorted(expected))
+
+
+def test_the_bias_of_halves_moves_a_corrected_interval():
+    normal = NormalDist(0.5, 0.1)
+    values = np.array([normal.inv_cdf((i + 0.5) / 4000) for i in range(4000)])
+    left_out = np.full(100, 0.5)
+
+    def ends(halves, method="corrected"):
+        arguments = values, left_out, np.array(halves)
+        own = interval(0.5, *arguments, method=method, confidence=0.95)
+        return np.array([own.low, own.high])
+
+    # Halves that look 0.01 better: the whole is better than the truth by 0.01 / (2^(2/3) - 1).
+    shift = ends([0.51, 0.51]) - ends([0.5, 0.5])
+    assert shift == pytest.approx([-0.01 / (2 ** (2 / 3) - 1)] * 2, abs=5e-4)
+    assert ends([0.5]) == pytest.approx(ends([0.5], "bca"), abs=1e-9)
+    assert ends([]) == pytest.approx(ends([0.5]), abs=1e-12)
+    assert (ends([9.0]) >= values.min()).all()
+
+
+def test_a_corrected_interval_lies_where_the_truth_is_more_often():
+    """AP of few images is too high: the corrected interval is below that of BCa."""
+    truth, rows = population(np.random.default_rng(8), images=40)
+    both = [bootstrap(truth, rows, resamples=200, method=name) for name in ("bca", "corrected")]
+    first, second = (each.result.numbers for each in both)
+    assert second["AP"].value == first["AP"].value
+    assert second["AP"].low < first["AP"].low and second["oLRP"].high > first["oLRP"].high
 
 
 def test_one_seed_gives_one_interval():
@@ -209,11 +238,11 @@ def test_no_detections_and_no_annotations():
 
 def test_an_estimate_outside_of_all_resamples_has_an_interval_nevertheless():
     values = np.linspace(0.5, 0.6, 100)
-    own = interval(0.4, values, np.array([0.4, 0.5]), "bca", 0.95)
+    own = interval(0.4, values, np.array([0.4, 0.5]), NOTHING, method="bca", confidence=0.95)
     assert 0.5 <= own.low <= own.high <= 0.6
-    assert Samples(["AP"], np.full(1, np.nan), np.zeros((3, 1)), np.zeros((2, 1))).estimates(
-        "bca", 0.9
-    ).numbers == {"AP": None}
+    parts = np.zeros((3, 1)), np.zeros((2, 1)), np.zeros((0, 1))
+    undefined = Samples(["AP"], np.full(1, np.nan), *parts)
+    assert undefined.estimates("bca", 0.9).numbers == {"AP": None}
 
 
 @pytest.mark.parametrize(
