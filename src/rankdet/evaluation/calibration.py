@@ -76,6 +76,9 @@ class Split:
 
         Args:
             change: returns new scores [N] for categories and scores [N].
+
+        Returns:
+            The split with these scores.
         """
         strict, loose = (
             replace(each, score=change(each.category, each.score))
@@ -88,6 +91,9 @@ class Split:
 
         Args:
             threshold: of each category [K].
+
+        Returns:
+            The split without the others; ``counts`` stay.
         """
         strict, loose = (
             each.only(each.score >= threshold[each.category]) for each in (self.strict, self.loose)
@@ -216,7 +222,7 @@ def position_d_ece(
 
 
 def errors_of(split: Split, bins: int = BINS) -> dict[str, float | None]:
-    """Return D-ECE, LaECE, LaECE_0 and LaACE_0 in [0, 1]; None without detections.
+    """Compute D-ECE, LaECE, LaECE_0 and LaACE_0 in [0, 1]; None without detections.
 
     Detections of classes without annotations do not count; LaECE and LaACE are means over the
     classes that have annotations and detections.
@@ -224,6 +230,9 @@ def errors_of(split: Split, bins: int = BINS) -> dict[str, float | None]:
     Args:
         split: the detections.
         bins: of the score.
+
+    Returns:
+        The errors by name.
     """
     strict, loose = (
         each.only(split.counts[each.category] > 0) for each in (split.strict, split.loose)
@@ -259,6 +268,9 @@ def lrp_at(split: Split, threshold: np.ndarray) -> float | None:
     Args:
         split: the detections.
         threshold: of each category [K]; NaN: no detection of it is kept.
+
+    Returns:
+        The mean; None without annotations.
     """
     kept = split.above(threshold).strict
     number = len(split.counts)

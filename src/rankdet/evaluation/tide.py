@@ -215,6 +215,9 @@ class _Study:
             is_true: true positives [N].
             category: of the detections [N], if it is another one.
             removed: annotations that do not count any more [G].
+
+        Returns:
+            The mean over the classes with annotations; None if there is none.
         """
         category = self.category if category is None else category
         counts = self.counts

@@ -108,6 +108,9 @@ class WeightedMatches:
 
         Args:
             weight: whole numbers, of each image [I].
+
+        Returns:
+            The errors; NaN for classes without annotations on these images.
         """
         weight = weight.astype(np.int32)
         counts = self._counted.weighted(weight)
@@ -236,6 +239,9 @@ def _blocks(matches: ScoredMatches, before: np.ndarray) -> Iterator[_Events]:
     Args:
         matches: in score order.
         before: costing detections before each place in score order [N + 1].
+
+    Yields:
+        The events, all thresholds in turn.
     """
     sizes = matches.is_true[0].sum(axis=1)
     start = 0
