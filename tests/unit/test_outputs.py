@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rankdet import outputs
-from rankdet.cli import evaluate, fetch, report, search, train  # noqa: F401
+from rankdet.cli import compare, evaluate, fetch, report, search, train  # noqa: F401
 from rankdet.cli.app import app
 from rankdet.errors import InputError
 from rankdet.outputs import atomic_path, check_outputs, write_failure, write_json, write_text
@@ -113,6 +113,7 @@ FOLDER_VERBS = [
     ("report", "figures", "--preset", "demo", "--out", "{}"),
     ("fetch", "backbone", "resnet50", "--into", "{}"),
     ("submission", "--detections", "dt.json", "--name", "x", "--out-dir", "{}"),
+    ("compare", "dt.json", "dt.json", "--annotations", "gt.json", "--out", "{}"),
     ("train", *TRAIN, "--work-dir", "{}", "--out", "c"),
 ]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
 from rankdet.cli.app import app
-from rankdet.datasets.manifest import check_unchanged
+from rankdet.cli.sources import AnnotationsPath, DatasetPath, ProtocolName, ground_truth
 from rankdet.errors import InputError
-from rankdet.files import read_json
 from rankdet.outputs import check_outputs, write_json
 
 IOU_TYPES = ("bbox", "segm")
@@ -28,23 +29,12 @@ def evaluate_command(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="metrics.json to write.")],
-    annotations: Annotated[
-        Path | None, typer.Option("--annotations", help="COCO or LVIS v1 annotations.")
-    ] = None,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            "--dataset",
-            help="Instead of --annotations: a dataset.json (rankdet prepare), or its folder.",
-        ),
-    ] = None,
+    annotations: AnnotationsPath = None,
+    dataset: DatasetPath = None,
     iou_type: Annotated[
         list[str], typer.Option("--iou-type", help="bbox or segm; repeat the option for both.")
     ] = ["bbox"],  # noqa: B006 - typer copies it
-    protocol: Annotated[
-        str | None,
-        typer.Option("--protocol", help="coco or lvis; default: the manifest's, else coco."),
-    ] = None,
+    protocol: ProtocolName = None,
     area: Annotated[
         str,
         typer.Option(
@@ -57,6 +47,29 @@ def evaluate_command(
         Path | None,
         typer.Option("--curves", help="Also write precision-recall and LRP curves to this file."),
     ] = None,
+    class_curves: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-class-curves",
+            help="Also write precision, LRP and optimal threshold of each class to this file.",
+        ),
+    ] = None,
+    fixed_ap: Annotated[
+        bool,
+        typer.Option(
+            "--fixed-ap",
+            help="Also Fixed AP and Pooled AP: the best 10,000 detections of each class.",
+        ),
+    ] = False,
+    tide: Annotated[
+        bool, typer.Option("--tide", help="Also what each kind of error costs in AP50 (TIDE).")
+    ] = False,
+    slice_by: Annotated[
+        str | None,
+        typer.Option(
+            "--slice-by", help="Also the metrics by this field of the images in the annotations."
+        ),
+    ] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Also run pycocotools, and fail on any difference (slow)."),
@@ -67,12 +80,14 @@ def evaluate_command(
     Example: rankdet evaluate --annotations instances_val2017.json --detections bbox.json
     --iou-type bbox --detections segm.json --iou-type segm --out metrics.json
     """
-    from rankdet.evaluation import evaluate, read_ground_truth
+    from rankdet.evaluation import evaluate, read_detections, read_ground_truth
     from rankdet.evaluation.judge import check as check_with_pycocotools
+    from rankdet.evaluation.metrics import per_class_curves
+    from rankdet.evaluation.slices import image_values
 
     pairs = _pairs(iou_type, detections)
-    annotations, chosen = _ground_truth(annotations, dataset, protocol)
-    outputs = {"--out": out, "--curves": curves}
+    annotations, chosen = ground_truth(annotations, dataset, protocol)
+    outputs = {"--out": out, "--curves": curves, "--per-class-curves": class_curves}
     check_outputs(outputs, inputs=[annotations, dataset, *detections])
     if check and (chosen not in (None, "coco") or area != "auto"):
         raise InputError(
@@ -82,21 +97,90 @@ def evaluate_command(
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        ground_truth = read_ground_truth(annotations, [kind for kind, _ in pairs], chosen)
-        results = {}
+        truth = read_ground_truth(annotations, [kind for kind, _ in pairs], chosen)
+        values = None if slice_by is None else image_values(annotations, slice_by)
+        results, more = {}, _More(fixed_ap, tide, values)
         for kind, path in pairs:
-            results[kind] = evaluate(ground_truth, path, kind, area=cast(Any, area))
+            found = read_detections(path, truth)
+            results[kind] = evaluate(truth, found, kind, area=cast(Any, area))
             if check:
                 check_with_pycocotools(results[kind], annotations, path, kind)
+            more.add(truth, found, kind, area)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         typer.echo(f"rankdet: warning: {message}", err=True)
     document: dict[str, Any] = {kind: metrics.numbers for kind, metrics in results.items()}
     document["per_class"] = {kind: metrics.per_class for kind, metrics in results.items()}
-    write_json(out, document)
+    write_json(out, document | more.document)
+    if class_curves is not None:
+        write_json(class_curves, {kind: per_class_curves(each) for kind, each in results.items()})
     if curves is not None:
         write_json(curves, {kind: _figures(metrics) for kind, metrics in results.items()}, None)
     for kind, metrics in results.items():
         typer.echo(f"{kind}: {_line(metrics.numbers)}{' = pycocotools' if check else ''}")
+    for line in more.lines:
+        typer.echo(line)
+
+
+class _More:
+    """What is computed only when it is asked for.
+
+    Args:
+        fixed_ap: compute Fixed AP and Pooled AP.
+        tide: classify the errors.
+        values: of each image, by id, to slice by; None without.
+    """
+
+    def __init__(self, fixed_ap: bool, tide: bool, values: dict[int, Any] | None) -> None:
+        self._fixed_ap, self._tide, self._values = fixed_ap, tide, values
+        self.document: dict[str, Any] = {}
+        self.lines: list[str] = []
+
+    def add(self, truth: Any, found: Any, kind: Any, area: Any) -> None:
+        """Compute it for one IoU type."""
+        from rankdet.evaluation.large_vocabulary import fixed_ap
+        from rankdet.evaluation.slices import evaluate_slices
+        from rankdet.evaluation.tide import KINDS, tide
+
+        if self._fixed_ap:
+            numbers = fixed_ap(truth, found, kind)
+            self.document.setdefault("fixed_ap", {})[kind] = numbers
+            self.lines.append(f"{kind}: {_words(numbers)}")
+        if self._tide:
+            errors = tide(truth, found, kind)
+            self.document.setdefault("tide", {})[kind] = {
+                "AP50": errors.ap50,
+                "dAP50": errors.gains,
+                "counts": errors.counts,
+                "per_class": errors.per_class,
+            }
+            gains = {f"d{name}": errors.gains[name] for name in (*KINDS, "FP", "FN")}
+            self.lines.append(f"{kind}: AP50 gained by fixing each error: {_words(gains)}")
+        if self._values is not None:
+            slices = evaluate_slices(truth, found, self._values, kind, area=area)
+            self.document.setdefault("slices", {})[kind] = {
+                _label(value, slices): {"images": each.arguments["images"], **each.numbers}
+                for value, each in slices.items()
+            }
+            self.lines += [
+                f"{kind}: {value} ({each.arguments['images']} images): "
+                f"{_words({name: each.numbers[name] for name in ('AP', 'AP50', 'oLRP')})}"
+                for value, each in slices.items()
+            ]
+
+
+def _label(value: Any, every: Collection[Any]) -> str:
+    """Return a value as a key of JSON: texts as they are, unless another value reads the same."""
+    text = json.dumps(value)
+    if not isinstance(value, str):
+        return text
+    return text if any(json.dumps(each) == value for each in every) else value
+
+
+def _words(numbers: Mapping[str, float | None]) -> str:
+    return "  ".join(
+        f"{name} {'-' if value is None else format(value, '.4f')}"
+        for name, value in numbers.items()
+    )
 
 
 def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[Any, Path]]:
@@ -116,33 +200,6 @@ def _pairs(kinds: list[str], paths: list[Path]) -> list[tuple[Any, Path]]:
     return list(zip(kinds, paths, strict=True))
 
 
-def _ground_truth(
-    annotations: Path | None, dataset: Path | None, protocol: str | None
-) -> tuple[Path, str | None]:
-    if (annotations is None) == (dataset is None):
-        raise InputError(
-            "either --annotations or --dataset", "both or neither", "give exactly one of them"
-        )
-    if dataset is not None:
-        what = 'a dataset manifest {"format", "val": {"annotations"}}'
-        if dataset.is_dir():
-            dataset = dataset / "dataset.json"
-        manifest = read_json(dataset, what)
-        try:
-            split = manifest["val"]
-            annotations = dataset.parent / split["annotations"]
-            prepared = [(annotations, split.get("sha256"))]
-            prepared += [(dataset.parent / split.get("source", ""), split.get("source_sha256"))]
-        except (TypeError, KeyError, AttributeError):
-            raise InputError(what, str(dataset), "write it with `rankdet prepare`") from None
-        for path, sha256 in prepared:  # a user's own manifest may have no hash
-            if isinstance(sha256, str) and sha256 and path.is_file():
-                check_unchanged(path, sha256)
-        protocol = protocol or manifest.get("format")
-    assert annotations is not None  # one of the two was given
-    return annotations, protocol
-
-
 def _figures(metrics: Any) -> dict[str, Any]:
     names = ("category_id", "name", "annotations", "frequency", "AP", "AP50", "AP75")
     return {
@@ -160,11 +217,7 @@ def _figures(metrics: Any) -> dict[str, Any]:
 
 def _line(numbers: dict[str, float | None]) -> str:
     names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")
-    parts = []
-    for name in names:
-        value = numbers[name]
-        parts.append(f"{name} {'-' if value is None else format(value, '.4f')}")
-    return "  ".join(parts)
+    return _words({name: numbers[name] for name in names})
 
 
 @app.command("submission")

@@ -200,6 +200,10 @@ def predict(
     data: DataPath = None,
     out: Annotated[Path | None, typer.Option(help=f"COCO results JSON to write{OUT}")] = None,
     work_dir: Annotated[Path | None, typer.Option(help=f"Folder for mmengine's logs{WORK}")] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="File of `rankdet calibrate` to apply to the scores."),
+    ] = None,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
@@ -213,15 +217,19 @@ def predict(
     checkpoint = places.checkpoint(checkpoint, row, preset)
     out = places.detections(out, row, preset)
     work_dir = places.work_dir(work_dir, row, preset, "predict")
-    inputs = [checkpoint, *places.files_of(data, manifest)]
+    inputs = [checkpoint, calibration, *places.files_of(data, manifest)]
     check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=inputs)
+    if calibration is not None:
+        from rankdet.evaluation.calibrators import read_calibration
+
+        read_calibration(calibration)  # before torch is imported and a data set prepared
     with logged(log):
         from rankdet.catalogue.presets import get_preset
         from rankdet.training.predict import predict as run
 
         chosen = get_preset(preset)
         manifest = places.data_set(data, row, chosen)
-        run(entry, chosen, manifest, checkpoint, out, work_dir, threads, workers)
+        run(entry, chosen, manifest, checkpoint, out, work_dir, threads, workers, calibration)
     typer.echo(f"{entry} {preset}: {out}")
 
 

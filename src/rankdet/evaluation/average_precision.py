@@ -34,6 +34,7 @@ class ScoredMatches:
     """
 
     category: np.ndarray  # [N]
+    image: np.ndarray  # [N]
     rank: np.ndarray  # [N] place within image and category
     score: np.ndarray  # [N]
     costs: np.ndarray  # [A, N] counts as a false positive if it is not matched
@@ -47,10 +48,14 @@ class ScoredMatches:
 
         Lower scores do not change the matches of higher ones.
         """
-        kept = self.rank < limit
+        return self.only(self.rank < limit)
+
+    def only(self, kept: np.ndarray) -> ScoredMatches:
+        """Return the matches of the detections that are ``kept`` [N]."""
         some = kept[self.position]
         return ScoredMatches(
             category=self.category[kept],
+            image=self.image[kept],
             rank=self.rank[kept],
             score=self.score[kept],
             costs=self.costs[:, kept],
@@ -255,12 +260,19 @@ def best_per_image(image: np.ndarray, score: np.ndarray, limit: int = PER_IMAGE)
     return np.sort(np.concatenate([np.flatnonzero(~is_full), order[rank < limit]]))
 
 
+def best_per_class(category: np.ndarray, score: np.ndarray, limit: int) -> np.ndarray:
+    """Return the rows of the ``limit`` highest scores of each known category, in file order."""
+    known = np.flatnonzero(category >= 0)
+    return known[best_per_image(category[known], score[known], limit)]
+
+
 def federated_rows(
     ground_truth: GroundTruth,
     image: np.ndarray,
     category: np.ndarray,
     score: np.ndarray,
     area: np.ndarray,
+    chosen: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the detections that LVIS evaluates, and which are ignored when they match nothing.
 
@@ -273,11 +285,12 @@ def federated_rows(
         category: index of each detection's category [N]; -1 unknown.
         score: [N].
         area: [N].
+        chosen: the rows to evaluate; by default the best 300 of each image.
 
     Returns:
         The rows in file order, and a flag for each of the N.
     """
-    rows = best_per_image(image, score)
+    rows = best_per_image(image, score) if chosen is None else chosen
     rows = rows[(category[rows] >= 0) & (area[rows] > 0)]
     key = ground_truth.pair_key(image[rows], category[rows])
     annotated = ground_truth.pair_key(ground_truth.image, ground_truth.category)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from rankdet.evaluation.average_precision import (
     THRESHOLDS,
     ScoredMatches,
     accumulate,
+    best_per_class,
     federated_rows,
 )
 from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choose
@@ -82,16 +83,53 @@ def evaluate(
     found = read_detections(detections, ground_truth)
     with paused_garbage_collector():
         scored, gt_count = scored_matches(ground_truth, found, iou_type, area, limits[-1])
-        metrics = summarize(
-            accumulate(scored, gt_count, limits),
-            optimal_lrp(scored, gt_count),
-            limits,
-            ground_truth.category_ids,
-            ground_truth.category_names,
-            ground_truth.frequency if ground_truth.protocol == "lvis" else None,
+        arguments = dict(
+            iou_type=iou_type, protocol=ground_truth.protocol, area=area, limits=limits
         )
-    arguments = dict(iou_type=iou_type, protocol=ground_truth.protocol, area=area, limits=limits)
+        return metrics_of(scored, gt_count, limits, ground_truth, arguments)
+
+
+def metrics_of(
+    scored: ScoredMatches,
+    gt_count: np.ndarray,
+    limits: tuple[int, ...],
+    ground_truth: GroundTruth,
+    arguments: dict[str, Any],
+) -> Metrics:
+    """Return the metrics of matches in score order.
+
+    Args:
+        scored: the matches.
+        gt_count: the annotations that count [K, A].
+        limits: detections per image and category in AR.
+        ground_truth: the categories.
+        arguments: of the evaluation, to keep.
+
+    Returns:
+        The metrics.
+    """
+    metrics = summarize(
+        accumulate(scored, gt_count, limits),
+        optimal_lrp(scored, gt_count),
+        limits,
+        ground_truth.category_ids,
+        ground_truth.category_names,
+        ground_truth.frequency if ground_truth.protocol == "lvis" else None,
+    )
     return replace(metrics, arguments=arguments)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """One matching pass over N detections that are evaluated, of those of the file."""
+
+    arrangement: Arrangement
+    matches: Matches
+    area: np.ndarray  # of all detections of the file
+    is_unlabeled: np.ndarray | None  # likewise: no false positive without a match (LVIS)
+    gt_ignored: np.ndarray  # [G, A] annotations that do not count, in the order of the file
+    image: np.ndarray  # index of the image of all detections of the file
+    masks: masks.Masks | None  # likewise
 
 
 def scored_matches(
@@ -99,7 +137,8 @@ def scored_matches(
     found: Detections,
     iou_type: str,
     area: str | np.ndarray,
-    limit: int,
+    limit: int | None,
+    per_class: int | None = None,
 ) -> tuple[ScoredMatches, np.ndarray]:
     """Match detections with annotations.
 
@@ -109,9 +148,41 @@ def scored_matches(
         iou_type: "bbox" or "segm".
         area: which area of a detection counts, see `evaluate`; or the areas [N].
         limit: detections per image and category; LVIS has its own, over all categories.
+        per_class: detections per category over all images, in place of the limits per image.
 
     Returns:
         The matches in score order, and the annotations that count [K, A].
+
+    Raises:
+        InputError: if the detections are not of these images, or lack what is evaluated.
+    """
+    done = matched(ground_truth, found, iou_type, area, limit, per_class)
+    gt_count = annotation_counts(ground_truth, ~done.gt_ignored)
+    return _in_score_order(done.arrangement, done.matches, done.area, done.is_unlabeled), gt_count
+
+
+def matched(
+    ground_truth: GroundTruth,
+    found: Detections,
+    iou_type: str,
+    area: str | np.ndarray,
+    limit: int | None,
+    per_class: int | None = None,
+    thresholds: np.ndarray = THRESHOLDS,
+) -> Matched:
+    """Match detections with annotations, and keep who was matched.
+
+    Args:
+        ground_truth: see `scored_matches`, as all but the last.
+        found: likewise.
+        iou_type: likewise.
+        area: likewise.
+        limit: likewise.
+        per_class: likewise.
+        thresholds: ascending IoU thresholds.
+
+    Returns:
+        The detections by class and image, and their matches.
 
     Raises:
         InputError: if the detections are not of these images, or lack what is evaluated.
@@ -126,37 +197,56 @@ def scored_matches(
     else:
         assert dt_masks is not None  # checked there
         dt_area = dt_masks.area
+    rows = None
+    if per_class is not None:
+        rows, limit = best_per_class(category, found.score, per_class), None
     if ground_truth.protocol == "lvis":
-        rows, is_unlabeled = federated_rows(ground_truth, image, category, found.score, dt_area)
+        columns = image, category, found.score, dt_area
+        rows, is_unlabeled = federated_rows(ground_truth, *columns, rows)
         if len(found) and not len(rows):
             warnings.warn(
                 f"none of the {len(found)} detections counts: LVIS evaluates a category only on "
                 "images where it is annotated or listed as absent",
-                stacklevel=3,
+                stacklevel=4,
             )
         arrangement = arrange(ground_truth, image, category, found.score, rows, None)
     else:
-        rows, is_unlabeled = np.flatnonzero(category >= 0), None
+        rows, is_unlabeled = np.flatnonzero(category >= 0) if rows is None else rows, None
         arrangement = arrange(ground_truth, image, category, found.score, rows, limit)
 
-    gt_ignored = _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
-    overlaps = _overlaps(arrangement, ground_truth, found, dt_masks, iou_type)
+    gt_ignored = uncounted(ground_truth)
+    overlaps = overlapping(
+        arrangement, ground_truth, found, dt_masks, iou_type, float(thresholds[0])
+    )
     gt_row = arrangement.gt_row
     matches = match(
         overlaps,
         arrangement.group,
-        THRESHOLDS,
+        thresholds,
         gt_ignored[gt_row],
         ground_truth.is_crowd[gt_row],
     )
-    gt_count = np.stack(
-        [
-            np.bincount(ground_truth.category[~ignored], minlength=len(ground_truth.category_ids))
-            for ignored in gt_ignored.T
-        ],
+    return Matched(arrangement, matches, dt_area, is_unlabeled, gt_ignored, image, dt_masks)
+
+
+def uncounted(ground_truth: GroundTruth) -> np.ndarray:
+    """Return which annotations do not count in each area range [G, A]."""
+    return _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
+
+
+def in_all_areas(area: np.ndarray) -> np.ndarray:
+    """Return whether each area lies in the range of all areas [N]."""
+    low, high = AREA_RANGES["all"]
+    return (area >= low) & (area <= high)
+
+
+def annotation_counts(ground_truth: GroundTruth, is_counted: np.ndarray) -> np.ndarray:
+    """Count the annotations of each category [K, A] that are flagged [G, A]."""
+    classes = len(ground_truth.category_ids)
+    return np.stack(
+        [np.bincount(ground_truth.category[flag], minlength=classes) for flag in is_counted.T],
         axis=1,
     )
-    return _in_score_order(arrangement, matches, dt_area, is_unlabeled), gt_count
 
 
 def _checked_limits(limits: tuple[int, ...] | None, protocol: str) -> tuple[int, ...]:
@@ -181,14 +271,16 @@ def _outside(area: np.ndarray) -> np.ndarray:
     return (area[:, None] < low) | (area[:, None] > high)
 
 
-def _overlaps(
+def overlapping(
     arrangement: Arrangement,
     ground_truth: GroundTruth,
     found: Detections,
     dt_masks: masks.Masks | None,
     iou_type: str,
+    lowest: float,
 ) -> Overlaps:
-    gt_row, lowest = arrangement.gt_row, float(THRESHOLDS[0])
+    """Return the pairs of a group with an IoU of at least ``lowest``."""
+    gt_row = arrangement.gt_row
     is_crowd = ground_truth.is_crowd[gt_row]
     if iou_type == "segm":
         assert dt_masks is not None  # required above, as is ground_truth.box
@@ -230,6 +322,7 @@ def _in_score_order(
     shape = (len(AREA_RANGES), len(THRESHOLDS))
     return ScoredMatches(
         category=arrangement.category,
+        image=arrangement.image[by_score],
         rank=arrangement.rank[by_score],
         score=arrangement.score[by_score],
         costs=costs,

@@ -100,7 +100,7 @@ def place_detections(
         warnings.warn(
             f"{int((category < 0).sum())} detections of unknown categories are ignored, as in "
             f"the COCO toolkit: category ids {', '.join(map(str, unknown[:3]))}",
-            stacklevel=4,
+            stacklevel=5,
         )
     return image, category
 
@@ -287,6 +287,7 @@ class Matches:
     matched: np.ndarray  # [M] uint64
     true: np.ndarray  # [M] uint64, matched to an annotation that counts
     iou: np.ndarray  # [A, M] with its match at the lowest threshold; 0 without one
+    free: np.ndarray  # [G] uint64, annotations that no detection took
 
 
 def flags(bits: np.ndarray, ranges: int, thresholds: int) -> np.ndarray:
@@ -335,15 +336,15 @@ def match(
         np.zeros(len(detection), dtype=np.uint64),
         np.zeros(len(detection), dtype=np.uint64),
         np.zeros((ranges, len(detection))),
+        np.full(len(is_ignored), ~np.uint64(0)),
     )
     pairs = _Pairs(starts, counts, annotation, iou, passes, lowest)
-    free = np.full(len(is_ignored), ~np.uint64(0))
     # Detections of different groups do not compete: the first of every group, then the second.
     turn = _turns(group[detection])
     order = np.argsort(turn, kind="stable")
     edges = np.flatnonzero(np.diff(turn[order])) + 1
     for rows in np.split(order, edges):
-        _match_turn(result, rows, pairs, free, ignored, is_crowd)
+        _match_turn(result, rows, pairs, ignored, is_crowd)
     return result
 
 
@@ -380,7 +381,6 @@ def _match_turn(
     result: Matches,
     rows: np.ndarray,
     pairs: _Pairs,
-    free: np.ndarray,
     ignored: np.ndarray,
     is_crowd: np.ndarray,
 ) -> None:
@@ -388,6 +388,7 @@ def _match_turn(
 
     Each takes the best annotation that counts and is free; where none does, an ignored one.
     """
+    free = result.free
     for is_second_choice in (False, True):
         chosen, place = rows, 0
         while len(chosen):

@@ -45,6 +45,9 @@ class Metrics:
         curves: precision-recall and LRP-score curves, means over the present classes.
         by_area: oLRP and its components for all, small, medium, large.
         arguments: iou_type, protocol, area and limits of the evaluation.
+        class_curves: of each category in the order of ``per_class``, -1 where it is absent:
+            "LRP" at the scores of ``curves`` [K, 101]; precision at its recall levels, at IoU
+            "0.50", "0.75" and "mean" over all thresholds [K, 101] each.
     """
 
     numbers: dict[str, float | None]
@@ -52,6 +55,7 @@ class Metrics:
     curves: dict[str, Any]
     by_area: dict[str, dict[str, float | None]] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
+    class_curves: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
 
 def summarize(
@@ -96,7 +100,13 @@ def summarize(
         _class_row(accumulated, lrp, limits, index, int(category_ids[index]), name, frequency)
         for index, name in enumerate(category_names)
     ]
-    return Metrics(numbers, per_class, _curves(accumulated, lrp), by_area)
+    return Metrics(
+        numbers,
+        per_class,
+        _curves(accumulated, lrp),
+        by_area,
+        class_curves=_class_curves(precision[..., 0], lrp),
+    )
 
 
 def _optional(value: float) -> float | None:
@@ -151,6 +161,39 @@ def _curves(accumulated: Accumulated, lrp: LrpErrors) -> dict[str, Any]:
         "score": _short(SCORE_GRID),
         "LRP": _short(curve),
         "classes": int(present.sum()),
+    }
+
+
+def _class_curves(precision: np.ndarray, lrp: LrpErrors) -> dict[str, np.ndarray]:
+    """Return the curves of each class [K, 101] from the precision [T, R, K]."""
+    parts = {f"{THRESHOLDS[i]:.2f}": precision[i] for i in (0, 5)}
+    parts["mean"] = precision.mean(axis=0)
+    return {"LRP": lrp.curve, **{name: part.T.copy() for name, part in parts.items()}}
+
+
+def per_class_curves(metrics: Metrics) -> dict[str, Any]:
+    """Return the curves of each class with annotations, and its LRP-optimal threshold, for JSON.
+
+    Args:
+        metrics: of `rankdet.evaluation.evaluate`.
+
+    Returns:
+        "score" and "recall", the points of the curves, and "classes": one row for each with
+        "LRP" by score, "precision" by recall at IoU 0.50, 0.75 and as the mean, AP, oLRP and
+        "oLRP_threshold".
+    """
+    curves = {name: np.round(values, 6).tolist() for name, values in metrics.class_curves.items()}
+    known = ("category_id", "name", "annotations", "AP", "oLRP", "oLRP_threshold")
+    return {
+        "score": _short(SCORE_GRID),
+        "recall": _short(RECALL_LEVELS),
+        "classes": [
+            {key: row[key] for key in known}
+            | {"LRP": curves["LRP"][place]}
+            | {"precision": {name: curves[name][place] for name in ("0.50", "0.75", "mean")}}
+            for place, row in enumerate(metrics.per_class)
+            if row["annotations"]
+        ],
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from benchmarks import evaluation as benchmark
 from benchmarks import evaluation_run
@@ -58,3 +59,50 @@ def test_an_evaluator_that_fails_is_a_remark(tmp_path, capsys, monkeypatch):
     evaluation_run.main("absent", str(tmp_path), "bbox", "coco")
     assert json.loads(capsys.readouterr().out) == {"error": "ValueError: no boxes"}
     assert benchmark.installed("rankdet") == "this tree"
+
+
+def test_the_coverage_study_counts_intervals_that_hold_the_truth(tmp_path, monkeypatch):
+    from benchmarks import coverage
+
+    monkeypatch.setattr(coverage, "POPULATION", 400)
+    coverage.run(tmp_path / "part.json", samples=2, images=60, resamples=20, seed=1)
+    part = json.loads((tmp_path / "part.json").read_text())
+    assert len(part["rows"]) == 2 * 4 * 3 and set(part["true"]) == {
+        *("AP", "oLRP", "AP difference", "oLRP difference")
+    }
+    high = (2.0, 3.0)  # one interval that holds the truth, one above it
+    part["rows"] = [
+        [name, method, *ends, 0.5]
+        for name in part["true"]
+        for method in coverage.METHODS
+        for ends in ((-1.0, 1.0), high)
+    ]
+    (tmp_path / "part.json").write_text(json.dumps(part))
+    coverage.report([tmp_path / "part.json"], tmp_path)
+    rows = (tmp_path / "coverage.csv").read_text().splitlines()
+    assert rows[1].split(",") == ["60", "AP", "bca", "2", "0.5", "0.0", "0.5", "1.5"]
+    assert (
+        "| 60 | AP | bca | 2 | 50.0 % | 0.0 % | 50.0 % | 150.00 |"
+        in (tmp_path / "coverage.md").read_text()
+    )
+
+
+def test_a_sample_of_images_is_a_data_set_of_its_own():
+    from benchmarks import coverage
+
+    from rankdet.evaluation import read_detections, read_ground_truth
+    from rankdet.evaluation.evaluator import scored_matches
+    from rankdet.evaluation.weighted import Counted, WeightedMatches
+    from tests.unit.evaluation.populations import population
+
+    truth, rows = population(np.random.default_rng(0), images=20)
+    columns = read_ground_truth(truth, "bbox")
+    matches, _ = scored_matches(columns, read_detections(rows, columns), "bbox", "auto", 100)
+    chosen = np.array([1, 4, 5, 9, 17])
+    own = WeightedMatches(*coverage.sampled(matches, Counted.of(columns), chosen))
+    weight = np.zeros(20, dtype=np.int64)
+    weight[chosen] = 1
+    whole = WeightedMatches(matches, Counted.of(columns)).errors(weight)
+    errors = own.errors(np.ones(5, dtype=np.int64))
+    np.testing.assert_allclose(errors.ap, whole.ap, atol=1e-12)
+    np.testing.assert_allclose(errors.olrp, whole.olrp, atol=1e-12)

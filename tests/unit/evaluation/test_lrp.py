@@ -64,6 +64,7 @@ def scored(draw):
     is_true = is_matched & (rng.random(is_matched.shape) < 0.8)
     matches = ScoredMatches(
         category=category,
+        image=np.zeros(count, dtype=np.int64),
         rank=np.zeros(count, dtype=np.int64),
         score=score,
         costs=rng.random((2, count)) < 0.7,
