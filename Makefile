@@ -51,7 +51,8 @@ lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --li
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@snakemake --lint
-	@test -x $(BIN)/pydoclint || pip install -q --no-deps --require-hashes -r envs/lint.txt
+	@test -x $(BIN)/pydoclint || pip install -q --no-deps --require-hashes -r envs/lint.txt 2> $(VENV)/lint.log \
+	  || { cat $(VENV)/lint.log; exit 1; }
 	@mypy
 	@lint-imports --no-logo
 	@pydoclint $(addprefix src/rankdet/,$(PUBLIC))
