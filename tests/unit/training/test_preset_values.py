@@ -48,7 +48,7 @@ VALUES = {
         test_batch_size=10,
         channels_last=True,
         workers=0,
-        validations=2,
+        validations=4,
     ),
     "smoke": MINI
     | dict(
@@ -215,8 +215,8 @@ def test_only_the_demo_has_another_network(row, resolved):
 
 @pytest.mark.parametrize(
     ("preset", "interval", "begin"),
-    # 60 in one part, 300 in two; smoke is not measured at all: it would begin after its end.
-    [("mini", 60, None), ("overfit", 60, None), ("demo", 150, None), ("smoke", 2, 3)],
+    # 60 in one part, 300 in four; smoke is not measured at all: it would begin after its end.
+    [("mini", 60, None), ("overfit", 60, None), ("demo", 75, None), ("smoke", 2, 3)],
 )
 def test_validations(preset, interval, begin, resolved, tmp_path):
     import copy

@@ -118,10 +118,10 @@ def test_only_the_official_run_starts_from_fetched_weights(inputs):
 
 
 def test_the_rows_of_a_table_are_those_that_the_preset_runs(inputs):
-    control = inputs.table_entries(of(preset="demo", table="control"))
-    assert control == ["control_atss_r50"]
-    assert len(inputs.table_entries(of(preset="smoke", table="control"))) > 1
-    assert "control" in inputs.tables_of(of(preset="demo"))
+    one_stage = inputs.table_entries(of(preset="demo", table="rank-sort-one-stage"))
+    assert one_stage == ["rs_atss_r50"]
+    assert len(inputs.table_entries(of(preset="smoke", table="rank-sort-one-stage"))) > 1
+    assert "rank-sort-one-stage" in inputs.tables_of(of(preset="demo"))
     assert inputs.all_rows_of(of(preset="demo")) == [
         *PRESETS["demo"].entries,
         *PRESETS["demo"].more_entries,
