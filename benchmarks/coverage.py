@@ -205,6 +205,10 @@ def _page(documents: list[dict], table: list[tuple]) -> str:
         "Width: mean, ×100. The standard error of a coverage of 95 % is "
         f"{100 * np.sqrt(0.05 * 0.95 / table[0][3]):.1f} points for {table[0][3]} samples.",
         "",
+        "The method `corrected` was added after BCa and percentile had been measured on the "
+        "samples of seed 0 of this population. Where the table has these samples only, its row is "
+        "no test on fresh data: run other seeds, sizes and populations before relying on it.",
+        "",
         "| images | number | interval | samples | coverage | too low | too high | width |",
         "| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]

@@ -143,8 +143,9 @@ def page(annotations: Path, detections: Path, what: str, resamples: int) -> str:
         "## Time",
         "",
         f"{resamples} resamples of 5000 images, 80 classes, 36000 annotations, 500000 detections "
-        "(`benchmarks.evaluation_data`), BCa intervals with 100 groups left out, reading and "
-        f"matching included; peak memory of the process {peak:.0f} MiB.",
+        "(`benchmarks.evaluation_data`), corrected intervals: 100 groups of images left out and 20 "
+        "halvings besides, reading and matching included; "
+        f"peak memory of the process {peak:.0f} MiB.",
         "",
         "| bootstrap of | CPU s |",
         "| --- | ---: |",

@@ -33,8 +33,8 @@ def compare_command(
     resamples: Annotated[int, typer.Option(min=2, help="Resamples of the images.")] = 1000,
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     method: Annotated[
-        str, typer.Option(help="Kind of interval: bca, percentile or corrected.")
-    ] = "bca",
+        str, typer.Option(help="Kind of interval: corrected, bca or percentile.")
+    ] = "corrected",
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
     out: Annotated[
         Path | None,

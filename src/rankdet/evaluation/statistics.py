@@ -30,7 +30,7 @@ from rankdet.evaluation.reading import (
 )
 from rankdet.evaluation.weighted import Counted, WeightedErrors, WeightedMatches
 
-METHODS = ("bca", "percentile", "corrected")
+METHODS = ("corrected", "bca", "percentile")
 GROUPS = 100  # of images, one of which is left out at a time
 HALVINGS = 20  # random divisions of the images into halves, for the bias
 _GROWTH = 2 ** (2 / 3) - 1  # by how much of itself the bias grows on half of the images
@@ -106,7 +106,7 @@ def bootstrap(
     area: Literal["auto", "box", "mask"] = "auto",
     resamples: int = 1000,
     confidence: float = 0.95,
-    method: Literal["bca", "percentile", "corrected"] = "bca",
+    method: Literal["corrected", "bca", "percentile"] = "corrected",
     seed: int = 0,
 ) -> Bootstrap:
     """Compute confidence intervals of AP and oLRP by resampling the images.
@@ -128,8 +128,8 @@ def bootstrap(
         resamples: how many.
         confidence: of the intervals, between 0 and 1.
         method: "bca", bias-corrected and accelerated; "percentile"; or "corrected", BCa with the
-            bias of AP and oLRP from halves of the images. For differences they are alike; for AP
-            or oLRP itself "corrected" holds the value of all images most often.
+            bias of AP and oLRP from halves of the images. For differences they are alike; the
+            others hold the true AP or oLRP itself less often than they should.
         seed: of the random numbers; the same seed gives the same intervals.
 
     Returns:
@@ -360,7 +360,7 @@ def interval(
         resampled: of each resample [B].
         left_out: with a group of images left out [J].
         halves: means over two halves of the images [H].
-        method: "bca", "percentile" or "corrected".
+        method: "corrected", "bca" or "percentile".
         confidence: of the interval.
 
     Returns:

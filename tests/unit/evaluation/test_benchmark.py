@@ -80,9 +80,9 @@ def test_the_coverage_study_counts_intervals_that_hold_the_truth(tmp_path, monke
     (tmp_path / "part.json").write_text(json.dumps(part))
     coverage.report([tmp_path / "part.json"], tmp_path)
     rows = (tmp_path / "coverage.csv").read_text().splitlines()
-    assert rows[1].split(",") == ["60", "AP", "bca", "2", "0.5", "0.0", "0.5", "1.5"]
+    assert rows[1].split(",") == ["60", "AP", "corrected", "2", "0.5", "0.0", "0.5", "1.5"]
     assert (
-        "| 60 | AP | bca | 2 | 50.0 % | 0.0 % | 50.0 % | 150.00 |"
+        "| 60 | AP | corrected | 2 | 50.0 % | 0.0 % | 50.0 % | 150.00 |"
         in (tmp_path / "coverage.md").read_text()
     )
 

@@ -74,7 +74,7 @@ def test_it_prints_without_writing(files):
     ("change", "message"),
     [
         (["--iou-type", "keypoints"], "iou_type one of bbox, segm; got 'keypoints'"),
-        (["--method", "normal"], "method one of bca, percentile, corrected; got 'normal'"),
+        (["--method", "normal"], "method one of corrected, bca, percentile; got 'normal'"),
         (["--confidence", "95"], "confidence between 0 and 1; got 95"),
         (["--dataset", "x"], "either --annotations or --dataset"),
     ],
