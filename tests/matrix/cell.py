@@ -8,11 +8,13 @@ import platform
 import re
 import shutil
 import statistics
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from tests.packaging.distributions import ROOT, Environment
 
+LIMIT = 1200  # seconds for a part of the tests; torch may hang in a release
 ROUNDS = 9  # processes of which the import time is the median
 # Files that the tests of the losses need, beside themselves; the package is the installed one.
 LOSSES = (
@@ -122,9 +124,12 @@ def tests(environment: Environment, folder: Path, files: tuple[str, ...], target
     for name in NOT_OF_THE_LIBRARY:
         (folder / "tests/unit/evaluation" / f"{name}.py").unlink(missing_ok=True)
     (folder / "pytest.ini").write_text(SETTINGS)
-    done = environment.call(
-        "python", "-m", "pytest", target, "--junitxml", folder / "outcomes.xml", cwd=folder
-    )
+    command = ("python", "-m", "pytest", target, "--junitxml", folder / "outcomes.xml")
+    try:
+        done = environment.call(*command, cwd=folder, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        reason = f"no end within {LIMIT // 60} minutes"
+        return {"passed": 0, "failed": 1, "skipped": 0, "failures": [reason]}
     outcomes = ElementTree.parse(folder / "outcomes.xml").getroot()
     found = outcomes if outcomes.tag == "testsuite" else outcomes[0]
     counts = {name: int(found.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}

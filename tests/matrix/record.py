@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+TORCHES = ("2.4.1", "2.5.1", "2.13.0", "2.14.1")  # columns, with all that were run
 PAGE = """# Python x torch
 
 Tests of the losses and the recorded outputs of the official code, against the wheel in an empty
@@ -70,7 +71,7 @@ def write_page(folder: Path) -> None:
     from tests.matrix.cell import ROUNDS
 
     cells = {key_of(cell): cell for cell in read(folder)}
-    torches = sorted({torch for _, torch in cells}, key=numbers)
+    torches = sorted({torch for _, torch in cells} | set(TORCHES), key=numbers)
     grid = table(["Python", *(f"torch {torch}" for torch in torches)])
     for python in PYTHONS:
         grid += row([python, *(outcome(cells, python, torch) for torch in torches)])
