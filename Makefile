@@ -10,9 +10,10 @@ TORCH ?=
 OPS ?=
 BIN := $(VENV)/bin
 # Whose docstrings are checked for complete sections: what people call from their own code.
-PUBLIC := losses ops models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
-  judge.py submission.py drop_in.py mean_average_precision.py) $(addprefix models/,pools.py losses.py metric.py) \
-  $(addprefix training/,run.py predict.py)
+PUBLIC := losses ops adapters models/steps $(addprefix evaluation/,evaluator.py reading.py metrics.py columns.py \
+  judge.py submission.py drop_in.py lvis_drop_in.py mean_average_precision.py statistics.py weighted.py tide.py \
+  slices.py large_vocabulary.py calibration.py calibrators.py common_images.py) \
+  $(addprefix models/,pools.py losses.py metric.py) $(addprefix training/,run.py predict.py)
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
