@@ -19,7 +19,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 DEMO_FIRST := results/demo/alrp_mmdet_ce_l1_frcnn_r50_500/checkpoint.pth
 
-.PHONY: help env demo demo-time test test-operators test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor clean clean-wheel
+.PHONY: help env demo demo-time test test-operators test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor docs test-docs clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,7 +52,7 @@ lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --li
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
 	@snakemake --lint
-	@test -x $(BIN)/pydoclint || pip install -q --no-deps --require-hashes -r envs/lint.txt 2> $(VENV)/lint.log \
+	@test -x $(BIN)/vermin || pip install -q --no-deps --require-hashes -r envs/lint.txt 2> $(VENV)/lint.log \
 	  || { cat $(VENV)/lint.log; exit 1; }
 	@mypy
 	@lint-imports --no-logo
@@ -72,6 +72,14 @@ bench-evaluation: env  ## evaluator benchmark into results/reference/evaluation
 
 record-image: env  ## build and run the CPU image, keep what that took in results/reference/image
 	@python -m benchmarks.image
+
+docs: env  ## the documentation site into work/site/html: guides, API, notebooks; links are checked
+	@test -x $(BIN)/mkdocs || pip install -q --no-deps --require-hashes -r envs/docs.txt 2> $(VENV)/docs.log \
+	  || { cat $(VENV)/docs.log; exit 1; }
+	@python docs/site/build.py
+
+test-docs: docs  ## the tests of site, notebooks, wheel and sdist
+	@python -m pytest tests/docs tests/examples tests/packaging -m "not heavy"
 
 slurm-demo: env  ## rows of the demo through a real Slurm on this machine into results/reference/slurm (root)
 	@python -m tests.slurm.demo

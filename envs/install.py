@@ -54,9 +54,11 @@ def main() -> int:
     options.torch = options.torch or present.get("torch", "cpu")
     options.ops = options.ops or present.get("ops", "builtin")
     choices = {"torch": options.torch, "ops": options.ops}
-    wanted = choices | {"fingerprint": fingerprint(**choices)}
-    if present == wanted and not options.dependencies_only:
-        return 0
+    wanted = choices
+    if not options.dependencies_only:  # an image has no more than envs at this point
+        wanted = choices | {"fingerprint": fingerprint(**choices)}
+        if present == wanted:
+            return 0
     try:
         start = time.time()
         say_how_long(options.ops)

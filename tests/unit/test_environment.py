@@ -306,12 +306,12 @@ def make_env(install, tmp_path, monkeypatch):
         monkeypatch.setattr(install, name, step(name))
     monkeypatch.setattr(install, "check_machine", lambda ops: None)
 
-    def call(torch="", ops="", failing=()):
+    def call(*more, torch="", ops="", failing=()):
         """Return the torch and the operators that were installed; None where nothing was done."""
         steps.clear()
         broken[:] = failing
         arguments = ["install.py", "--torch", torch, "--ops", ops, "--venv", str(tmp_path)]
-        monkeypatch.setattr(sys, "argv", arguments)
+        monkeypatch.setattr(sys, "argv", [*arguments, *more])
         assert install.main() == bool(failing)
         if not steps:
             return None
@@ -324,6 +324,13 @@ def make_env(install, tmp_path, monkeypatch):
 def test_nothing_is_compiled_unless_it_is_asked_for(make_env):
     assert make_env() == ("cpu", "builtin")
     assert make_env() is None
+
+
+def test_an_image_needs_nothing_but_envs(install, make_env, tmp_path, monkeypatch):
+    """The first stage of its build has no pyproject.toml yet."""
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    assert make_env("--dependencies-only", torch="cpu") == ("cpu", "builtin")
+    assert make_env("--dependencies-only", torch="cuda", ops="mmcv") == ("cuda", "mmcv")
 
 
 def test_a_choice_stays_until_another_one_is_made(make_env):
