@@ -154,6 +154,7 @@ DEFAULTS = {
     "ParameterizedApLoss": dict(control_points=None, top_k=100_000, form="searched"),
     "SelfBalance": dict(initial=50.0, passes=1, reduce=False),
     "RankingPools": {},
+    "GlobalPool": dict(group=None),
     "scale_to_value": {},
 }
 
