@@ -33,7 +33,7 @@ from rankdet.outputs import write_json
 
 BATCH = 16
 WARM_UP = 20
-STEPS = {"retinanet": 350, "fcos": 350, "faster_rcnn": 130, "rt_detr": 250, "deformable_detr": 400}
+STEPS = {"retinanet": 350, "fcos": 350, "faster_rcnn": 100, "rt_detr": 150, "deformable_detr": 300}
 RATE = {
     "retinanet": 3e-3,
     "fcos": 3e-3,
