@@ -50,6 +50,7 @@ def deformable_detr():
     config = hf.DeformableDetrConfig(
         num_labels=CLASSES,
         use_timm_backbone=False,
+        use_pretrained_backbone=False,
         backbone=None,
         backbone_config=hf.ResNetConfig(
             embedding_size=8,

@@ -210,6 +210,8 @@ def test_d_fine_keeps_the_losses_of_its_distributions():
 def test_ap_keeps_the_box_losses_of_the_library(name):
     found = []
     for model in (new_model(name), use_ap_loss(new_model(name))):
+        if name != "deformable_detr":  # some versions count denoising queries in the main loss
+            model.config.num_denoising = 0
         torch.manual_seed(3)
         found.append(model.train()(**batch((3, 2))).loss_dict)
     for key, value in found[0].items():
