@@ -7,8 +7,9 @@ import re
 import warnings
 from types import ModuleType
 
-# Versions that tests/adapters ran with: from the first on, below the second.
-TESTED = {"torchvision": ("0.29", "0.30"), "transformers": ("5.24", "5.25")}
+# From the first on, below the second. tests/adapters ran with torchvision 0.19.1 (torch 2.4.1) and
+# 0.29.1 (torch 2.14.1), and with transformers 4.57.1, 5.8.0 and 5.24.0.
+TESTED = {"torchvision": ("0.19", "0.30"), "transformers": ("4.57", "5.25")}
 
 
 def version_of(text: str) -> tuple[int, ...]:
