@@ -53,7 +53,7 @@ def test_what_is_not_said_is_the_default(asked):
     # 0 passes: as many as make the parts of the official GPUs.
     assert (seen["seed"], seen["resume"], seen["passes"]) == (0, False, 0)
     assert seen["workers"] is seen["threads"] is None
-    assert seen["preset"].iterations == 500
+    assert seen["preset"].iterations == 300
     assert not seen["speed"].chosen
     assert (seen["restart"], seen["on_change"]) == (False, "refuse")
 
