@@ -20,9 +20,10 @@ Such short trainings of tiny models show that a loss works in the library; they 
 loss is best for a long training of a large one. Where AP is below about 2 (the DETRs from random
 weights), both have hardly begun to learn.
 
-The setup was changed once, for both losses, after first tries with RetinaNet in which Rank & Sort was
-behind (AP 0.4 against 3.1 after 300 steps, 0.7 against 5.6 after 800): score threshold 0.001 for 0.05,
-group norm in the towers, batch 16, learning rate 3e-3. Which of these mattered was not measured.
+The setup was changed once, for both losses, after first tries with RetinaNet in which Rank & Sort
+was behind (AP 0.4 against 3.1 after 300 steps, 0.7 against 5.6 after 800): score threshold 0.001
+for 0.05, group norm in the towers, batch 16, learning rate 3e-3. Which of these mattered was not
+measured.
 
 | family | loss | steps | seeds | AP | AP50 | oLRP | CPU seconds |
 | --- | --- | --- | --- | --- | --- | --- | --- |
