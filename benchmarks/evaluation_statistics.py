@@ -32,10 +32,10 @@ from rankdet.evaluation import (
 )
 from rankdet.evaluation.calibration import (
     deployment_thresholds,
+    divided,
     errors_of,
     lrp_at,
     optimal_thresholds,
-    split,
 )
 from rankdet.evaluation.calibrators import METHODS, TARGETS, Settings, fit
 from rankdet.evaluation.tide import KINDS
@@ -88,14 +88,11 @@ def calibrated(truth: GroundTruth, found: Detections, seeds: int) -> list[dict[s
     rows = []
     ids, names = truth.category_ids, truth.category_names
     for seed in range(seeds):
-        images = len(ids) and len(truth.image_ids)
-        is_held = np.zeros(images, dtype=bool)
-        is_held[np.random.default_rng(seed).permutation(images)[: images // 2]] = True
-        fitted, tested = (split(truth, found, "bbox", each) for each in (~is_held, is_held))
+        fitted, tested = divided(truth, found, "bbox", len(truth.image_ids) // 2, seed)
         thresholds = deployment_thresholds(fitted)
         for target in TARGETS:
             for method in METHODS:
-                own = fit(fitted, ids.tolist(), names, Settings(method, target))
+                own = fit(fitted, ids.tolist(), names, Settings(method, target), thresholds)
                 after = tested.scored(lambda k, score, own=own: own.apply(ids[k], score))
                 rows.append(
                     dict(

@@ -7,6 +7,7 @@ module here turns them into a classification and a box term.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def ranking_targets(logits: Tensor, labels: Tensor, qualities: Tensor) -> Tensor
     return targets
 
 
-class Terms(nn.Module):
+class Terms(nn.Module, ABC):
     """Base of the modules that turn a pool of places into (classification, box), scalars.
 
     Args:
@@ -79,11 +80,11 @@ class Terms(nn.Module):
         classification, box = self.terms(logits, labels, qualities, errors)
         return self.weight * classification, self.weight * box
 
+    @abstractmethod
     def terms(
         self, logits: Tensor, labels: Tensor, qualities: Tensor, errors: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return both terms without the factor; arguments as of `forward`."""
-        raise NotImplementedError
 
     def flat(self, logits: Tensor, labels: Tensor, qualities: Tensor) -> tuple[Tensor, Tensor]:
         """Return flat logits and targets [n] of the pool."""

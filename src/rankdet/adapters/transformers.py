@@ -25,6 +25,7 @@ denoising queries there, too (transformers issue 48528).
 from __future__ import annotations
 
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -154,7 +155,7 @@ class FollowingAlrpTerms(AlrpTerms):
         return self.current
 
 
-class DetrLoss(nn.Module):
+class DetrLoss(nn.Module, ABC):
     """The loss function of a model, in the place of the library's; it has no parameters.
 
     Args:
@@ -228,6 +229,7 @@ class DetrLoss(nn.Module):
         ranked: nn.Module = criterion
         return ranked
 
+    @abstractmethod
     def named(self, found: Matched, library: BoxLosses, weights: Weights) -> Losses:
         """Return class and box losses by the library's keys, divided by the library's weights.
 
@@ -239,7 +241,6 @@ class DetrLoss(nn.Module):
         Returns:
             The class loss, ``loss_bbox`` and ``loss_giou``, scalars.
         """
-        raise NotImplementedError
 
 
 def settings_of(inputs: tuple[Any, ...]) -> Any:

@@ -20,6 +20,8 @@ from rankdet.errors import InputError
 from rankdet.outputs import check_outputs
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rankdet.evaluation import GroundTruth
     from rankdet.evaluation.calibration import Split
     from rankdet.evaluation.calibrators import Calibration
@@ -79,6 +81,7 @@ def calibrate_command(
     detections = detections_file(detections)
 
     from rankdet.evaluation import read_detections, read_ground_truth
+    from rankdet.evaluation.calibration import deployment_thresholds
     from rankdet.evaluation.calibrators import Settings, fit, write_calibration
     from rankdet.evaluation.columns import IOU_TYPES, choose
 
@@ -94,10 +97,12 @@ def calibrate_command(
             assert test_annotations is not None and test_detections is not None
             paths = test_annotations, detections_file(test_detections)
             parts = _two_splits(truth, found, iou_type, *paths)
-        calibration = fit(parts[0], truth.category_ids.tolist(), truth.category_names, settings)
+        thresholds = deployment_thresholds(parts[0])
+        names = truth.category_ids.tolist(), truth.category_names
+        calibration = fit(parts[0], *names, settings, thresholds)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         typer.echo(f"rankdet: warning: {message}", err=True)
-    _measure(calibration, *parts)
+    _measure(calibration, thresholds, *parts)
     write_calibration(out, calibration)
     if figures is not None:
         _draw(calibration, parts[1], figures)
@@ -129,9 +134,7 @@ def _divided(
     truth: GroundTruth, found: Any, iou_type: str, hold_out: float, seed: int
 ) -> tuple[Split, Split]:
     """Return the detections on two random parts of the images."""
-    import numpy as np
-
-    from rankdet.evaluation.calibration import split
+    from rankdet.evaluation.calibration import divided
 
     images = len(truth.image_ids)
     held = round(hold_out * images)
@@ -139,9 +142,7 @@ def _divided(
         raise InputError(
             "an image in each part", f"{held} of {images} images held out", "change --hold-out"
         )
-    is_held = np.zeros(images, dtype=bool)
-    is_held[np.random.default_rng(seed).permutation(images)[:held]] = True
-    return split(truth, found, iou_type, ~is_held), split(truth, found, iou_type, is_held)
+    return divided(truth, found, iou_type, held, seed)
 
 
 def _two_splits(
@@ -168,16 +169,12 @@ def _two_splits(
     return split(truth, found, iou_type), split(other, results, iou_type)
 
 
-def _measure(calibration: Calibration, fitted: Split, tested: Split) -> None:
+def _measure(
+    calibration: Calibration, thresholds: np.ndarray, fitted: Split, tested: Split
+) -> None:
     """Keep what the calibration changes on the images that it was not fitted to."""
-    from rankdet.evaluation.calibration import (
-        deployment_thresholds,
-        errors_of,
-        lrp_at,
-        optimal_thresholds,
-    )
+    from rankdet.evaluation.calibration import errors_of, lrp_at, optimal_thresholds
 
-    thresholds = deployment_thresholds(fitted)
     record = calibration.record
     for name, part in (("fitted_on", fitted), ("tested_on", tested)):
         record[name] = {

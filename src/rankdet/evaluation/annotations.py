@@ -15,10 +15,9 @@ import numpy as np
 
 from rankdet.errors import InputError, shown
 from rankdet.evaluation import fields, masks
-from rankdet.evaluation.columns import annotation_id_remedy
+from rankdet.evaluation.columns import FREQUENCIES, annotation_id_remedy
 
 LISTS = ("images", "annotations", "categories")
-FREQUENCIES = ("r", "c", "f")
 LARGEST = 1e7  # pixels: no image is this large, and products of such numbers are exact in float64
 
 

@@ -24,7 +24,6 @@ from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choos
 from rankdet.evaluation.evaluator import (
     LIMITS,
     annotation_counts,
-    in_all_areas,
     matched,
     uncounted,
 )
@@ -101,23 +100,52 @@ class Split:
         return replace(self, strict=strict, loose=loose)
 
 
-def split(
-    truth: GroundTruth, found: Detections, iou_type: str, images: np.ndarray | None = None
-) -> Split:
+def split(truth: GroundTruth, found: Detections, iou_type: str) -> Split:
     """Match detections for calibration.
 
     Args:
         truth: the annotations.
         found: the detections.
         iou_type: "bbox" or "segm".
-        images: whether each image belongs to the split [I]; default: all do.
 
     Returns:
-        The detections on these images.
+        The detections on all images.
 
     Raises:
         InputError: on malformed input, or if a score is not in [0, 1].
     """
+    return _splits(truth, found, iou_type, [np.ones(len(truth.image_ids), dtype=bool)])[0]
+
+
+def divided(
+    truth: GroundTruth, found: Detections, iou_type: str, held: int, seed: int
+) -> tuple[Split, Split]:
+    """Match detections once, and divide the images at random.
+
+    Args:
+        truth: the annotations.
+        found: the detections.
+        iou_type: "bbox" or "segm".
+        held: images of the second part.
+        seed: of the division.
+
+    Returns:
+        The detections on the other images, and on those that are held out.
+
+    Raises:
+        InputError: on malformed input, or if a score is not in [0, 1].
+    """
+    images = len(truth.image_ids)
+    is_held = np.zeros(images, dtype=bool)
+    is_held[np.random.default_rng(seed).permutation(images)[:held]] = True
+    first, second = _splits(truth, found, iou_type, [~is_held, is_held])
+    return first, second
+
+
+def _splits(
+    truth: GroundTruth, found: Detections, iou_type: str, parts: list[np.ndarray]
+) -> list[Split]:
+    """Return the detections on the images of each part, which are flagged [I]."""
     if len(found) and not (found.score.min() >= 0 and found.score.max() <= 1):
         wrong = found.score[(found.score < 0) | (found.score > 1)][0]
         raise InputError(
@@ -125,28 +153,24 @@ def split(
             f"{wrong:g}",
             "apply the detector's sigmoid or softmax first",
         )
-    is_in = np.ones(len(truth.image_ids), dtype=bool) if images is None else images
     with paused_garbage_collector():
         judged = [_judged(truth, found, iou_type, tau) for tau in (TAU, ANY_OVERLAP)]
-    counted = ~uncounted(truth) & is_in[truth.image][:, None]
-    strict, loose = (each.only(is_in[each.image]) for each in judged)
-    return Split(strict, loose, annotation_counts(truth, counted)[:, 0], int(is_in.sum()))
+    counted, result = ~uncounted(truth), []
+    for is_in in parts:
+        strict, loose = (each.only(is_in[each.image]) for each in judged)
+        counts = annotation_counts(truth, counted & is_in[truth.image][:, None])[:, 0]
+        result.append(Split(strict, loose, counts, int(is_in.sum())))
+    return result
 
 
 def _judged(truth: GroundTruth, found: Detections, iou_type: str, tau: float) -> Judged:
     limit = LIMITS[truth.protocol][-1]
     done = matched(truth, found, iou_type, "auto", limit, thresholds=np.array([tau]))
-    known, matches = done.arrangement, done.matches
-    is_true = np.zeros(len(known.row), dtype=bool)
-    is_matched, iou = is_true.copy(), np.zeros(len(known.row))
-    is_true[matches.detection] = (matches.true & 1) > 0
-    is_matched[matches.detection] = (matches.matched & 1) > 0
-    iou[matches.detection] = matches.iou[0]
-    costs = in_all_areas(done.area[known.row])
-    if done.is_unlabeled is not None:
-        costs &= ~done.is_unlabeled[known.row]
+    known, is_true = done.arrangement, done.is_true()
+    iou = np.zeros(len(known.row))
+    iou[done.matches.detection] = done.matches.iou[0]
     every = Judged(known.category, known.image, known.score, is_true, np.where(is_true, iou, 0.0))
-    return every.only(is_true | (~is_matched & costs))
+    return every.only(is_true | done.is_false())
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,11 @@ class Settings:
 
 
 def fit(
-    split: Split, category_ids: list[int], names: list[str], settings: Settings | None = None
+    split: Split,
+    category_ids: list[int],
+    names: list[str],
+    settings: Settings | None = None,
+    thresholds: np.ndarray | None = None,
 ) -> Calibration:
     """Fit maps to the detections of a split.
 
@@ -204,6 +208,7 @@ def fit(
         category_ids: ascending [K].
         names: of the categories [K].
         settings: how; default: isotonic, to the IoU, per class.
+        thresholds: `deployment_thresholds` of the split [K], where they are known already.
 
     Returns:
         The calibration, with a threshold for each class.
@@ -221,7 +226,8 @@ def fit(
             "check that both belong together",
         )
     common = _fitted(judged.score, target, settings.method)
-    thresholds = deployment_thresholds(split)
+    if thresholds is None:
+        thresholds = deployment_thresholds(split)
     categories = []
     for k, (key, name) in enumerate(zip(category_ids, names, strict=True)):
         rows = judged.category == k

@@ -22,6 +22,14 @@ Bools = np.ndarray
 
 PROTOCOLS = ("coco", "lvis")
 IOU_TYPES = ("bbox", "segm")
+FREQUENCIES = ("r", "c", "f")  # of an LVIS category: rare, common, frequent
+
+
+def frequency_groups(frequency: list[str] | None) -> dict[str, Bools]:
+    """Return which categories [K] are of each frequency; {} without frequencies."""
+    if frequency is None:
+        return {}
+    return {name: np.array([each == name for each in frequency]) for name in FREQUENCIES}
 
 
 def _no_pairs() -> Ints:

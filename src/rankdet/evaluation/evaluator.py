@@ -131,6 +131,27 @@ class Matched:
     image: np.ndarray  # index of the image of all detections of the file
     masks: masks.Masks | None  # likewise
 
+    def is_true(self) -> np.ndarray:
+        """Whether each is matched at the lowest threshold to an annotation that counts [N]."""
+        return self._flagged(self.matches.true)
+
+    def is_false(self) -> np.ndarray:
+        """Whether each is a false positive at the lowest threshold, of the range of all areas [N].
+
+        Those that match an ignored annotation, or nothing where a class is partly labeled, are not.
+        """
+        row = self.arrangement.row
+        low, high = AREA_RANGES["all"]
+        costs = (self.area[row] >= low) & (self.area[row] <= high)
+        if self.is_unlabeled is not None:
+            costs &= ~self.is_unlabeled[row]
+        return costs & ~self._flagged(self.matches.matched)
+
+    def _flagged(self, bits: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(self.arrangement.row), dtype=bool)
+        found[self.matches.detection] = (bits & 1) > 0
+        return found
+
 
 def scored_matches(
     ground_truth: GroundTruth,
@@ -232,12 +253,6 @@ def matched(
 def uncounted(ground_truth: GroundTruth) -> np.ndarray:
     """Return which annotations do not count in each area range [G, A]."""
     return _outside(ground_truth.area) | ground_truth.is_ignored[:, None]
-
-
-def in_all_areas(area: np.ndarray) -> np.ndarray:
-    """Return whether each area lies in the range of all areas [N]."""
-    low, high = AREA_RANGES["all"]
-    return (area >= low) & (area <= high)
 
 
 def annotation_counts(ground_truth: GroundTruth, is_counted: np.ndarray) -> np.ndarray:

@@ -14,7 +14,13 @@ import numpy as np
 
 from rankdet.errors import InputError, shown
 from rankdet.evaluation.average_precision import ScoredMatches, accumulate, mean_of_present
-from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choose
+from rankdet.evaluation.columns import (
+    IOU_TYPES,
+    Detections,
+    GroundTruth,
+    choose,
+    frequency_groups,
+)
 from rankdet.evaluation.evaluator import scored_matches
 from rankdet.evaluation.matching import stable_descending
 from rankdet.evaluation.reading import (
@@ -24,7 +30,6 @@ from rankdet.evaluation.reading import (
 )
 
 PER_CLASS = 10_000
-FREQUENCIES = ("r", "c", "f")
 
 
 def fixed_ap(
@@ -65,9 +70,8 @@ def fixed_ap(
         matches, gt_count = scored_matches(truth, found, iou_type, "auto", None, per_class)
         precision = _precision(matches, gt_count)  # [T, R, K]
         numbers = _means(precision, "_fixed")
-        if truth.protocol == "lvis" and truth.frequency is not None:
-            for name in FREQUENCIES:
-                members = np.array([each == name for each in truth.frequency])
+        if truth.protocol == "lvis":
+            for name, members in frequency_groups(truth.frequency).items():
                 numbers[f"AP{name}_fixed"] = mean_of_present(precision[:, :, members])
         in_one = _precision(pooled(matches), gt_count.sum(axis=0, keepdims=True))
         return numbers | _means(in_one, "_pooled")

@@ -14,10 +14,10 @@ import numpy as np
 from rankdet.errors import InputError, shown
 from rankdet.evaluation import fields
 from rankdet.evaluation.average_precision import RECALL_LEVELS, THRESHOLDS, accumulate
-from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth
-from rankdet.evaluation.evaluator import LIMITS, metrics_of, scored_matches
+from rankdet.evaluation.columns import FREQUENCIES, IOU_TYPES, Detections, GroundTruth
+from rankdet.evaluation.evaluator import LIMITS, scored_matches
 from rankdet.evaluation.lrp import LrpErrors, optimal_lrp
-from rankdet.evaluation.metrics import AREA_RANGES
+from rankdet.evaluation.metrics import AREA_RANGES, summarize
 from rankdet.evaluation.reading import read_detections, read_ground_truth
 
 LIMIT = LIMITS["lvis"][0]
@@ -42,7 +42,7 @@ class LVISParams:
         self.area_rng: Any = [list(bounds) for bounds in AREA_RANGES.values()]
         self.area_rng_lbl: Any = list(AREA_RANGES)
         self.use_cats: Any = 1
-        self.img_count_lbl: Any = ["r", "c", "f"]
+        self.img_count_lbl: Any = list(FREQUENCIES)
         self.iou_type = iou_type
 
 
@@ -127,7 +127,9 @@ class LVISEval:
             "recall": curves.recall[..., 0],
         }
         self.lrp = optimal_lrp(matches, gt_count)
-        self._numbers = metrics_of(matches, gt_count, (LIMIT,), self._read[0], {}).numbers
+        truth = self._read[0]
+        classes = truth.category_ids, truth.category_names, truth.frequency
+        self._numbers = summarize(curves, self.lrp, (LIMIT,), *classes).numbers
         self.olrp = {name: each for name, each in self._numbers.items() if name.startswith("oLRP")}
 
     def summarize(self) -> None:
@@ -162,7 +164,7 @@ class LVISEval:
             area, group = (extra if extra in each and extra else "all" for each in ("sml", "rcf"))
             print(LINE.format(title, kind, iou, area, LIMIT, group, value))
         for key, part in self.olrp.items():
-            group = key[4:] if key[4:] in ("r", "c", "f") else "all"
+            group = key[4:] if key[4:] in FREQUENCIES else "all"
             kind = f"({key.partition('_')[2].upper()})" if "_" in key else "(oLRP)"
             value = -1.0 if part is None else part
             print(LINE.format("Optimal LRP Error", kind, "0.50", "all", LIMIT, group, value))

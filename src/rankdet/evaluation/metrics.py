@@ -14,6 +14,7 @@ from rankdet.evaluation.average_precision import (
     Accumulated,
     mean_of_present,
 )
+from rankdet.evaluation.columns import frequency_groups
 from rankdet.evaluation.lrp import SCORE_GRID, LrpErrors, mean_of_defined
 
 AREA_RANGES = {
@@ -23,7 +24,6 @@ AREA_RANGES = {
     "large": (96.0**2, 1e5**2),
 }
 _SUFFIXES = ("", "s", "m", "l")
-_FREQUENCIES = ("r", "c", "f")
 LRP_PARTS = {
     "oLRP": "error",
     "oLRP_loc": "localization",
@@ -75,9 +75,7 @@ def summarize(
     }
     for index, suffix in enumerate(_SUFFIXES[1:], start=1):
         numbers["AP" + suffix] = mean_of_present(precision[..., index])
-    groups = {}
-    if frequency is not None:
-        groups = {name: np.array([each == name for each in frequency]) for name in _FREQUENCIES}
+    groups = frequency_groups(frequency)
     for name, members in groups.items():
         numbers["AP" + name] = mean_of_present(precision[:, :, members, 0])
     for index, limit in enumerate(limits):

@@ -21,7 +21,13 @@ from typing import Any, Literal
 import numpy as np
 
 from rankdet.errors import InputError, shown
-from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choose
+from rankdet.evaluation.columns import (
+    IOU_TYPES,
+    Detections,
+    GroundTruth,
+    choose,
+    frequency_groups,
+)
 from rankdet.evaluation.evaluator import LIMITS, scored_matches
 from rankdet.evaluation.reading import (
     paused_garbage_collector,
@@ -35,7 +41,6 @@ GROUPS = 100  # of images, one of which is left out at a time
 HALVINGS = 20  # random divisions of the images into halves, for the bias
 _GROWTH = 2 ** (2 / 3) - 1  # by how much of itself the bias grows on half of the images
 _MOST_BIAS = 1.5  # standard errors; a larger estimate is noise of a rare class
-FREQUENCIES = ("r", "c", "f")
 _PER_CLASS = ("AP", "AP50", "AP75", "oLRP")
 
 
@@ -297,7 +302,7 @@ def resample(
             weight[rng.permutation(images)[: images // 2]] = 1
             yield from (weight, 1 - weight)
 
-    members = _members(frequency)
+    members = frequency_groups(frequency)
 
     def numbers(weights: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
         for weight in weights:
@@ -320,12 +325,6 @@ def resample(
         )
         for place in range(len(measures))
     ]
-
-
-def _members(frequency: list[str] | None) -> dict[str, np.ndarray]:
-    if frequency is None:
-        return {}
-    return {name: np.array([each == name for each in frequency]) for name in FREQUENCIES}
 
 
 def _row(errors: WeightedErrors, members: dict[str, np.ndarray]) -> np.ndarray:

@@ -20,7 +20,6 @@ from rankdet.evaluation.evaluator import (
     LIMITS,
     Matched,
     annotation_counts,
-    in_all_areas,
     matched,
     overlapping,
 )
@@ -118,14 +117,7 @@ class _Study:
         self.truth = truth
         self.category, self.score, self.by_score = known.category, known.score, known.by_score
         self.counts = annotation_counts(truth, ~done.gt_ignored)[:, 0]
-        self.is_true = np.zeros(len(known.row), dtype=bool)
-        is_matched = self.is_true.copy()
-        self.is_true[done.matches.detection] = (done.matches.true & 1) > 0
-        is_matched[done.matches.detection] = (done.matches.matched & 1) > 0
-        costs = in_all_areas(done.area[known.row])
-        if done.is_unlabeled is not None:
-            costs &= ~done.is_unlabeled[known.row]
-        self.is_false = ~is_matched & costs
+        self.is_true, self.is_false = done.is_true(), done.is_false()
         # The authors' toolkit classifies ignored detections too: better placed, they would count.
         self.is_error = ~self.is_true
         self.is_object = ~done.gt_ignored[:, 0]  # by the row of the file, as what follows

@@ -232,11 +232,6 @@ def two_values(logits: Tensor, *others: Any) -> list[Tensor]:
     return one_value(logits) + one_value(logits)
 
 
-def is_compiling() -> bool:
-    """Whether a compiler is tracing the call."""
-    return torch.compiler.is_compiling()
-
-
 class LossModule(nn.Module):
     """A loss with fixed settings; no parameters, no state."""
 

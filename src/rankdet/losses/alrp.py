@@ -19,7 +19,6 @@ from rankdet.losses._ranking import (
     Rule,
     Update,
     error_driven_loss,
-    is_compiling,
     value_dtype,
 )
 
@@ -125,13 +124,13 @@ def alrp_loss(
     eps = check_eps(eps)
     _check_errors(localization_errors, logits)
     given = logits, targets, localization_errors, delta, eps
-    if is_compiling():
+    if torch.compiler.is_compiling():
         classification, share = _OPERATOR(*given)
     else:
         classification, share = error_driven_loss(*_prepare(*given))
     localization = (share.detach() * localization_errors.to(torch.float64)).sum()
     # Without positives it is zero, but tied to the logits.
-    if is_compiling() or localization_errors.numel() == 0:
+    if torch.compiler.is_compiling() or localization_errors.numel() == 0:
         localization = localization + 0 * classification
     return classification, localization.to(value_dtype(logits))
 

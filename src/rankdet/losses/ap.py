@@ -15,7 +15,6 @@ from rankdet.losses._ranking import (
     Ranking,
     Update,
     error_driven_loss,
-    is_compiling,
     one_value,
 )
 
@@ -71,7 +70,7 @@ def ap_loss(logits: Tensor, targets: Tensor, *, delta: float = 1.0) -> Tensor:
     """
     check_inputs(logits, targets)
     delta = check_delta(delta)
-    if is_compiling():
+    if torch.compiler.is_compiling():
         return _OPERATOR(logits, targets, delta)[0]
     return error_driven_loss(*_prepare(logits, targets, delta))[0]
 

@@ -21,7 +21,6 @@ from rankdet.losses._devices import positions_of, read_on_host, running_sum_from
 from rankdet.losses._ranking import (
     LossModule,
     LossOperator,
-    is_compiling,
     one_value,
     two_values,
     value_dtype,
@@ -159,7 +158,7 @@ def _bucketed(
     delta = check_delta(delta)
     eps = check_eps(eps)
     given = logits, targets, delta, eps, with_sorting
-    return tuple(_OPERATOR(*given)) if is_compiling() else _apply(*_prepare(*given))
+    return tuple(_OPERATOR(*given)) if torch.compiler.is_compiling() else _apply(*_prepare(*given))
 
 
 def bucketed_ap_loss(

@@ -32,7 +32,6 @@ from rankdet.losses._kernels import (
 from rankdet.losses._ranking import (
     LossModule,
     LossOperator,
-    is_compiling,
     one_value,
     value_dtype,
 )
@@ -215,9 +214,13 @@ def _prepare(
         rows.append(points[start : start + size])
         start += size
     functions = chosen_functions(form, None if list(map(tuple, rows)) == [*_NO_ROWS] else rows)
+    return logits, qualities, targets, _positions(logits, qualities, targets), functions, top_k
+
+
+def _positions(logits: Tensor, qualities: Tensor, targets: Tensor) -> Tensor:
+    """Check the values; return the places of the positives."""
     quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
-    positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
-    return logits, qualities, targets, positions, functions, top_k
+    return read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
 
 
 _OPERATOR = LossOperator(
@@ -278,13 +281,12 @@ def parameterized_ap_loss(
     if not qualities.is_floating_point():
         raise InputError("floating-point qualities", str(qualities.dtype), "use .float()")
     top_k = check_top_k(top_k)
-    if is_compiling():
+    if torch.compiler.is_compiling():
         rows = control_points if form == "searched" and control_points is not None else _NO_ROWS
         points, sizes = [float(each) for row in rows for each in row], [len(row) for row in rows]
         return _OPERATOR(logits, qualities, targets, points, sizes, top_k, form)[0]
     functions = chosen_functions(form, control_points)
-    quality_of_positives = torch.where(targets > 0, qualities.detach(), 0)
-    positions = read_values(logits, targets, 1.0, {"qualities": (quality_of_positives, 1.0)})
+    positions = _positions(logits, qualities, targets)
     return _apply(logits, qualities, targets, positions, functions, top_k)
 
 

@@ -17,7 +17,6 @@ from rankdet.losses._ranking import (
     Rule,
     Update,
     error_driven_loss,
-    is_compiling,
     two_values,
 )
 from rankdet.losses._sorting import sorting_errors
@@ -94,7 +93,7 @@ def rank_sort_loss(
     check_inputs(logits, targets)
     delta = check_delta(delta, zero_allowed=True)
     eps = check_eps(eps)
-    if is_compiling():
+    if torch.compiler.is_compiling():
         ranking, sorting = _OPERATOR(logits, targets, delta, eps)
     else:
         ranking, sorting, _ = error_driven_loss(*_prepare(logits, targets, delta, eps))

@@ -93,13 +93,10 @@ def by_class(found: Bootstrap, name: str) -> list[Row]:
 def caption(found: Bootstrap) -> str:
     """Return how the intervals were computed, in one sentence."""
     known = found.arguments
-    method = {"bca": "BCa", "percentile": "percentile", "corrected": "corrected BCa"}[
-        known["method"]
-    ]
     return (
-        f"{100 * known['confidence']:g} % {method} intervals of a paired bootstrap: "
-        f"{known['resamples']} resamples of {known['images']} images, seed {known['seed']}, "
-        f"{known['iou_type']}, {known['protocol']} protocol."
+        f"{100 * known['confidence']:g} % {_METHODS[known['method']]} intervals of a paired "
+        f"bootstrap: {known['resamples']} resamples of {known['images']} images, "
+        f"seed {known['seed']}, {known['iou_type']}, {known['protocol']} protocol."
     )
 
 
@@ -205,7 +202,7 @@ def as_markdown(found: Bootstrap, names: tuple[str, str]) -> str:
     text += [
         "",
         caption(found),
-        "An interval that excludes 0, and rests on more than a few images, is bold.",
+        _BOLD,
         "",
     ]
     text += _table("number", [(row.name, row) for row in overall(found)])

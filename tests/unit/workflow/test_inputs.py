@@ -1,6 +1,8 @@
 """Paths and parameters of jobs, by their wildcards; no Snakemake is needed."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,7 @@ CONFIG = {
     "presets": {},
 }
 ROW = "rs_atss_r50"
+MAKEFILE = (Path(__file__).parents[3] / "Makefile").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +129,11 @@ def test_the_rows_of_a_table_are_those_that_the_preset_runs(inputs):
         *PRESETS["demo"].entries,
         *PRESETS["demo"].more_entries,
     ]
+
+
+def test_make_demo_starts_with_one_of_its_rows():
+    [first] = re.findall(r"^DEMO_FIRST := results/demo/(\S+)/checkpoint.pth$", MAKEFILE, re.M)
+    assert first in PRESETS["demo"].entries
 
 
 def test_missing_published_models_are_replaced_by_their_reason(inputs, tmp_path):
