@@ -19,7 +19,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 DEMO_FIRST := results/demo/alrp_mmdet_ce_l1_frcnn_r50_500/checkpoint.pth
 
-.PHONY: help env demo demo-time test test-operators test-heavy lint bench-losses bench-evaluation gpu-check record-image lock doctor docs test-docs clean clean-wheel
+.PHONY: help env demo demo-time test test-operators test-heavy lint test-adapters bench-losses bench-evaluation bench-adapters gpu-check record-image lock doctor docs test-docs clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -48,6 +48,18 @@ test-operators:  ## the tests of operators and recorded heads, with compiled mmc
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+test-adapters: .venv-adapters/.ready  ## the tests of the adapters, with torchvision and transformers in .venv-adapters (6 GB)
+	@.venv-adapters/bin/python --version
+	@.venv-adapters/bin/pip freeze 2> /dev/null | grep -E "^(accelerate|numpy|torch|torchvision|transformers)=="
+	@PYTHONPATH=src .venv-adapters/bin/python -m pytest tests/adapters
+
+.venv-adapters/.ready: envs/adapters.txt
+	@echo "environment for the adapters: torch with its CUDA libraries, 6 GB of disk; done once"
+	@$(PYTHON) -m venv .venv-adapters
+	@.venv-adapters/bin/pip install -q --no-deps --require-hashes -r envs/adapters.txt 2> .venv-adapters/install.log \
+	  || { cat .venv-adapters/install.log; exit 1; }
+	@touch $@
+
 lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --lint; hadolint and shellcheck for the image
 	@ruff check . && ruff format --check .
 	@snakefmt --check --compact-diff Snakefile workflow
@@ -63,6 +75,10 @@ lint: env  ## ruff, mypy, import contracts, docstrings, snakefmt, snakemake --li
 
 bench-losses: env  ## loss benchmark into results/reference/losses
 	@OMP_NUM_THREADS=1 python -m benchmarks.losses
+
+bench-adapters: env .venv-adapters/.ready  ## small trainings with the adapters into results/reference/adapters
+	@test -e work/adapters/digits/dataset.json || rankdet prepare digits --out work/adapters/digits
+	@PYTHONPATH=src .venv-adapters/bin/python -m benchmarks.adapters work/adapters/digits results/reference/adapters
 
 gpu-check: env  ## losses, heads, steps, pools on a GPU into results/reference/gpu (TORCH=cuda)
 	@python -m benchmarks.gpu $(GPU_CHECK)

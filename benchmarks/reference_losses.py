@@ -157,7 +157,9 @@ def parameterized_ap_loss(
     u = qualities[positive]
     u_candidate = torch.where(targets[candidate] > 0, qualities[candidate], 0.0)
     d = logits[candidate][None, :] - logits[positive][:, None]
-    z = (d / 2 + 0.5).clamp(0, 1)
+    # As clamp(0, 1) until torch 2.13, which has slope 1 at both ends; from 2.14 on it has 0.
+    z = d / 2 + 0.5
+    z = torch.where(z < 0, 0.0, torch.where(z > 1, 1.0, z))
     if form == "sigmoid":
         h1 = h2 = torch.sigmoid(d)
         i1 = i3 = torch.sigmoid(2 * u - 1)

@@ -28,6 +28,7 @@ def main() -> int:
             versions.flush()
             torch = requirements("torch-cpu.txt")
             write("torch-cuda.txt", torch, "-c", versions.name, *left_out)
+            write("adapters.txt", requirements("adapters.in"), "-c", versions.name)
     except subprocess.CalledProcessError as error:
         print(f"lock: uv failed; its message is above\n{error.stderr or ''}", file=sys.stderr)
         return 1
@@ -37,7 +38,8 @@ def main() -> int:
 def write(name: str, lines: list[str], *options: str) -> None:
     """Write a file anew: its comment, then the requirements with their hashes."""
     path = ENVS / name
-    comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    old = path.read_text() if path.exists() else ""
+    comment = [line for line in old.splitlines() if line.startswith("#")]
     # Without the old hashes: uv would keep them for a new version.
     command = [
         "uv", "pip", "compile", "-q", "--universal", "--python-version", "3.11",

@@ -19,14 +19,17 @@ ROUNDS = 9  # processes of which the import time is the median
 # Files that the tests of the losses need, beside themselves; the package is the installed one.
 LOSSES = (
     *("tests/unit/losses", "tests/golden/data/losses", "docs/use-in-your-detector.md"),
-    *("results/reference/losses", "benchmarks/reference_losses.py"),
+    *("results/reference/losses", "results/reference/adapters", "benchmarks/reference_losses.py"),
     *(f"tests/golden/{name}.py" for name in ("losses_under_test", "place", "replay_losses")),
     *("tests/golden/test_losses.py", "tests/__init__.py", "tests/unit/__init__.py"),
     *("tests/golden/__init__.py", "benchmarks/__init__.py"),
 )
 EVALUATION = ("tests/unit/evaluation", "tests/fuzz/__init__.py", "tests/fuzz/bounded.py")
+FOR_THE_TESTS = ("scipy", "scikit-learn")
 # These test the command, mmdet's metric or a benchmark, which are of the pipeline.
-NOT_OF_THE_LIBRARY = ("test_cli", "test_mmdet_metric", "test_benchmark", "test_lrp_grid")
+NOT_OF_THE_LIBRARY = (
+    *("test_cli", "test_compare_command", "test_mmdet_metric", "test_benchmark", "test_lrp_grid"),
+)
 SETTINGS = "[pytest]\naddopts = -q -p no:cacheprovider\nmarkers =\n    heavy: takes minutes\n"
 IMPORT = """
 import time, numpy, torch
@@ -73,7 +76,7 @@ def measure(
     environment.pip("install", "pytest", "hypothesis")
     cell["losses"] = tests(environment, folder / "losses", LOSSES, "tests")
     if with_evaluation:
-        environment.pip("install", f"{wheel}[evaluation]")
+        environment.pip("install", f"{wheel}[evaluation]", *FOR_THE_TESTS)
         cell["evaluation"] = tests(environment, folder / "evaluation", EVALUATION, "tests/unit")
     return cell
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-TORCHES = ("2.4.1", "2.5.1", "2.13.0", "2.14.1")  # columns, with all that were run
+TORCHES = ("2.4.1", "2.6.0", "2.13.0", "2.14.1")  # columns, with all that were run
 PAGE = """# Python x torch
 
 Tests of the losses and the recorded outputs of the official code, against the wheel in an empty
@@ -39,7 +39,7 @@ with exit code 2:
 {commands}
 """
 # Releases of torch with no file for a Python.
-NO_WHEEL = {("3.13", "2.4.1"), ("3.14", "2.4.1"), ("3.14", "2.5.1")}
+NO_WHEEL = {("3.13", "2.4.1"), ("3.14", "2.4.1"), ("3.14", "2.6.0")}
 
 
 def keep(folder: Path, cell: dict) -> None:

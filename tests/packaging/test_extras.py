@@ -30,6 +30,20 @@ truths = dict(images=[dict(id=1)], categories=classes, annotations=[truth])
 numbers = evaluate(truths, [found], iou_type="bbox").numbers
 print(round(numbers["AP"], 9), round(numbers["oLRP"], 9))
 """
+CALIBRATION = """
+from rankdet.evaluation import read_detections, read_ground_truth
+from rankdet.evaluation.calibration import split
+from rankdet.evaluation.calibrators import fit
+boxes = [[10 * k, 0, 9, 9] for k in range(40)]
+box = lambda k: dict(image_id=1, category_id=1, bbox=boxes[k], id=k + 1)
+truths = [dict(box(k), area=81, iscrowd=0) for k in range(20)]
+found = [dict(box(k), score=0.02 * k) for k in range(40)]
+image, classes = dict(id=1, width=400, height=10), [dict(id=1, name="digit")]
+truth = dict(images=[image], categories=classes, annotations=truths)
+truth = read_ground_truth(truth, ("bbox",))
+fitted = fit(split(truth, read_detections(found, truth), "bbox"), [1], ["digit"])
+print(fitted.method, fitted.target)
+"""
 TORCHVISION = """
 import torch
 from torchvision.models.detection import retinanet_resnet50_fpn
@@ -58,7 +72,7 @@ print(bool(loss > 0))
 """
 INSTALLED = "import importlib.metadata as m; print(*{d.name.lower() for d in m.distributions()})"
 # What no other extra brings.
-MARKS = {"msgspec", "torchvision", "transformers", "mmdet", "typer", "snakemake"}
+MARKS = {"msgspec", "scikit-learn", "torchvision", "transformers", "mmdet", "typer", "snakemake"}
 
 
 @pytest.fixture
@@ -95,6 +109,11 @@ def test_the_losses_alone(environment, wheel):
 def test_evaluation(environment, wheel):
     assert install(environment, wheel, "[evaluation]") == {"msgspec"}
     assert environment.python(EVALUATION) == "1.0 0.0"
+
+
+def test_calibration(environment, wheel):
+    assert install(environment, wheel, "[calibration]") == {"msgspec", "scikit-learn"}
+    assert environment.python(CALIBRATION) == "isotonic iou"
 
 
 def test_torchvision(environment, wheel):

@@ -215,7 +215,9 @@ def fit(
 
     Raises:
         InputError: if the split has no true positive.
+        ModuleNotFoundError: without scikit-learn.
     """
+    _require_scikit_learn()
     settings = settings or Settings()
     judged = split.loose if settings.target == "iou" else split.strict
     target = judged.iou if settings.target == "iou" else judged.is_true.astype(float)
@@ -238,6 +240,17 @@ def fit(
             threshold = float((chosen or common)(thresholds[k : k + 1])[0])
         categories.append(Category(int(key), name, chosen, threshold))
     return Calibration(settings.method, settings.target, *settings.known, common, categories)
+
+
+def _require_scikit_learn() -> None:
+    try:
+        import sklearn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"expected scikit-learn to fit a calibration; got: {error}; "
+            'pip install "rankdet[calibration]"',
+            name=error.name,
+        ) from None
 
 
 def _is_enough(judged: Judged, least: int) -> bool:

@@ -23,7 +23,11 @@ STEM = "compare"
 _BOLD = "An interval that excludes 0, and rests on more than a few images, is bold."
 SUFFIXES = ("json", "csv", "md", "svg", "png")
 BETTER, WORSE = "#009e73", "#d55e00"
-_METHODS = {"bca": "BCa", "percentile": "percentile", "corrected": "corrected BCa"}
+_METHODS = {
+    "bca": "BCa",
+    "percentile": "percentile",
+    "corrected": "corrected BCa (of differences: percentile)",
+}
 CLASS_NUMBERS = ("AP", "AP50", "AP75", "oLRP")
 _FIELDS = ("value", "low", "high", "standard_error", "resamples")
 

@@ -65,9 +65,11 @@ def test_the_coverage_study_counts_intervals_that_hold_the_truth(tmp_path, monke
     from benchmarks import coverage
 
     monkeypatch.setattr(coverage, "POPULATION", 400)
-    coverage.run(tmp_path / "part.json", samples=2, images=60, resamples=20, seed=1)
+    coverage.run(
+        tmp_path / "part.json", samples=2, images=60, resamples=20, seed=1, population_seed=0
+    )
     part = json.loads((tmp_path / "part.json").read_text())
-    assert len(part["rows"]) == 2 * 4 * 3 and set(part["true"]) == {
+    assert len(part["rows"]) == 2 * (2 * 3 + 2 * 2) and set(part["true"]) == {
         *("AP", "oLRP", "AP difference", "oLRP difference")
     }
     high = (2.0, 3.0)  # one interval that holds the truth, one above it
@@ -80,9 +82,9 @@ def test_the_coverage_study_counts_intervals_that_hold_the_truth(tmp_path, monke
     (tmp_path / "part.json").write_text(json.dumps(part))
     coverage.report([tmp_path / "part.json"], tmp_path)
     rows = (tmp_path / "coverage.csv").read_text().splitlines()
-    assert rows[1].split(",") == ["60", "AP", "corrected", "2", "0.5", "0.0", "0.5", "1.5"]
+    assert rows[1].split(",") == ["0", "60", "AP", "corrected", "2", "0.5", "0.0", "0.5", "1.5"]
     assert (
-        "| 60 | AP | corrected | 2 | 50.0 % | 0.0 % | 50.0 % | 150.00 |"
+        "| 0 | 60 | AP | corrected | 2 | 50.0 % | 0.0 % | 50.0 % | 150.00 |"
         in (tmp_path / "coverage.md").read_text()
     )
 

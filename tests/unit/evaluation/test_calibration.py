@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ from rankdet.evaluation.calibrators import (
 )
 from rankdet.evaluation.common_images import refuse_common_images
 from tests.unit.evaluation.cases import tiny
+from tests.unit.evaluation.command import rankdet
 from tests.unit.evaluation.populations import population
-from tests.unit.evaluation.test_cli import rankdet
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -201,7 +202,7 @@ def test_platt_minimizes_the_cross_entropy_of_parts():
     assert _fitted(score, np.ones(300), "platt").problem() is None
 
 
-def test_rare_classes_share_a_map_and_a_threshold():
+def test_rare_classes_share_a_map_and_a_threshold(monkeypatch):
     truth, rows = overconfident(6, images=10)
     columns, found = prepared(truth, rows)
     names = columns.category_ids.tolist(), columns.category_names
@@ -209,6 +210,10 @@ def test_rare_classes_share_a_map_and_a_threshold():
     assert {each.map for each in own.categories} == {None}
     alone = fit(split(columns, found, "bbox"), *names, Settings(per_class=False))
     assert alone.common == own.common
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn", None)  # importing it fails
+        with pytest.raises(ModuleNotFoundError, match=r'pip install "rankdet\[calibration\]"'):
+            fit(split(*prepared(truth, rows), "bbox"), [1], ["one"])
     with pytest.raises(InputError, match="match annotations"):
         fit(split(*prepared(truth, []), "bbox"), *names)
     with pytest.raises(InputError, match="method one of"):

@@ -1,21 +1,13 @@
 """The verbs ``evaluate`` and ``submission``: what they write, what they refuse, exit codes."""
 
 import json
-import subprocess
-import sys
 import zipfile
 
 import pytest
 
 from rankdet.evaluation import evaluate
 from tests.unit.evaluation.cases import tiny, with_masks
-
-
-def rankdet(*arguments, expect=0):
-    command = [sys.executable, "-c", "from rankdet.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == expect, done.stderr
-    return done.stdout, done.stderr
+from tests.unit.evaluation.command import rankdet
 
 
 @pytest.fixture

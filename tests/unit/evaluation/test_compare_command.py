@@ -8,8 +8,8 @@ import pytest
 
 from rankdet.evaluation import bootstrap
 from rankdet.report import comparison
+from tests.unit.evaluation.command import rankdet
 from tests.unit.evaluation.populations import population
-from tests.unit.evaluation.test_cli import rankdet
 
 WRITTEN = ["compare.csv", "compare.json", "compare.md", "compare.png", "compare.svg"]
 

@@ -15,8 +15,8 @@ from rankdet.evaluation import evaluate, evaluate_slices, fixed_ap, read_ground_
 from rankdet.evaluation.lrp import SCORE_GRID
 from rankdet.evaluation.metrics import per_class_curves
 from tests.unit.evaluation.cases import tiny
+from tests.unit.evaluation.command import rankdet
 from tests.unit.evaluation.populations import population
-from tests.unit.evaluation.test_cli import rankdet
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -179,6 +179,15 @@ def test_a_corrected_interval_lies_where_the_truth_is_more_often():
     assert second["AP"].low < first["AP"].low and second["oLRP"].high > first["oLRP"].high
 
 
+def test_corrected_intervals_of_differences_are_percentile_intervals():
+    truth, rows = population(np.random.default_rng(8), images=20)
+    other = [{**row, "score": row["score"] ** 2 * 0.5 + 0.1} for row in rows[::2]]
+    methods = ("corrected", "percentile", "bca")
+    own, plain, bca = (bootstrap(truth, rows, other, resamples=50, method=m) for m in methods)
+    assert own.difference == plain.difference != bca.difference
+    assert own.result != plain.result != bca.result
+
+
 def test_one_seed_gives_one_interval():
     truth, rows = population(np.random.default_rng(0), images=12)
     first, same, another = (bootstrap(truth, rows, resamples=30, seed=seed) for seed in (1, 1, 2))
