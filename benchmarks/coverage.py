@@ -26,7 +26,7 @@ from benchmarks.evaluation import processor
 from rankdet.evaluation import Detections, GroundTruth
 from rankdet.evaluation.average_precision import ScoredMatches
 from rankdet.evaluation.evaluator import scored_matches
-from rankdet.evaluation.statistics import METHODS, Samples, interval, resample
+from rankdet.evaluation.statistics import METHODS, OF_DIFFERENCES, Samples, interval, resample
 from rankdet.evaluation.weighted import Counted, WeightedMatches
 
 FOLDER = Path(__file__).parents[1] / "results/reference/evaluation"
@@ -162,8 +162,9 @@ def _intervals(samples: Samples, label: str) -> list[tuple[str, str, float, floa
     rows = []
     for name in ("AP", "oLRP"):
         k = samples.names.index(name)
-        # `bootstrap` takes no corrected interval of a difference, but the percentile one.
-        for method in METHODS[bool(label) :]:
+        for method in METHODS:
+            if label and method in OF_DIFFERENCES:
+                continue  # `bootstrap` takes another one of the rows instead
             parts = samples.resampled, samples.left_out, samples.halves
             columns = (float(samples.whole[k]), *(part[:, k] for part in parts))
             each = interval(*columns, method=method, confidence=NOMINAL)
@@ -180,7 +181,7 @@ def report(parts: list[Path], folder: Path) -> None:
     for group in groups:
         some = [each for each in documents if (each["population"], each["images"]) == group]
         for name, true in some[0]["true"].items():
-            for method in METHODS[name.endswith("difference") :]:
+            for method in dict.fromkeys(row[1] for row in some[0]["rows"] if row[0] == name):
                 ends = np.array(
                     [
                         row[2:]

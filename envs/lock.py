@@ -38,8 +38,7 @@ def main() -> int:
 def write(name: str, lines: list[str], *options: str) -> None:
     """Write a file anew: its comment, then the requirements with their hashes."""
     path = ENVS / name
-    old = path.read_text() if path.exists() else ""
-    comment = [line for line in old.splitlines() if line.startswith("#")]
+    comment = [line for line in path.read_text().splitlines() if line.startswith("#")]
     # Without the old hashes: uv would keep them for a new version.
     command = [
         "uv", "pip", "compile", "-q", "--universal", "--python-version", "3.11",

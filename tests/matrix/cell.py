@@ -25,7 +25,6 @@ LOSSES = (
     *("tests/golden/__init__.py", "benchmarks/__init__.py"),
 )
 EVALUATION = ("tests/unit/evaluation", "tests/fuzz/__init__.py", "tests/fuzz/bounded.py")
-FOR_THE_TESTS = ("scipy", "scikit-learn")
 # These test the command, mmdet's metric or a benchmark, which are of the pipeline.
 NOT_OF_THE_LIBRARY = (
     *("test_cli", "test_compare_command", "test_mmdet_metric", "test_benchmark", "test_lrp_grid"),
@@ -76,7 +75,7 @@ def measure(
     environment.pip("install", "pytest", "hypothesis")
     cell["losses"] = tests(environment, folder / "losses", LOSSES, "tests")
     if with_evaluation:
-        environment.pip("install", f"{wheel}[evaluation]", *FOR_THE_TESTS)
+        environment.pip("install", f"{wheel}[calibration]")
         cell["evaluation"] = tests(environment, folder / "evaluation", EVALUATION, "tests/unit")
     return cell
 

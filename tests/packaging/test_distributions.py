@@ -78,7 +78,8 @@ def test_the_metadata_are_complete(members, metadata):
     assert any(name.endswith("licenses/LICENSE") for name in members)
     assert metadata["Requires-Python"] == ">=3.10"
     required = [each for each in metadata.get_all("Requires-Dist") if "extra ==" not in each]
-    assert {re.split(r"[<>=!~; ]", each)[0] for each in required} == {"numpy", "torch"}
+    names = sorted(re.split(r"[<>=!~; ]", each)[0] for each in required)
+    assert names == ["numpy", "torch", "torch"]  # a newer torch on newer Pythons
     assert set(metadata.get_all("Provides-Extra")) == {
         *("all", "calibration", "evaluation", "pipeline", "torchvision", "transformers")
     }

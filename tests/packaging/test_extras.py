@@ -71,7 +71,7 @@ loss.backward()
 print(bool(loss > 0))
 """
 INSTALLED = "import importlib.metadata as m; print(*{d.name.lower() for d in m.distributions()})"
-# What no other extra brings.
+# They tell which extras are installed.
 MARKS = {"msgspec", "scikit-learn", "torchvision", "transformers", "mmdet", "typer", "snakemake"}
 
 

@@ -54,14 +54,14 @@ def test_the_lock_tool_writes_the_files_that_are_installed(install, tmp_path, mo
 
     monkeypatch.setattr(lock, "ENVS", tmp_path)
     monkeypatch.setattr(lock, "requirements", installer_in(install, tmp_path, monkeypatch))
-    for name in (*lock.HASHED, "torch-cpu.txt", "torch-cuda.txt"):
+    for name in (*lock.HASHED, "torch-cpu.txt", "torch-cuda.txt", "adapters.txt"):
         (tmp_path / name).write_text(f"# why\n{name[:-4]}==1.0 \\\n    --hash=sha256:old\n")
     (tmp_path / "torch-cpu.txt").write_text("torch==1.0\n")
     (tmp_path / "adapters.in").write_text("# newest\ntorch==2.0\n")
     assert lock.main() == 0
     assert (tmp_path / "mmcv.txt").read_text() == "# why\nmmcv==1.0 --hash=sha256:new\n"
     assert (tmp_path / "torch-cuda.txt").read_text() == "# why\ntorch==1.0 --hash=sha256:new\n"
-    assert (tmp_path / "adapters.txt").read_text() == "torch==2.0 --hash=sha256:new\n"
+    assert (tmp_path / "adapters.txt").read_text() == "# why\ntorch==2.0 --hash=sha256:new\n"
 
 
 def installer_in(install, folder, monkeypatch):

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from rankdet.errors import InputError, shown
+from rankdet.evaluation._packages import require_scikit_learn
 from rankdet.evaluation.calibration import Judged, Split, deployment_thresholds
 from rankdet.evaluation.columns import choose
 from rankdet.files import parse_json, read_text
@@ -217,7 +218,7 @@ def fit(
         InputError: if the split has no true positive.
         ModuleNotFoundError: without scikit-learn.
     """
-    _require_scikit_learn()
+    require_scikit_learn()
     settings = settings or Settings()
     judged = split.loose if settings.target == "iou" else split.strict
     target = judged.iou if settings.target == "iou" else judged.is_true.astype(float)
@@ -240,17 +241,6 @@ def fit(
             threshold = float((chosen or common)(thresholds[k : k + 1])[0])
         categories.append(Category(int(key), name, chosen, threshold))
     return Calibration(settings.method, settings.target, *settings.known, common, categories)
-
-
-def _require_scikit_learn() -> None:
-    try:
-        import sklearn  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"expected scikit-learn to fit a calibration; got: {error}; "
-            'pip install "rankdet[calibration]"',
-            name=error.name,
-        ) from None
 
 
 def _is_enough(judged: Judged, least: int) -> bool:

@@ -43,7 +43,7 @@ GROUPS = 100  # of images, one of which is left out at a time
 HALVINGS = 20  # random divisions of the images into halves, for the bias
 _GROWTH = 2 ** (2 / 3) - 1  # by how much of itself the bias grows on half of the images
 _MOST_BIAS = 1.5  # standard errors; a larger estimate is noise of a rare class
-_OF_DIFFERENCES = {"corrected": "percentile"}
+OF_DIFFERENCES = {"corrected": "percentile"}  # methods that differences do not have
 _PER_CLASS = ("AP", "AP50", "AP75", "oLRP")
 
 
@@ -180,7 +180,7 @@ def bootstrap(
         result=estimates[0],
         other=estimates[1] if len(estimates) > 1 else None,
         difference=(
-            samples[1].minus(samples[0]).estimates(_OF_DIFFERENCES.get(method, method), confidence)
+            samples[1].minus(samples[0]).estimates(OF_DIFFERENCES.get(method, method), confidence)
             if len(samples) > 1
             else None
         ),
