@@ -14,7 +14,7 @@ import typer
 from rankdet.cli.app import app
 from rankdet.provenance import installed_version
 
-# The whole suite passed with each (reasons: envs/README.md).
+# The suite passed with each (what was run, and reasons: envs/README.md).
 TESTED = {
     "torch": ("2.13.0", "2.14.1"),
     "mmengine": ("0.10.7",),
