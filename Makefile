@@ -51,7 +51,7 @@ test-heavy: env  ## what takes too long for `make test`
 test-adapters: .venv-adapters/.ready  ## the tests of the adapters, with torchvision and transformers in .venv-adapters (6 GB)
 	@.venv-adapters/bin/python --version
 	@.venv-adapters/bin/pip freeze 2> /dev/null | grep -E "^(accelerate|numpy|torch|torchvision|transformers)=="
-	@PYTHONPATH=src .venv-adapters/bin/python -m pytest tests/adapters
+	@PYTHONPATH=src .venv-adapters/bin/python -m pytest tests/adapters --no-header
 
 .venv-adapters/.ready: envs/adapters.txt
 	@echo "environment for the adapters: torch with its CUDA libraries, 6 GB of disk; done once"
