@@ -54,5 +54,5 @@ def write_report(kept: dict, path: Path) -> None:
     text = HEAD + "\n".join(rows)
     text += "\n\nAgainst the library's own loss, by seed:\n\n" + "\n".join(differences)
     text += f"\n\nMeasured with {facts}.\n"
-    text += "\nThe last run of the adapters' tests (`make test-adapters`): [tests.txt](tests.txt).\n"
+    text += "\nLast run of the adapters' tests (`make test-adapters`): [tests.txt](tests.txt).\n"
     write_text(path, text)
