@@ -4,6 +4,7 @@ import shlex
 
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import TINY_DIGITS
+from rankdet.catalogue.seeds import PATTERN
 from rankdet.cluster import slurm
 from rankdet.search.plan import load_plans
 from rankdet.workflow import snakemakes
@@ -49,6 +50,7 @@ SAFE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 wildcard_constraints:
     preset=SAFE_NAME,
     entry=SAFE_NAME,
+    seed=f"(/{PATTERN})?",  # the folder of one of several runs
     table=SAFE_NAME,
     group=SAFE_NAME,
     file=SAFE_NAME,

@@ -1,14 +1,14 @@
 rule evaluate:
     input:
         data=INPUTS.dataset,
-        detections="results/{preset}/{entry}/detections.json",
+        detections="results/{preset}/{entry}{seed}/detections.json",
     output:
-        metrics="results/{preset}/{entry}/metrics.json",
-        curves="results/{preset}/{entry}/curves.json",
+        metrics="results/{preset}/{entry}{seed}/metrics.json",
+        curves="results/{preset}/{entry}{seed}/curves.json",
     log:
-        "logs/{preset}/{entry}/evaluate.log",
+        "logs/{preset}/{entry}{seed}/evaluate.log",
     benchmark:
-        "logs/{preset}/{entry}/evaluate.benchmark.tsv"
+        "logs/{preset}/{entry}{seed}/evaluate.benchmark.tsv"
     # The metrics of a row are on the screen before the next training starts.
     priority: 2
     resources:
@@ -18,4 +18,4 @@ rule evaluate:
     shell:
         "rankdet evaluate --dataset {input.data:q} --detections {input.detections:q}"
         " {params.iou_types} --out {output.metrics:q} --curves {output.curves:q} > {log:q} 2>&1"
-        " && sed 's|^|'{wildcards.preset:q}/{wildcards.entry:q}' |' {log:q}"
+        " && sed 's|^|'{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed}' |' {log:q}"

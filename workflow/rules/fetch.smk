@@ -44,14 +44,15 @@ rule convert:
         official=INPUTS.official_model,
         data=INPUTS.dataset,
     output:
-        checkpoint="results/{preset}/{entry}/checkpoint.pth",
-        run="results/{preset}/{entry}/run.json",
+        checkpoint="results/{preset}/{entry}{seed}/checkpoint.pth",
+        run="results/{preset}/{entry}{seed}/run.json",
     log:
-        "logs/{preset}/{entry}/convert.log",
+        "logs/{preset}/{entry}{seed}/convert.log",
     benchmark:
-        "logs/{preset}/{entry}/convert.benchmark.tsv"
+        "logs/{preset}/{entry}{seed}/convert.benchmark.tsv"
     wildcard_constraints:
         preset="published",
+        seed="",
     resources:
         **RESOURCES.of("convert", mem_mb=4000, runtime=20),
     shell:

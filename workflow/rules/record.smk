@@ -2,19 +2,19 @@
 # that a deleted file is restored without training or prediction.
 rule record:
     input:
-        checkpoint=ancient("results/{preset}/{entry}/checkpoint.pth"),
+        checkpoint=ancient("results/{preset}/{entry}{seed}/checkpoint.pth"),
     output:
-        run="results/{preset}/{entry}/run.json",
-        curves="results/{preset}/{entry}/training.jsonl",
+        run="results/{preset}/{entry}{seed}/run.json",
+        curves="results/{preset}/{entry}{seed}/training.jsonl",
     log:
-        "logs/{preset}/{entry}/record.log",
+        "logs/{preset}/{entry}{seed}/record.log",
     benchmark:
-        "logs/{preset}/{entry}/record.benchmark.tsv"
+        "logs/{preset}/{entry}{seed}/record.benchmark.tsv"
     localrule: True
     resources:
         mem_mb=500,
         runtime=10,
     shell:
         "rankdet record {wildcards.entry:q} --preset {wildcards.preset:q}"
-        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed}"
         " --checkpoint {input.checkpoint:q} > {log:q} 2>&1"

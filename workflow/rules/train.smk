@@ -8,21 +8,21 @@ rule train:
         config=ancient(INPUTS.entry_config),
         weights=INPUTS.start_weights,
     output:
-        checkpoint="results/{preset}/{entry}/checkpoint.pth",
+        checkpoint="results/{preset}/{entry}{seed}/checkpoint.pth",
     log:
-        "logs/{preset}/{entry}/train.log",
+        "logs/{preset}/{entry}{seed}/train.log",
     benchmark:
-        "logs/{preset}/{entry}/train.benchmark.tsv"
+        "logs/{preset}/{entry}{seed}/train.benchmark.tsv"
     threads: RESOURCES.threads
     resources:
         **RESOURCES.of("train", mem_mb=8000, runtime=2880, gpu=RESOURCES.gpus),
     params:
-        seed=config["seed"],
+        seed=INPUTS.seed,
         length=INPUTS.length,
         settings=INPUTS.settings,
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
-        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q} --out {output.checkpoint:q}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed} --out {output.checkpoint:q}"
         " --seed {params.seed:q} {params.length} --resume --on-change set-aside --wait"
         " --log {log:q} --threads {threads:q} --processes {resources.processes:q}"
         " --nodes {resources.nodes:q} --passes {resources.passes:q}"
@@ -31,13 +31,13 @@ rule train:
 rule predict:
     input:
         data=INPUTS.dataset,
-        checkpoint="results/{preset}/{entry}/checkpoint.pth",
+        checkpoint="results/{preset}/{entry}{seed}/checkpoint.pth",
     output:
-        "results/{preset}/{entry}/detections.json",
+        "results/{preset}/{entry}{seed}/detections.json",
     log:
-        "logs/{preset}/{entry}/predict.log",
+        "logs/{preset}/{entry}{seed}/predict.log",
     benchmark:
-        "logs/{preset}/{entry}/predict.benchmark.tsv"
+        "logs/{preset}/{entry}{seed}/predict.benchmark.tsv"
     priority: 1
     threads: lambda wildcards: INPUTS.preset(wildcards).threads
     resources:
@@ -47,4 +47,4 @@ rule predict:
     shell:
         "rankdet predict {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --checkpoint {input.checkpoint:q} --out {output:q} --threads {threads:q} --log {log:q}"
-        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}/predict"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed}/predict"

@@ -8,7 +8,7 @@ coder and head stay the entry's own. What a site may change, it changes in confi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -57,6 +57,8 @@ class Preset:
         gpu: GPUs of one job.
         entries: the entries that it runs; without any, all that have a config.
         more_entries: entries that only its long target runs as well.
+        seeds: of the trainings, in place of those of all presets.
+        row_seeds: by entry, in place of ``seeds``.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Preset:
     gpu: int = 0
     entries: tuple[str, ...] = ()
     more_entries: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    row_seeds: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def is_comparable(self) -> bool:

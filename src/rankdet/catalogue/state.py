@@ -259,13 +259,12 @@ def entry_state(
             a row is no more than a name.
     """
     has_config = entry.config_path.is_file()
-    measured = tuple(
-        sorted(
-            path.parents[1].name
-            for path in Path(results).glob(f"*/{entry.entry_id}/metrics.json")
-            if path.parents[1].name != PRESET
-        )
-    )
+    presets = {
+        path.relative_to(results).parts[0]
+        for place in ("metrics.json", "seed-*/metrics.json")
+        for path in Path(results).glob(f"*/{entry.entry_id}/{place}")
+    }
+    measured = tuple(sorted(presets - {PRESET}))
     rehearsed = has_config and is_rehearsed(entry, results)
     if measured:
         label = f"measured ({', '.join(measured)})"

@@ -117,6 +117,51 @@ def summary_command(preset: PresetName, results: Results = None, entries: Entrie
     console.print(summary(found, expected, folder, chosen))
 
 
+@report.command("verdicts")
+def verdicts_command(
+    preset: PresetName = "paper",
+    results: Results = None,
+    entries: Entries = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the verdicts as CSV.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also cells that no run here can reproduce.")
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Fail if a row is not reproduced, if one of --entries was not compared, or if "
+            "nothing was.",
+        ),
+    ] = False,
+) -> None:
+    """Print whether each published value is reproduced, with its runs, interval and reason."""
+    from rich.console import Console
+
+    from rankdet.outputs import write_text
+    from rankdet.report.gate import as_csv, as_table, failures
+    from rankdet.report.verdicts import cells_of
+
+    source = _folder(preset, results)
+    check_outputs({"--out": out} if out else {}, inputs=source.glob("**/*.json"))
+    catalogue, chosen, folder, found = _read(preset, results, entries)
+    tables = _tables(catalogue, None, entries)
+    cells = cells_of(tables, catalogue, found, _states(catalogue, folder), chosen)
+    if out:
+        write_text(out, as_csv(cells, chosen))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(as_table(cells, chosen, every=every))
+    failed = failures(cells, chosen, _names(entries)) if strict else []
+    for line in failed:
+        typer.echo(line, err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
 @report.command("rehearsal")
 def rehearsal_command(
     results: Annotated[

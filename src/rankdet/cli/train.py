@@ -16,6 +16,7 @@ import typer
 from rankdet.cli import places
 from rankdet.cli.app import PresetName, app
 from rankdet.cli.places import logged
+from rankdet.cli.seeds import run_each
 from rankdet.cluster.lock import locked
 from rankdet.cluster.slurm import is_launched, launch, rank
 from rankdet.outputs import check_outputs, real_path
@@ -48,6 +49,13 @@ class OnChange(StrEnum):
     SET_ASIDE = "set-aside"
 
 
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        help="Several seeds, such as 0,1,2: one run after the other, each in the folder seed-<n> "
+        "beside --out and in --work-dir."
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")]
 LogFile = Annotated[
@@ -65,6 +73,7 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help=f"Final checkpoint to write{OUT}")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    seeds: Seeds = None,
     iterations: Annotated[
         int | None,
         typer.Option(min=1, help="Overrides the number of iterations of a short preset."),
@@ -126,6 +135,9 @@ def train(
     manifest = load_manifest(data) if data is not None else None
     out = places.checkpoint(out, row, preset)
     work_dir = places.work_dir(work_dir, row, preset)
+    if seeds is not None:
+        run_each(seeds, {"--out": out, "--work-dir": work_dir}, seed_option="--seed")
+        return
     if not is_launched():
         folder, in_work = out.parent, real_path(out.parent) == real_path(work_dir)
         beside = {f"{name} next to --out": folder / name for name in BESIDE[: 1 if in_work else 2]}
@@ -199,6 +211,7 @@ def predict(
     ] = None,
     data: DataPath = None,
     out: Annotated[Path | None, typer.Option(help=f"COCO results JSON to write{OUT}")] = None,
+    seeds: Seeds = None,
     work_dir: Annotated[Path | None, typer.Option(help=f"Folder for mmengine's logs{WORK}")] = None,
     calibration: Annotated[
         Path | None,
@@ -217,6 +230,9 @@ def predict(
     checkpoint = places.checkpoint(checkpoint, row, preset)
     out = places.detections(out, row, preset)
     work_dir = places.work_dir(work_dir, row, preset, "predict")
+    if seeds is not None:
+        run_each(seeds, {"--checkpoint": checkpoint, "--out": out, "--work-dir": work_dir})
+        return
     inputs = [checkpoint, calibration, *places.files_of(data, manifest)]
     check_outputs({"--out": out}, {"--work-dir": work_dir}, log=log, inputs=inputs)
     if calibration is not None:

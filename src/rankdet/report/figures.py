@@ -14,7 +14,7 @@ from rankdet.report.canvas import INK, SOFT, empty, headline, styled, write_figu
 from rankdet.report.curves import lrp_curves, precision_recall_curves, training_curves
 from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result
-from rankdet.report.tables import why_not_comparable
+from rankdet.report.verdicts import why_not_comparable
 
 BAR = 0.36  # inches from one bar to the next
 GAP = 0.8  # of a bar, between two detectors

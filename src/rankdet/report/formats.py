@@ -88,7 +88,7 @@ def _csv(view: TableView) -> str:
 
     Text that a spreadsheet would execute as a formula is marked as text; numbers stay numbers.
     """
-    names = {"Δ": "difference"}
+    names = {"Δ": "difference", "±": "deviation"}
     header = ["entry", "preset"]
     for column in view.columns:
         name = "measured" if column.kind == "measured" else names.get(column.name, column.name)
@@ -96,7 +96,7 @@ def _csv(view: TableView) -> str:
     numbers = [column.is_number for column in view.columns]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([name.lower() if name in ("Row", "Status") else name for name in header])
+    writer.writerow([name.lower() if name in ("Row", "Runs", "Status") else name for name in header])
     for row in view.rows:
         cells = (
             "" if cell == MISSING else cell.replace("−", "-") if is_number else spreadsheet(cell)

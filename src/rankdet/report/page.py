@@ -14,7 +14,8 @@ from rankdet.report.figures import FIGURES
 from rankdet.report.formats import environment
 from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result
-from rankdet.report.tables import TableView, figure, why_not_comparable
+from rankdet.report.tables import TableView, figure
+from rankdet.report.verdicts import why_not_comparable
 from rankdet.times import duration
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_fp", "oLRP_fn")

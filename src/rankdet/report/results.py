@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import reprlib
+import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rankdet.catalogue import Catalogue, Entry
+from rankdet.catalogue.seeds import run_folders, seed_of
 from rankdet.errors import InputError
 from rankdet.files import read_json
 
@@ -196,25 +198,39 @@ _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
 
 
 @dataclass(frozen=True)
-class Result:
-    """One evaluated entry.
+class Run:
+    """One evaluated run of an entry.
 
     Attributes:
         entry: the entry of the catalogue.
         folder: of the files.
         metrics: by IoU type ("bbox", "segm") and metric name, in [0, 1]; None if undefined.
-        run: provenance, the content of ``run.json``; empty if there is none.
+        record: provenance, the content of ``run.json``; empty if there is none.
     """
 
     entry: Entry
     folder: Path
     metrics: dict[str, Numbers]
-    run: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
 
     def metric(self, iou_type: str, name: str) -> float | None:
         """Return a metric in percent, as in the papers, or None."""
         value = self.metrics.get(iou_type, {}).get(name)
         return None if value is None else 100 * value
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the training, of ``run.json`` or of the folder ``seed-<n>``."""
+        seed = self.record.get("seed")
+        if isinstance(seed, int) and not isinstance(seed, bool):
+            return seed
+        return seed_of(self.folder.name)
+
+    @property
+    def place(self) -> str:
+        """The folder relative to that of the preset: ``<entry>`` or ``<entry>/seed-<n>``."""
+        is_own = seed_of(self.folder.name) is None
+        return self.entry.entry_id if is_own else f"{self.entry.entry_id}/{self.folder.name}"
 
     @property
     def main_iou_type(self) -> str:
@@ -226,7 +242,7 @@ class Result:
     @property
     def data(self) -> dict[str, Any]:
         """The description of the data in ``run.json``; empty if there is none."""
-        data = self.run.get("data")
+        data = self.record.get("data")
         return data if isinstance(data, dict) else {}
 
     @property
@@ -237,7 +253,7 @@ class Result:
     @property
     def operators(self) -> str:
         """The operators of mmcv in the training, or ''; earlier versions had only compiled ones."""
-        versions = self.run.get("versions")
+        versions = self.record.get("versions")
         return str((versions if isinstance(versions, dict) else {}).get("operators") or "")
 
     def training(self) -> list[dict[str, Any]]:
@@ -249,6 +265,85 @@ class Result:
         """Return ``curves.json`` of the main IoU type; {} if missing, or without annotations."""
         path = self.folder / "curves.json"
         return read_curves(path, self.main_iou_type) if path.is_file() else {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The evaluated runs of one entry, by seed; curves and provenance are those of the first.
+
+    Attributes:
+        runs: at least one.
+    """
+
+    runs: tuple[Run, ...]
+
+    @property
+    def first(self) -> Run:
+        """The run with the lowest seed."""
+        return self.runs[0]
+
+    @property
+    def entry(self) -> Entry:
+        """The entry of the catalogue."""
+        return self.first.entry
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the first run."""
+        return self.first.folder
+
+    @property
+    def metrics(self) -> dict[str, Numbers]:
+        """The metrics of the first run; `metric` has the mean over the runs."""
+        return self.first.metrics
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The provenance of the first run."""
+        return self.first.record
+
+    @property
+    def main_iou_type(self) -> str:
+        """As `Run.main_iou_type`."""
+        return self.first.main_iou_type
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """As `Run.data`, of the first run."""
+        return self.first.data
+
+    @property
+    def data_name(self) -> str:
+        """As `Run.data_name`, of the first run."""
+        return self.first.data_name
+
+    @property
+    def operators(self) -> str:
+        """As `Run.operators`, of the first run."""
+        return self.first.operators
+
+    def values(self, iou_type: str, name: str) -> list[float]:
+        """Return a metric of each run that has it, in percent."""
+        found = (run.metric(iou_type, name) for run in self.runs)
+        return [value for value in found if value is not None]
+
+    def metric(self, iou_type: str, name: str) -> float | None:
+        """Return the mean of a metric over the runs in percent; None if no run has it."""
+        values = self.values(iou_type, name)
+        return statistics.fmean(values) if values else None
+
+    def spread(self, iou_type: str, name: str) -> float | None:
+        """Return the sample standard deviation of a metric in percent; None for one run."""
+        values = self.values(iou_type, name)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def training(self) -> list[dict[str, Any]]:
+        """Return the lines of ``training.jsonl`` of the first run."""
+        return self.first.training()
+
+    def curves(self) -> dict[str, Any]:
+        """Return ``curves.json`` of the first run, of the main IoU type."""
+        return self.first.curves()
 
 
 def read_results(
@@ -274,11 +369,8 @@ def read_results(
             f"the results of preset {preset}", f"no folder at {folder}", "run the preset first"
         )
     chosen = list(catalogue) if entries is None else [catalogue[name] for name in entries]
-    return {
-        entry.entry_id: _read(entry, folder / entry.entry_id, preset)
-        for entry in chosen
-        if (folder / entry.entry_id / "metrics.json").is_file()
-    }
+    found = {entry.entry_id: _runs(entry, folder / entry.entry_id, preset) for entry in chosen}
+    return {name: Result(runs) for name, runs in found.items() if runs}
 
 
 def why_missing(folder: Path, entry_id: str) -> str:
@@ -292,15 +384,37 @@ def why_missing(folder: Path, entry_id: str) -> str:
     return read_status(path) if path.is_file() else ""
 
 
-def _read(entry: Entry, folder: Path, preset: str) -> Result:
+def _runs(entry: Entry, folder: Path, preset: str) -> tuple[Run, ...]:
+    """Return the evaluated runs of an entry: of ``folder`` and of ``folder/seed-<n>``, by seed."""
+    places = [folder, *run_folders(folder)]
+    runs = [
+        _read(entry, place, preset) for place in places if (place / "metrics.json").is_file()
+    ]
+    by_seed: dict[int | None, Run] = {}
+    for run in runs:
+        other = by_seed.setdefault(run.seed, run)
+        if other is not run:
+            raise InputError(
+                f"one run of {entry.entry_id} with seed {run.seed}",
+                f"two: in {other.folder} and in {run.folder}",
+                "move one away: a mean over both would count the same training twice",
+            )
+    return tuple(sorted(runs, key=lambda run: -1 if run.seed is None else run.seed))
+
+
+def _read(entry: Entry, folder: Path, preset: str) -> Run:
     metrics = read_metrics(folder / "metrics.json")
     run_path = folder / "run.json"
-    run = read_run(run_path) if run_path.is_file() else {}
-    for key, expected in (("preset", preset), ("entry", entry.entry_id)):
-        if run.get(key, expected) != expected:
+    record = read_run(run_path) if run_path.is_file() else {}
+    expected_of: dict[str, str | int] = {"preset": preset, "entry": entry.entry_id}
+    seed = seed_of(folder.name)
+    if seed is not None:
+        expected_of["seed"] = seed
+    for key, expected in expected_of.items():
+        if record.get(key, expected) != expected:
             raise InputError(
                 f"{key} {expected} in {run_path}",
-                repr(run[key]),
+                repr(record[key]),
                 "the folder was renamed or copied: run the entry again",
             )
-    return Result(entry, folder, metrics, run)
+    return Run(entry, folder, metrics, record)

@@ -6,84 +6,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rankdet.catalogue import Catalogue, Entry, PublishedValue, State, Table
-from rankdet.catalogue.official_files import OFFICIAL, difference, is_described
+from rankdet.catalogue import Catalogue, Entry, State, Table
 from rankdet.catalogue.presets import Preset
+from rankdet.report.columns import TIME, Column, columns_of
 from rankdet.report.names import detector_group, loss_family
 from rankdet.report.results import Result
+from rankdet.report.verdicts import (
+    REASON,
+    TOLERANCE_AP,
+    Comparison,
+    comparisons,
+    row_verdict,
+    signed,
+)
 
-METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "oLRP")
-TIME = "iteration_time_s"
-_IOU_TYPES = ("bbox", "segm", None)
-_IOU_NAMES = {"bbox": "box", "segm": "mask"}
 _SENTENCES = {"Epochs": "{} epochs", "Loss": "{} loss", "Scale": "tested at {}"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One metric of a table.
-
-    Attributes:
-        split: data set and split of the published values.
-        iou_type: bbox, segm, or None for a time.
-        metric: a key of ``metrics.json``, or ``iteration_time_s``.
-        heading: text above the column.
-    """
-
-    split: str
-    iou_type: str | None
-    metric: str
-    heading: str
-
-    @property
-    def key(self) -> tuple[str, str | None, str]:
-        """As `rankdet.catalogue.PublishedValue.key`."""
-        return self.split, self.iou_type, self.metric
-
-    @property
-    def is_validation(self) -> bool:
-        """Whether ``rankdet evaluate`` can measure it; others need a test server."""
-        return self.metric in METRICS and "test" not in self.split
-
-
-def columns_of(table: Table, catalogue: Catalogue) -> tuple[Column, ...]:
-    """Return the columns of ``table``: validation, then test-dev, then times; box before mask."""
-    official = [
-        value
-        for entry in table.entries
-        for value in catalogue.published(entry.entry_id)
-        if value.is_official
-    ]
-    keys = {value.key for value in official}
-    validation = {key[:2] for key in keys if key[2] in METRICS and "test" not in key[0]}
-    for split, iou_type in validation or _expected(table):
-        keys |= {(split, iou_type, "AP"), (split, iou_type, "oLRP")}
-    both = {"bbox", "segm"} <= {key[1] for key in keys}
-    return tuple(Column(*key, _heading(key, both)) for key in sorted(keys, key=_rank))
-
-
-def _expected(table: Table) -> set[tuple[str, str]]:
-    """Validation split and IoU types of a table without a published figure."""
-    return {
-        (f"{entry.dataset}_val", iou_type)
-        for entry in table.entries
-        for iou_type in entry.iou_types
-    }
-
-
-def _rank(key: tuple[str, str | None, str]) -> tuple[int, int, int, str]:
-    split, iou_type, metric = key
-    place = 2 if metric == TIME else int("test" in split)
-    order = METRICS.index(metric) if metric in METRICS else len(METRICS)
-    return place, _IOU_TYPES.index(iou_type), order, metric
-
-
-def _heading(key: tuple[str, str | None, str], both: bool) -> str:
-    split, iou_type, metric = key
-    if metric == TIME:
-        return "s / iteration"
-    kind = f"{_IOU_NAMES[iou_type]} " if iou_type == "segm" or (both and iou_type) else ""
-    return f"{kind}{metric}{' (test-dev)' if 'test' in split else ''}"
 
 
 def short_scale(entry: Entry) -> str:
@@ -124,95 +61,6 @@ def _stated(value: str, entry: Entry) -> bool:
     return re.search(rf"(?<!\w)({words})(?!\w)", entry.row_label, re.IGNORECASE) is not None
 
 
-# Two trainings of one config differ: mmdetection's maintainers state less than 0.3 AP
-# (open-mmlab/mmdetection#3496) and less than 0.2 (#2558).
-TOLERANCE_AP = 0.3
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One cell: the published and the measured value, and their difference if comparable.
-
-    ``difference`` is between the printed values, with one decimal as in the papers.
-    """
-
-    published: float | None
-    measured: float | None
-    difference: float | None = None
-    remark: str = ""
-
-
-def why_not_comparable(result: Result, preset: Preset) -> str:
-    """Return why ``result`` is not comparable with published figures; '' if it is.
-
-    It is comparable if the preset is the official run and its provenance shows the same counts and
-    classes as the official data of the entry, and the same setup. The name of the data set is not
-    sufficient, since it has a default.
-    """
-    if not preset.is_comparable:
-        return preset.not_comparable
-    if not result.run:
-        return "no run.json"
-    splits = ("val",) if preset.name == "published" else ("train", "val")
-    if not is_described(result.data, splits):
-        fix = "convert" if preset.name == "published" else "train"
-        return f"run.json does not describe the data (written by an older version: {fix} again)"
-    name = result.entry.dataset
-    found = difference(result.data, name)
-    if found:
-        return f"data: {found}, not {OFFICIAL[name].title}"
-    return "; ".join(result.run.get("setup_differs") or ())
-
-
-def compare(
-    column: Column, published: PublishedValue | None, result: Result | None, preset: Preset
-) -> Comparison:
-    """Return the cell of one entry and one column."""
-    value = published.value if published else None
-    remark = "coming soon" if published and published.value is None else ""
-    measured = None
-    comparable = result is not None and not why_not_comparable(result, preset)
-    if result is not None and column.iou_type is not None and column.is_validation:
-        measured = result.metric(column.iou_type, column.metric)
-    elif comparable and result is not None and column.metric == TIME:
-        measured = _seconds_per_iteration(result)
-    difference = None
-    if comparable and value is not None and measured is not None and column.is_validation:
-        difference = round(round(measured, 1) - value, 1)
-    return Comparison(value, measured, difference, remark)
-
-
-def _seconds_per_iteration(result: Result) -> float | None:
-    seconds, iterations = result.run.get("seconds"), result.run.get("iterations")
-    return seconds / iterations if seconds and iterations else None
-
-
-def verdict(
-    columns: tuple[Column, ...],
-    cells: list[Comparison],
-    result: Result | None,
-    preset: Preset,
-    state: State,
-) -> str:
-    """Return the result of the comparison in a few words; without a result, the entry's status."""
-    if result is None:
-        return state.label
-    reason = why_not_comparable(result, preset)
-    if reason:
-        return f"not comparable: {reason}"
-    differences = [
-        cell.difference
-        for column, cell in zip(columns, cells, strict=True)
-        if column.metric == "AP" and cell.difference is not None
-    ]
-    if not differences:
-        return "no published AP"
-    worst = max(differences, key=abs)
-    if abs(worst) <= TOLERANCE_AP:
-        return f"within ±{TOLERANCE_AP} AP"
-    return f"{'above' if worst > 0 else 'below'} by {abs(worst):.1f} AP"
-
-
 MISSING = "—"
 
 
@@ -227,7 +75,7 @@ class ViewColumn:
     @property
     def is_number(self) -> bool:
         """Whether the cells are numbers, aligned right."""
-        return self.kind in ("published", "measured", "difference")
+        return self.kind in ("published", "measured", "spread", "runs", "difference")
 
 
 @dataclass(frozen=True)
@@ -288,22 +136,25 @@ def table_view(
     """
     metric_columns = columns_of(table, catalogue)
     facts, shared = facts_of(table)
+    shown = [results[each.entry_id] for each in table.entries if each.entry_id in results]
+    with_seeds = any(len(result.runs) > 1 for result in shown)
     columns = [ViewColumn("", "Row", "label")]
     columns += [ViewColumn("", heading, "fact") for heading in facts]
     for column in metric_columns:
-        columns += _sub_columns(column, preset)
+        columns += _sub_columns(column, preset, with_seeds)
+    columns += [ViewColumn("", "Runs", "runs")] * with_seeds
     columns.append(ViewColumn("", "Status", "status"))
     rows = []
     for index, entry in enumerate(table.entries):
-        result = results.get(entry.entry_id)
-        comparisons = _comparisons(entry, metric_columns, catalogue, result, preset)
+        result, state = results.get(entry.entry_id), states[entry.entry_id]
+        found = comparisons(entry, metric_columns, catalogue, result, preset, state)
         cells = [entry.row_label, *(values[index] or MISSING for values in facts.values())]
-        for column, comparison in zip(metric_columns, comparisons, strict=True):
-            cells += _printed(column, comparison, preset)
-        cells.append(verdict(metric_columns, comparisons, result, preset, states[entry.entry_id]))
+        for column, comparison in zip(metric_columns, found, strict=True):
+            cells += _printed(column, comparison, preset, with_seeds)
+        cells += [str(len(result.runs)) if result else MISSING] * with_seeds
+        cells.append(row_verdict(metric_columns, found, result, preset, state)[1])
         rows.append(ViewRow(entry.entry_id, tuple(cells), result is not None))
-    shown = [results[each.entry_id] for each in table.entries if each.entry_id in results]
-    notes = (*_notes(metric_columns, preset), *_operators_note(shown, preset))
+    notes = (*_notes(metric_columns, preset, with_seeds), *_operators_note(shown, preset))
     return TableView(
         *(table.slug, table.title, table.paper, preset.name, preset.is_comparable),
         shared=", ".join(shared),
@@ -327,36 +178,29 @@ def _operators_note(results: Sequence[Result], preset: Preset) -> list[str]:
     ]
 
 
-def _comparisons(
-    entry: Entry,
-    columns: tuple[Column, ...],
-    catalogue: Catalogue,
-    result: Result | None,
-    preset: Preset,
-) -> list[Comparison]:
-    official = {v.key: v for v in catalogue.published(entry.entry_id) if v.is_official}
-    return [compare(column, official.get(column.key), result, preset) for column in columns]
-
-
-def _sub_columns(column: Column, preset: Preset) -> list[ViewColumn]:
+def _sub_columns(column: Column, preset: Preset, with_seeds: bool) -> list[ViewColumn]:
     subs = [ViewColumn(column.heading, "published", "published")]
     if column.is_validation or (preset.is_comparable and column.metric == TIME):
         name = "measured" if preset.is_comparable else preset.name
         subs.append(ViewColumn(column.heading, name, "measured"))
+        subs += [ViewColumn(column.heading, "±", "spread")] * with_seeds
     if column.is_validation and preset.is_comparable:
         subs.append(ViewColumn(column.heading, "Δ", "difference"))
     return subs
 
 
-def _printed(column: Column, comparison: Comparison, preset: Preset) -> list[str]:
+def _printed(
+    column: Column, comparison: Comparison, preset: Preset, with_seeds: bool
+) -> list[str]:
     decimals = 2 if column.metric == TIME else 1
     published = figure(comparison.published, decimals)
     by_kind = {
         "published": comparison.remark or published,
         "measured": figure(comparison.measured, decimals),
+        "spread": figure(comparison.spread, 2),
         "difference": signed(comparison.difference),
     }
-    return [by_kind[sub.kind] for sub in _sub_columns(column, preset)]
+    return [by_kind[sub.kind] for sub in _sub_columns(column, preset, with_seeds)]
 
 
 def figure(value: float | None, decimals: int = 1) -> str:
@@ -364,19 +208,18 @@ def figure(value: float | None, decimals: int = 1) -> str:
     return MISSING if value is None else f"{value:.{decimals}f}"
 
 
-def signed(value: float | None) -> str:
-    """Format a difference with its sign (a true minus)."""
-    if value is None:
-        return MISSING
-    return f"{value:+.1f}".replace("-", "−") if value else "0.0"
-
-
-def _notes(columns: tuple[Column, ...], preset: Preset) -> list[str]:
+def _notes(columns: Sequence[Column], preset: Preset, with_seeds: bool) -> list[str]:
     notes = [preset.caption]
+    if with_seeds:
+        notes.append(
+            "Measured values are means over the runs of a row, each with another seed; ± is their "
+            "standard deviation."
+        )
     if preset.is_comparable:
         notes.append(
-            f"Δ = measured − published, from the rounded values. Status: a difference of up to "
-            f"±{TOLERANCE_AP} AP is within the run-to-run variation of a detector."
+            "Δ = measured − published, from the rounded values. Status: reproduced if the 90 % "
+            f"interval of the mean difference is within ±{TOLERANCE_AP} AP, not reproduced if it is "
+            f"outside; {REASON}."
         )
     else:
         notes.append(

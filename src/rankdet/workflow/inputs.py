@@ -12,6 +12,7 @@ from typing import Any
 
 from rankdet.catalogue import Catalogue, Entry, config_files, config_identity, table_identity
 from rankdet.catalogue.presets import Preset, presets_of_site
+from rankdet.catalogue.seeds import LARGEST, run_place, seed_in, seed_of
 from rankdet.datasets.own_files import annotation_files
 from rankdet.downloads.table import backbone_of, find_backbone
 from rankdet.errors import InputError, nearest
@@ -104,7 +105,7 @@ class Inputs:
         self.presets = presets_of_site(config["presets"])
         self._published = published
         for preset in self.presets.values():
-            for name in (*preset.entries, *preset.more_entries):
+            for name in (*preset.entries, *preset.more_entries, *preset.row_seeds):
                 self.catalogue[name]
 
     def preset(self, wildcards: Any) -> Preset:
@@ -192,6 +193,41 @@ class Inputs:
             raise InputError(f"a published model of {wildcards.entry}", reason, f"see {status}")
         return models[wildcards.entry]
 
+    # Seeds.
+
+    def seeds(self, wildcards: Any) -> tuple[int, ...]:
+        """Return the seeds of a row: its own, else those of the preset, else of all trainings."""
+        preset = self.preset(wildcards)
+        own = preset.row_seeds.get(wildcards.entry) or preset.seeds
+        # `seed` is the former setting of one seed.
+        former = [self.config["seed"]] if "seed" in self.config else self.config.get("seeds", [0])
+        return tuple(map(int, own or former))
+
+    def seed(self, wildcards: Any) -> int:
+        """Return the seed of one run: of its folder, else of the run there, else the first.
+
+        Raises:
+            InputError: if the folder names a seed that is too large.
+        """
+        name = wildcards.seed.removeprefix("/")
+        if name:
+            seed = seed_of(name)
+            if seed is None:
+                expected = f"a seed from 0 to {LARGEST}"
+                raise InputError(expected, name, "request another folder")
+            return seed
+        seeds = self.seeds(wildcards)
+        there = seed_in(Path(), wildcards.preset, wildcards.entry)
+        return there if there in seeds else seeds[0]
+
+    def runs(self, preset: str, entry: str) -> list[str]:
+        """Return the runs of a row as ``<entry>`` or ``<entry>/seed-<n>``, a run per seed."""
+        own = SimpleNamespace(preset=preset, entry=entry)
+        if not self.preset(own).trains:
+            return [entry]
+        seeds = self.seeds(own)
+        return [run_place(Path(), preset, entry, seed, seeds) for seed in seeds]
+
     # One row.
 
     def length(self, wildcards: Any) -> str:
@@ -252,7 +288,7 @@ class Inputs:
     # Inputs of tables, figures and pages.
 
     def results(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
-        """Return the file ``name`` of each entry, by default of the table's or of the preset's.
+        """Return the file ``name`` of each run, by default of the table's or of the preset's rows.
 
         For missing published weights, it is the file with the reason.
         """
@@ -261,12 +297,13 @@ class Inputs:
         if wildcards.preset == "published":
             there = self.published_models(getattr(wildcards, "table", "all"))
         return [
-            f"results/{wildcards.preset}/{entry}/{name if entry in there else 'weights.json'}"
+            f"results/{wildcards.preset}/{run}/{name if entry in there else 'weights.json'}"
             for entry in entries
+            for run in self.runs(wildcards.preset, entry)
         ]
 
     def records(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
-        """Return run.json or training.jsonl of each entry that has it or can restore it.
+        """Return run.json or training.jsonl of each run that has it or can restore it.
 
         A missing file is restored from the work directory of the training. If that is missing too,
         the row stays without it: results do not need it, and nothing is trained again for it.
@@ -274,7 +311,12 @@ class Inputs:
         if wildcards.preset == "published":
             return []
         entries = self._rows(wildcards) if entries is None else entries
-        return [path for entry in entries for path in _record(wildcards.preset, entry, name)]
+        return [
+            path
+            for entry in entries
+            for run in self.runs(wildcards.preset, entry)
+            for path in _record(wildcards.preset, run, name)
+        ]
 
     def measured(self, wildcards: Any, entries: Iterable[str]) -> list[str]:
         """Return all inputs of figures and pages."""
@@ -327,16 +369,16 @@ class Inputs:
 
 
 @cache
-def _record(preset: str, entry: str, name: str) -> list[str]:
+def _record(preset: str, run: str, name: str) -> list[str]:
     """Return the path of one record in a list; an empty list, with a message, if it is lost."""
-    folder = Path("results", preset, entry)
+    folder = Path("results", preset, run)
     is_measured = (folder / "metrics.json").exists()
-    again = (folder / "checkpoint.pth").exists() and is_finished(Path("work", preset, entry))
+    again = (folder / "checkpoint.pth").exists() and is_finished(Path("work", preset, run))
     if (folder / name).exists() or again or not is_measured:
         return [str(folder / name)]
     print(
         f"rankdet: {folder}/{name} is missing and cannot be restored, because "
-        f"work/{preset}/{entry} or the checkpoint is missing too; the report will not include it",
+        f"work/{preset}/{run} or the checkpoint is missing too; the report will not include it",
         file=sys.stderr,
     )
     return []

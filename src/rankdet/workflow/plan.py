@@ -190,7 +190,8 @@ def time_of(seconds_per_image: float, results: Path) -> Callable[[Job], Time]:
 def _measured(job: Job, results: Path) -> float | None:
     """Return the mean time of finished runs of the job's preset or search; None without one."""
     if job.rule == "train":
-        paths = list(results.glob(f"{job.wildcards['preset']}/*/run.json"))
+        rows = results / job.wildcards["preset"]
+        paths = [*rows.glob("*/run.json"), *rows.glob("*/seed-*/run.json")]
     elif job.rule == "search_sample":
         paths = list(results.glob(f"search/{job.wildcards['search']}/round-*/sample-*.json"))
     else:

@@ -55,9 +55,11 @@ def write_result(
     masks: bool = False,
     data: str = "digits",
     validations: bool = True,
+    seed: int = 0,
+    several: bool = False,
 ) -> Path:
-    """Write what a run leaves below ``folder``; return the entry's folder."""
-    place = folder / entry_id
+    """Write what a run leaves below ``folder``; return its folder, of its seed for ``several``."""
+    place = folder / entry_id / f"seed-{seed}" if several else folder / entry_id
     place.mkdir(parents=True)
     document: dict = {"bbox": metrics(ap), "per_class": {"bbox": []}}
     if masks:
@@ -76,7 +78,7 @@ def write_result(
         "preset": preset,
         "iterations": 100,
         "seconds": 42.0,
-        "seed": 0,
+        "seed": seed,
         "data": data_record(data),
         "machine": {"cpu": "An invented processor", "cores": 2, "gpu": None},
         "versions": {"python": "3.11", "torch": "2.13.0"},

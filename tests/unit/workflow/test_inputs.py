@@ -186,3 +186,97 @@ def test_the_rounds_of_a_search():
     assert searches.previous_samples(later)[0] == f"results/search/{name}/round-001/sample-0.json"
     with pytest.raises(InputError, match="'demos'; nearest: demo"):
         searches.plan(of(search="demos"))
+
+
+def site(catalogue, **settings):
+    return Inputs(CONFIG | settings, catalogue, lambda group: f"models/{group}.json")
+
+
+def write_run(root, place, seed, *, finished=True):
+    """Write what a training leaves: its record, or only the settings of one under way."""
+    name, content = (
+        (f"results/{place}/run.json", {"seed": seed})
+        if finished
+        else (f"work/{place}/run_settings.json", {"settings": {"seed": seed}})
+    )
+    path = root / name
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (0,)),
+        ({"seeds": [4]}, (4,)),
+        ({"seeds": [0], "seed": 7}, (7,)),  # the former setting, on a command line
+        ({"seeds": [0, 1, 2]}, (0, 1, 2)),
+        ({"presets": {"demo": {"seeds": [1, 2]}}}, (1, 2)),
+        ({"presets": {"paper": {"seeds": [1, 2]}}}, (0,)),
+        ({"presets": {"demo": {"row_seeds": {ROW: [5, 6]}}}}, (5, 6)),
+        ({"presets": {"demo": {"seeds": [1, 2], "row_seeds": {"rs_frcnn_r50": [5]}}}}, (1, 2)),
+    ],
+)
+def test_the_seeds_of_a_row(catalogue, settings, expected):
+    assert site(catalogue, **settings).seeds(of(preset="demo", entry=ROW)) == expected
+
+
+def test_one_seed_keeps_the_folder_of_the_entry(catalogue, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wildcards = of(preset="demo")
+    one = site(catalogue, seeds=[3]).results(wildcards, "metrics.json", [ROW])
+    assert one == [f"results/demo/{ROW}/metrics.json"]
+    three = site(catalogue, seeds=[0, 1, 2]).results(wildcards, "metrics.json", [ROW])
+    assert three == [f"results/demo/{ROW}/seed-{n}/metrics.json" for n in range(3)]
+
+
+def test_published_weights_have_no_seed(catalogue, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert site(catalogue, seeds=[0, 1]).runs("published", ROW) == [ROW]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_stays_where_it_is_when_the_list_of_seeds_changes(
+    catalogue, tmp_path, monkeypatch, finished
+):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path, f"demo/{ROW}", 1, finished=finished)
+    several = site(catalogue, seeds=[0, 1, 2])
+    assert several.runs("demo", ROW) == [f"{ROW}/seed-0", ROW, f"{ROW}/seed-2"]
+    assert several.seed(of(preset="demo", entry=ROW, seed="")) == 1
+    # And back to one.
+    write_run(tmp_path, f"demo/{ROW}/seed-2", 2, finished=finished)
+    assert site(catalogue, seeds=[2]).runs("demo", ROW) == [f"{ROW}/seed-2"]
+    assert site(catalogue, seeds=[1]).runs("demo", ROW) == [ROW]
+
+
+def test_a_new_single_seed_takes_the_place_of_the_former_one(catalogue, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path, f"demo/{ROW}", 0)
+    other = site(catalogue, seeds=[5])
+    assert other.runs("demo", ROW) == [ROW]
+    assert other.seed(of(preset="demo", entry=ROW, seed="")) == 5
+
+
+def test_the_seed_of_a_run_is_that_of_its_folder(inputs):
+    assert inputs.seed(of(preset="demo", entry=ROW, seed="/seed-12")) == 12
+    with pytest.raises(InputError, match="a seed from 0 to 4294967295; got seed-9999999999"):
+        inputs.seed(of(preset="demo", entry=ROW, seed="/seed-9999999999"))
+
+
+def test_a_record_that_cannot_be_read_is_no_run(catalogue, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results/demo" / ROW / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    assert site(catalogue, seeds=[0, 1]).runs("demo", ROW) == [f"{ROW}/seed-0", f"{ROW}/seed-1"]
+
+
+def test_a_lost_record_of_a_seed_is_left_out(catalogue, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results/demo" / ROW / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text("{}")
+    found = site(catalogue, seeds=[0, 1]).records(of(preset="demo"), "run.json", [ROW])
+    assert found == [f"results/demo/{ROW}/seed-1/run.json"]
+    assert f"results/demo/{ROW}/seed-0/run.json is missing" in capsys.readouterr().err
