@@ -17,7 +17,7 @@ LOGS = r"(\d{8}_\d{6}/.+|[a-z0-9_]+\.py)"  # of mmengine
 OURS = re.compile(
     rf"""
     results/(?!reference/)[^/]+/(
-        [^/]+/(seed-\d+/)?{ENTRY} | (all/)?report\.html | (all/)?tables/{TABLE} | [^/]+\.models\.json
+        [^/]+/(seed-\d+/)?{ENTRY} | (all/)?report\.html | verdicts\.csv | (all/)?tables/{TABLE} | [^/]+\.models\.json
         | figures/[a-z_]+\.(svg|png)
         | [^/]+/round-\d+/(state|sample-\d+)\.json | [^/]+/(found\.(json|py)|training\.json)
         | [^/]+/search\.(svg|png|csv|md|html)

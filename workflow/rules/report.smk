@@ -28,6 +28,32 @@ rule table:
         " --out results/{wildcards.preset:q}/tables --table {wildcards.table:q} > {log:q} 2>&1"
 
 
+rule verdicts:
+    input:
+        metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
+        runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
+    output:
+        report(
+            "results/{preset}/verdicts.csv",
+            caption="../report/verdicts.rst",
+            category="Report",
+            labels={"verdicts": "{preset}"},
+        ),
+    log:
+        "logs/{preset}/verdicts.log",
+    benchmark:
+        "logs/{preset}/verdicts.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        content=INPUTS.content,
+    shell:
+        "rankdet report verdicts --preset {wildcards.preset:q}"
+        " --results results/{wildcards.preset:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule figures:
     input:
         lambda wildcards: INPUTS.measured(wildcards, INPUTS.entries_of(wildcards)),

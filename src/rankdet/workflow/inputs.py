@@ -361,7 +361,7 @@ class Inputs:
             for kind in FIGURE_FORMATS
         ]
         return [
-            f"results/{preset}/report.html",
+            *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
             *self.measured(own, self.entries_of(own)),
             *self.table_files(preset, self.tables_of(own)),
             *figures,
