@@ -163,7 +163,7 @@ def test_a_preset_is_everything_that_people_read(inputs):
     found = inputs.everything("demo")
     assert len(found) == len(set(found))
     assert {path.split("/")[2] for path in found} == {
-        *("report.html", "tables", "figures"),
+        *("report.html", "verdicts.csv", "tables", "figures"),
         *PRESETS["demo"].entries,
     }
     assert not [path for path in found if path.endswith(("checkpoint.pth", "detections.json"))]
