@@ -11,6 +11,8 @@ from rankdet.workflow import snakemakes
 from rankdet.workflow.inputs import FIGURES, Inputs
 from rankdet.workflow.resources import JobResources
 from rankdet.workflow.inputs import Searches
+from rankdet.workflow.studies import FIGURES as STUDY_FIGURES
+from rankdet.workflow.studies import Studies
 
 # Cluster jobs read this file too, but only the main process manages locks and left-over jobs.
 LEFT_OVER = []
@@ -24,10 +26,21 @@ def published_models(group):
     return checkpoints.published_models.get(group=group).output[0]
 
 
+def study_rates(study):
+    """Return the chosen learning rates of a study; Snakemake looks again once they are there."""
+    return checkpoints.study_rates.get(study=study).output[0]
+
+
 # Loading the catalogue here checks its tables before any job is planned.
 INPUTS = Inputs(config, load_catalogue("configs"), published_models)
 RESOURCES = JobResources(config["cluster"], INPUTS, LEFT_OVER)
 SEARCHES = Searches(load_plans("configs"))
+STUDIES = Studies(INPUTS, study_rates)
+
+
+def training_options(wildcards):
+    """Return the options for the length and the learning rate of a training."""
+    return " ".join(filter(None, (INPUTS.length(wildcards), STUDIES.options(wildcards))))
 
 # The workflow's configs, also for the commands in the rules.
 EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
@@ -56,5 +69,7 @@ wildcard_constraints:
     file=SAFE_NAME,
     like="coco|lvis|cityscapes",
     search=SAFE_NAME,
+    study="|".join(STUDIES.names) or "none",
+    studyset="|".join(STUDIES.sets) or "none",
     round=r"[0-9]{3}",
     sample=r"[0-9]+",

@@ -7,6 +7,7 @@ rule train:
         data=INPUTS.dataset,
         config=ancient(INPUTS.entry_config),
         weights=INPUTS.start_weights,
+        rates=ancient(STUDIES.rates),  # its content is a parameter
     output:
         checkpoint="results/{preset}/{entry}{seed}/checkpoint.pth",
     log:
@@ -18,7 +19,7 @@ rule train:
         **RESOURCES.of("train", mem_mb=8000, runtime=2880, gpu=RESOURCES.gpus),
     params:
         seed=INPUTS.seed,
-        length=INPUTS.length,
+        length=training_options,
         settings=INPUTS.settings,
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"

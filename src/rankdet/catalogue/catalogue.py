@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -103,7 +103,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="experiments.csv: one entry")
 
     entry_id: Name
-    status: Literal["seed", "extension", "control"]
+    status: Literal["seed", "extension", "control", "study"]
     family: Name
     paper: Text
     table: Text
@@ -176,15 +176,26 @@ class Table:
 
 
 class Catalogue:
-    """Entries by id, in the order of the file; read it with `load_catalogue`."""
+    """Entries by id, in the order of the file; read it with `load_catalogue`.
 
-    def __init__(self, entries: list[Entry], published: list[PublishedValue]) -> None:
+    The methods of studies are found by their id, but stand in no table and are not iterated over.
+    """
+
+    def __init__(
+        self,
+        entries: list[Entry],
+        published: list[PublishedValue],
+        methods: Sequence[Entry] = (),
+    ) -> None:
         self._entries = {entry.entry_id: entry for entry in entries}
+        self._methods = {entry.entry_id: entry for entry in methods}
         self._published: dict[str, list[PublishedValue]] = {}
         for value in published:
             self._published.setdefault(value.entry_id, []).append(value)
 
     def __getitem__(self, entry_id: str) -> Entry:
+        if entry_id in self._methods:
+            return self._methods[entry_id]
         if entry_id not in self._entries:
             raise InputError(
                 "an entry of the catalogue (rankdet list shows all)",
@@ -200,7 +211,7 @@ class Catalogue:
         return len(self._entries)
 
     def __contains__(self, entry_id: object) -> bool:
-        return entry_id in self._entries
+        return entry_id in self._entries or entry_id in self._methods
 
     def published(self, entry_id: str) -> tuple[PublishedValue, ...]:
         """Return the published figures of an entry, the authors' own and others'."""
@@ -238,7 +249,34 @@ def load_catalogue(configs_dir: str | Path | None = None) -> Catalogue:
     """
     folder = Path(configs_dir) if configs_dir is not None else default_configs_dir()
     entries = _read_entries(folder)
-    return Catalogue(entries, _read_published(folder, {entry.entry_id for entry in entries}))
+    published = _read_published(folder, {entry.entry_id for entry in entries})
+    return Catalogue(entries, published, _methods(folder))
+
+
+def _methods(folder: Path) -> list[Entry]:
+    """Return the methods of all studies as entries."""
+    from rankdet.catalogue.studies import load_studies
+
+    found = []
+    for name, study in load_studies(folder).items():
+        for entry_id, method in study.methods.items():
+            entry = Entry(
+                entry_id=entry_id,
+                status="study",
+                family="study",
+                paper=study.title,
+                table=study.title,
+                table_slug=f"study-{name}",
+                row_label=method.label,
+                detector=method.detector,
+                backbone="ResNet-18, narrow",
+                loss_cls=method.loss,
+                dataset="coco",
+                detections="bbox",
+            )
+            entry._configs = folder
+            found.append(entry)
+    return found
 
 
 def _read_entries(folder: Path) -> list[Entry]:

@@ -37,12 +37,26 @@ def prepare_digits(
     long_tail: Annotated[
         bool, typer.Option(help="LVIS v1 format with rare, common and frequent classes.")
     ] = False,
+    imbalance: Annotated[
+        float | None,
+        typer.Option(
+            help="LVIS v1 format; the first class has this many times the training objects of the "
+            "last. Val stays balanced."
+        ),
+    ] = None,
+    objects: Annotated[
+        str, typer.Option(help="Objects per image: few (1-2), some (2-8) or many (8-16).")
+    ] = "some",
+    val_seed: Annotated[
+        int | None, typer.Option(help="Seed of the val split alone; default: --seed.")
+    ] = None,
 ) -> None:
     """Generate the built-in digits data set: real handwriting on real photographs."""
     from rankdet.datasets.digits import prepare_digits as compose
 
     check_outputs({}, {"--out": out})
-    manifest = compose(out, seed, train_images, val_images, long_tail)
+    options = dict(imbalance=imbalance, objects=objects, val_seed=val_seed)
+    manifest = compose(out, seed, train_images, val_images, long_tail, **options)
     _tell(manifest, out / "dataset.json")
 
 

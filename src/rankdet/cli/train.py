@@ -78,6 +78,10 @@ def train(
         int | None,
         typer.Option(min=1, help="Overrides the number of iterations of a short preset."),
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Overrides the learning rate of a short preset."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option(help="Resume the training in the work directory.")
     ] = False,
@@ -155,7 +159,7 @@ def train(
             if data is None:  # prepared once, before the processes need it
                 from rankdet.catalogue.presets import get_preset
 
-                places.data_set(data, row, get_preset(preset, iterations))
+                places.data_set(data, row, get_preset(preset, iterations, learning_rate))
             stopped.unlink(missing_ok=True)
             code = launch(sys.argv[1:], processes, nodes, threads or 1)
             if stopped.exists():
@@ -169,7 +173,7 @@ def train(
             from rankdet.training.run import train as run
             from rankdet.training.runner import Speed
 
-            chosen = get_preset(preset, iterations)
+            chosen = get_preset(preset, iterations, learning_rate)
             try:
                 record = run(
                     entry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from rankdet.outputs import part_beside, part_of, real_path, shown_path, write_j
 # Long tail: share of the objects of each class, and LVIS's frequency group in the train split.
 LONG_TAIL = np.array([30, 24, 20, 16, 12, 0.9, 0.8, 0.7, 0.1, 0.1])
 SET_NAMES = ("digits", "digits-lvis")
+OBJECTS = {"few": (1, 2), "some": (2, 8), "many": (8, 16)}  # tried per image
 FREQUENCIES = ["f"] * 5 + ["c"] * 3 + ["r"] * 2
+IMBALANCE_FREQUENCIES = ["f"] * 4 + ["c"] * 3 + ["r"] * 3
 
 
 def prepare_digits(
@@ -29,6 +32,9 @@ def prepare_digits(
     train_images: int = 1600,
     val_images: int = 300,
     long_tail: bool = False,
+    imbalance: float | None = None,
+    objects: str = "some",
+    val_seed: int | None = None,
 ) -> Manifest:
     """Compose the set into the folder ``out``; the folder appears only when it is complete.
 
@@ -39,24 +45,36 @@ def prepare_digits(
         val_images: images of the val split.
         long_tail: LVIS v1 format with rare, common and frequent classes; val stays balanced, so
             that rare classes can be measured.
+        imbalance: LVIS v1 format; in train the first class has this many times the objects of the
+            last, geometrically between them, and val stays balanced. The last three classes are
+            the rare ones (APr) whatever the imbalance, so that the same classes are compared.
+        objects: per image "few" (1 or 2), "some" (2 to 8) or "many" (8 to 16); fewer where there
+            is no free space.
+        val_seed: of the val split, by default ``seed``: another val split for the same train split.
 
     Returns:
         The manifest, also written to ``out/dataset.json``.
 
     Raises:
-        InputError: if a count is not positive, or ``out`` holds anything that is not of such a set.
+        InputError: if a count is not positive, an option has a value that it cannot have, or
+            ``out`` holds anything that is not of such a set.
     """
     out = real_path(out)
     if min(train_images, val_images) < 1:
         raise InputError(
             "at least one image per split", f"{train_images}, {val_images}", "ask more"
         )
+    long_tail = long_tail or imbalance is not None
+    _check(imbalance, objects)
     _older_files(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with part_of(out, is_folder=True) as part:
         splits = {
-            name: _write_split(part, name, seed, count, long_tail)
-            for name, count in (("train", train_images), ("val", val_images))
+            name: _write_split(part, name, count, _Composition(own, long_tail, imbalance, objects))
+            for name, count, own in (
+                ("train", train_images, seed),
+                ("val", val_images, seed if val_seed is None else val_seed),
+            )
         }
         manifest = Manifest(
             name=SET_NAMES[long_tail],
@@ -118,16 +136,58 @@ def _move_into_place(part: Path, out: Path) -> None:
         own_files.remove(old, written)
 
 
-def _write_split(root: Path, split: str, seed: int, count: int, long_tail: bool) -> Split:
+@dataclass(frozen=True)
+class _Composition:
+    """What the scenes of one split hold."""
+
+    seed: int
+    long_tail: bool
+    imbalance: float | None
+    objects: str
+
+    def weights(self, split: str) -> np.ndarray:
+        """Return the share of each class (10); only train is imbalanced."""
+        weights = np.ones(10)
+        if split == "train" and self.imbalance is not None:
+            weights = self.imbalance ** -np.linspace(0, 1, 10)
+        elif split == "train" and self.long_tail:
+            weights = LONG_TAIL
+        return weights / weights.sum()
+
+    @property
+    def frequencies(self) -> list[str]:
+        """The frequency group of each class."""
+        return FREQUENCIES if self.imbalance is None else IMBALANCE_FREQUENCIES
+
+    @property
+    def crowd_share(self) -> float:
+        """The share of images with a crowd region, which LVIS's format does not have."""
+        return 0 if self.long_tail else 0.05
+
+
+def _check(imbalance: float | None, objects: str) -> None:
+    if imbalance is not None and not 1 <= imbalance <= 1e6:
+        expected = "--imbalance from 1 (balanced) to 1e6: objects of the first class over the last"
+        raise InputError(expected, f"{imbalance:g}", "give another ratio")
+    if objects not in OBJECTS:
+        raise InputError(f"--objects as one of {', '.join(OBJECTS)}", repr(objects), "choose one")
+
+
+def _write_split(root: Path, split: str, count: int, composition: _Composition) -> Split:
     (root / split).mkdir()
     (root / "annotations").mkdir(exist_ok=True)
-    rng = np.random.default_rng([seed, 0 if split == "train" else 1, int(long_tail)])
-    weights = LONG_TAIL if long_tail and split == "train" else np.ones(10)
+    long_tail = composition.long_tail
+    rng = np.random.default_rng(
+        [composition.seed, 0 if split == "train" else 1, int(long_tail)]
+    )
+    weights = composition.weights(split)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(count):
         scene = compose(
-            material(split), rng, weights / weights.sum(), crowd_share=0 if long_tail else 0.05
+            *(material(split), rng, weights),
+            crowd_share=composition.crowd_share,
+            objects=OBJECTS[composition.objects],
         )
         image_id, file_name = index + 1, f"{index + 1:06d}.jpg"
         written = cv2.imwrite(
@@ -143,7 +203,7 @@ def _write_split(root: Path, split: str, seed: int, count: int, long_tail: bool)
             annotations.append(annotation(len(annotations) + 1, image_id, label, mask, crowd))
     if long_tail:
         images = [{**image, "split": split} for image in images]
-        content = lvis_file(images, annotations, FREQUENCIES)
+        content = lvis_file(images, annotations, composition.frequencies)
     else:
         content = coco_file(images, annotations)
     path = root / "annotations" / f"{split}.json"

@@ -222,8 +222,9 @@ def compose(
     class_weights: np.ndarray,
     crowd_share: float = 0.05,
     empty_share: float = 0.02,
+    objects: tuple[int, int] = (2, 8),
 ) -> Scene:
-    """Compose one scene: 2 to 8 digits, rarely none, rarely a crowd of tiny ones.
+    """Compose one scene: some digits, rarely none, rarely a crowd of tiny ones.
 
     Args:
         material: the split's handwriting and photographs.
@@ -231,12 +232,13 @@ def compose(
         class_weights: probability of each class (10).
         crowd_share: share of the images with a crowd region.
         empty_share: share of the images without any object.
+        objects: least and most digits of an image; one without free space is left out.
     """
     scene = Scene(background(material.photographs, SIDE, rng))
     if rng.random() < empty_share:
         return scene
     taken = np.zeros((SIDE, SIDE), bool)  # boxes, so that objects do not hide each other
-    for _ in range(int(rng.integers(2, 9))):
+    for _ in range(int(rng.integers(objects[0], objects[1] + 1))):
         label = int(rng.choice(10, p=class_weights))
         size = np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))
         _place(scene, material, rng, label, int(size), taken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 from mmengine.config import Config, ConfigDict
 
@@ -10,6 +11,7 @@ from rankdet.catalogue.presets import Preset
 from rankdet.datasets.images import STORED
 from rankdet.datasets.manifest import Manifest
 from rankdet.errors import InputError
+from rankdet.files import read_json
 from rankdet.models.build import load_config
 from rankdet.training import shrink
 from rankdet.training.presets import apply_preset
@@ -59,6 +61,18 @@ def connect_data(config: Config, data: Manifest) -> None:
         category_ids=list(data.category_ids),
     )
     shrink.set_classes(config.model, len(data.classes))
+    _set_class_counts(config, data)
+
+
+def _set_class_counts(config: Config, data: Manifest) -> None:
+    """Tell a loss that is weighted by class how many training objects each class has."""
+    nodes = [node for node in shrink.nodes(config.model) if "class_counts" in node]
+    if not nodes:
+        return
+    document = read_json(data.annotations("train"), "the annotations of the train split")
+    found = Counter(each["category_id"] for each in document["annotations"])
+    for node in nodes:
+        node.class_counts = [found[category] for category in data.category_ids]
 
 
 def _require_masks(data: Manifest) -> None:

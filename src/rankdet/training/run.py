@@ -101,6 +101,9 @@ def train(
     if not preset.trains:
         fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", fix)
+    if preset.iterations is not None and preset.learning_rate is None:
+        expected = f"--learning-rate for preset {preset.name}, which has none of its own"
+        raise InputError(expected, "none", "give one; a study's workflow chooses it")
     config = resolve(entry_id, preset, data)
     weights = None
     if preset.start_weights == "official":

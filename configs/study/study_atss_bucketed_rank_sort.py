@@ -1,0 +1,2 @@
+_base_ = ["study_atss_rank_sort.py"]
+model = dict(bbox_head=dict(loss_cls=dict(type="BucketedRankSortLoss")))

@@ -1,0 +1,1 @@
+_base_ = ["../control/control_frcnn_r50.py"]

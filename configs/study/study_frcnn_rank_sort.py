@@ -1,0 +1,1 @@
+_base_ = ["../rank_sort/rs_frcnn_r50.py"]
