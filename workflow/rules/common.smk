@@ -7,7 +7,8 @@ from rankdet.catalogue.presets import TINY_DIGITS
 from rankdet.cluster import slurm
 from rankdet.search.plan import load_plans
 from rankdet.workflow import snakemakes
-from rankdet.workflow.inputs import FIGURES, Inputs
+from rankdet.report.captions import FIGURES
+from rankdet.workflow.inputs import Inputs
 from rankdet.workflow.resources import JobResources
 from rankdet.workflow.inputs import Searches
 

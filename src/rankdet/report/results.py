@@ -119,7 +119,28 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
     for y, x, vertical, horizontal in pairs:
         if vertical is not None and len(vertical) != len(horizontal):
             raise _bad_curves(path, f"{len(vertical)} of {y} and {len(horizontal)} of {x}")
+    if curves.get("localization") is not None and not _is_localization(curves["localization"]):
+        raise _bad_curves(path, '"localization" that is not as `rankdet evaluate` writes it')
     return curves
+
+
+def _is_localization(value: Any) -> bool:
+    """Whether this is the object of `rankdet.evaluation.localization.localization_by_score`."""
+    if not isinstance(value, dict) or not isinstance(value.get("bins"), dict):
+        return False
+    total, bins = value.get("true_positives"), value["bins"]
+    lists = [bins.get(name) for name in ("count", "score", "IoU")]
+    if not _is_count(total) or not all(isinstance(each, list) for each in lists):
+        return False
+    counts, scores, overlaps = lists
+    return (
+        len(counts) == len(scores) == len(overlaps)
+        and all(map(_is_count, counts))
+        and sum(counts) == total
+        and all(map(_is_number, scores))
+        and all(each is not None and _is_fraction(each) for each in overlaps)
+        and all(_is_correlation(value.get(name)) for name in ("pearson", "spearman"))
+    )
 
 
 def _bad_curves(path: Path, got: str) -> InputError:
@@ -162,6 +183,14 @@ def _is_fraction(value: object) -> bool:
 
 def _is_amount(value: object) -> bool:
     return _is_number(value) and 0 <= value <= LARGEST  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and _is_plain_number(value) and 0 <= value <= LARGEST
+
+
+def _is_correlation(value: object) -> bool:
+    return value is None or (_is_number(value) and -1 <= value <= 1)  # type: ignore[operator]
 
 
 def _is_scalar(value: object) -> bool:
