@@ -65,7 +65,7 @@ def _label(axes: Axes, place: float, name: str, entry_id: str, narrow: bool) -> 
         axes.annotate(name, (0, place - 0.44), (0, 0), va="center", fontsize=8, **at)
         axes.annotate(
             *(entry_id, (1, place - 0.44), (0, 0)),
-            **{"va": "center", "ha": "right", "fontsize": 7, "color": SOFT, **at},
+            **{"va": "center", "ha": "right", "fontsize": 7.5, "color": SOFT, **at},
         )
         return
     axes.annotate(name, (0, place), (-3.5, 4.5), ha="right", va="center", fontsize=8.5, **at)

@@ -28,6 +28,7 @@ from rankdet.report.curves import (
     precision_recall_curves,
     training_curves,
 )
+from rankdet.report.names import printable
 from rankdet.report.results import Result
 from rankdet.report.tables import why_not_comparable
 
@@ -86,7 +87,7 @@ def draw_figures(
         name: Drawing(
             FIGURES[name].title,
             draw,
-            f"{preset.caption} {text or reason}",
+            printable(f"{preset.caption} {text or reason}"),
             "" if text else reason,
         )
         for name, (draw, text, reason) in every.items()
