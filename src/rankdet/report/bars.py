@@ -41,9 +41,9 @@ def lay_rows(axes: Axes, results: Sequence[Result], narrow: bool) -> list[tuple[
     """Label a row for each entry by detector; return the place of each row on the y axis."""
     place, rows, names = 0.0, [], []
     for group, members in by_detector(results).items():
-        at = axes.get_yaxis_transform()
+        left = axes.get_yaxis_transform()
         text = group if narrow else f" {group}"
-        axes.text(0, place, text, transform=at, weight="bold", va="center", fontsize=9)
+        axes.text(0, place, text, transform=left, weight="bold", va="center", fontsize=9)
         place += GAP
         for result in members:
             rows.append((place, result))
@@ -60,19 +60,16 @@ def lay_rows(axes: Axes, results: Sequence[Result], narrow: bool) -> list[tuple[
 
 def _label(axes: Axes, place: float, name: str, entry_id: str, narrow: bool) -> None:
     """Write name and id of a row: left of it, or above it in a narrow figure."""
-    at = dict(xycoords=("axes fraction", "data"), textcoords="offset points")
-    if narrow:
-        axes.annotate(name, (0, place - 0.44), (0, 0), va="center", fontsize=8, **at)
-        axes.annotate(
-            *(entry_id, (1, place - 0.44), (0, 0)),
-            **{"va": "center", "ha": "right", "fontsize": 7.5, "color": SOFT, **at},
-        )
-        return
-    axes.annotate(name, (0, place), (-3.5, 4.5), ha="right", va="center", fontsize=8.5, **at)
-    axes.annotate(
-        *(entry_id, (0, place), (-3.5, -5)),
-        **{"va": "center", "ha": "right", "fontsize": 7, "color": SOFT, **at},
+    at: dict[str, Any] = dict(
+        xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
     )
+    small: dict[str, Any] = dict(**at, ha="right", color=SOFT)
+    if narrow:
+        axes.annotate(name, (0, place - 0.44), (0, 0), fontsize=8, **at)
+        axes.annotate(entry_id, (1, place - 0.44), (0, 0), fontsize=7.5, **small)
+    else:
+        axes.annotate(name, (0, place), (-3.5, 4.5), ha="right", fontsize=8.5, **at)
+        axes.annotate(entry_id, (0, place), (-3.5, -5), fontsize=7, **small)
 
 
 @styled

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from rankdet.catalogue import Entry
@@ -66,16 +67,38 @@ Draw = TypeVar("Draw", bound=Callable[..., Figure])
 
 
 def styled(draw: Draw) -> Draw:
-    """Apply the common style to a function that draws a figure, whatever the user's settings."""
+    """Apply the common style to a function that draws a figure, whatever the user's settings.
+
+    The layout of the figure is final.
+    """
 
     @wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Figure:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             with matplotlib.rc_context(STYLE):
-                return draw(*args, **kwargs)
+                figure = draw(*args, **kwargs)
+                settle(figure)
+                return figure
 
     return drawn  # type: ignore[return-value]
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, and round the places of its parts.
+
+    The last digits of the solver depend on addresses in memory: files would differ by them.
+    """
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    parts: list[SubFigure] = list(figure.subfigs)
+    for part in parts:  # which grows
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 9))
+        parts += part.subfigs
+    for axes in figure.axes:
+        axes.set_position(tuple(np.round(axes.get_position().bounds, 9)))
 
 
 def headline(figure: Figure, title: str, subtitle: str) -> None:
@@ -177,14 +200,16 @@ def svg(
         words_id: the id of its text alternative in a page.
     """
     stream = io.StringIO()
-    own = {"svg.fonttype": "none"} if inline_as else {}
+    own: dict[Any, Any] = {"svg.fonttype": "none"} if inline_as else {}
     with matplotlib.rc_context({**STYLE, **own}):
         metadata = {"Date": None, "Creator": None}
         background = "none" if inline_as else "white"
         figure.savefig(stream, format="svg", metadata=metadata, facecolor=background)
     text = stream.getvalue()
     if not inline_as:
-        return _named(text, "", f"<title>{escape(title)}</title><desc>{escape(words)}</desc>", title)
+        return _named(
+            text, "", f"<title>{escape(title)}</title><desc>{escape(words)}</desc>", title
+        )
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     for pattern, new in _SHORTER:
         text = pattern.sub(new, text)
@@ -198,7 +223,9 @@ def _named(text: str, attributes: str, content: str, title: str) -> str:
     """Return an SVG text with attributes and content of its root; as it is without a title."""
     if not title:
         return text
-    return _OPENING.sub(lambda tag: f'{tag[0][:-1]} role="img"{attributes}>{content}', text, count=1)
+    return _OPENING.sub(
+        lambda tag: f'{tag[0][:-1]} role="img"{attributes}>{content}', text, count=1
+    )
 
 
 _OPENING = re.compile(r"<svg[^>]*>")

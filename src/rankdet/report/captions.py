@@ -48,8 +48,9 @@ FIGURES = {
     ),
     "lrp": Caption(
         "LRP error by score threshold, mean over classes",
-        "LRP error if detections below one common score threshold are dropped, lower is better. The dot is the "
-        "lowest point; oLRP is at or below it, since it uses the best threshold of each class.",
+        "LRP error if detections below one common score threshold are dropped, lower is better. "
+        "The dot is the lowest point; oLRP is at or below it, since it uses the best threshold of "
+        "each class.",
     ),
     "correlation": Caption(
         "Score and localization quality",

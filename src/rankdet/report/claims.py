@@ -60,7 +60,7 @@ def correlation_figure(results: Sequence[Result], preset: Preset, narrow: bool =
     heights = [rows_height(found, narrow) + 0.3, sum(grid.heights(blocks))]
     figure = Figure(figsize=(width, sum(heights)))
     headline(figure, title, caption(results, "localization", preset))
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
     _correlations(above.subplots(), found, narrow)
     ends: list[Key] = [
         ("Pearson", {"marker": "o", "color": SOFT, "linestyle": "none"}),
@@ -75,20 +75,20 @@ _OPEN: dict[str, Any] = {"marker": "D", "markerfacecolor": "none", "markersize":
 
 
 def _correlations(axes: Axes, results: Sequence[Result], narrow: bool) -> None:
-    every = []
+    every = [0.0, 0.1]
+    marks: tuple[dict[str, Any], ...] = ({"marker": "o", "markersize": 5}, _OPEN)
     for place, result in lay_rows(axes, results, narrow):
-        color = loss_color(loss_family(result.entry))
-        part = localization(result)
+        part, color = localization(result), loss_color(loss_family(result.entry))
         values = [part[name] for name in ("pearson", "spearman")]
-        for value, style in zip(values, ({"marker": "o", "markersize": 5}, _OPEN), strict=True):
+        known = [value for value in values if value is not None]
+        for value, mark in zip(values, marks, strict=True):
             if value is not None:
-                axes.plot(value, place, color=color, linestyle="none", **style)
-                every.append(value)
-        end = max((value for value in values if value is not None), default=0.0)
+                axes.plot(value, place, color=color, linestyle="none", **mark)
+        every += known
         text = " / ".join("—" if value is None else f"{value:.2f}" for value in values)
-        style = dict(textcoords="offset points", va="center", fontsize=8)
-        axes.annotate(text, (end, place), (8, 0), **style)
-    low, high = min([0.0, *every]), max([0.1, *every])
+        at = max(known, default=0.0), place
+        axes.annotate(text, at, (8, 0), textcoords="offset points", va="center", fontsize=8)
+    low, high = min(every), max(every)
     space = high - low
     axes.set_xlim(low - 0.05 * space, high + (0.42 if narrow else 0.2) * space)
     axes.set_xticks([tick for tick in axes.get_xticks() if -1 <= tick <= 1])
@@ -140,8 +140,9 @@ def _scatter(
     names = [_name(point.result) for point in points]
     for number, (point, name) in enumerate(zip(points, names, strict=True), start=1):
         entry = point.result.entry
-        name = name if names.count(name) == 1 else f"{name}\n{entry.entry_id}" if narrow else entry.entry_id
-        style = {
+        if names.count(name) > 1:
+            name = f"{name}\n{entry.entry_id}" if narrow else entry.entry_id
+        style: dict[str, Any] = {
             "marker": shapes[detector_group(entry)],
             "color": loss_color(loss_family(entry)),
             "linestyle": "none",
@@ -221,7 +222,8 @@ def published_figure(
 def why_unpublished(results: Sequence[Result], preset: Preset) -> str:
     """Return why no published value can be compared."""
     if preset.not_comparable:
-        return f"preset {preset.name} is not comparable with published values: {preset.not_comparable}"
+        why = preset.not_comparable
+        return f"preset {preset.name} is not comparable with published values: {why}"
     return "no result is comparable with a published value" if results else NOTHING
 
 
@@ -234,7 +236,8 @@ def cost_points(results: Sequence[Result]) -> list[Point]:
         if not seconds or own is None:
             continue
         rate = f", {seconds / iterations:.2f} s per iteration" if iterations else ""
-        points.append(Point(result, float(seconds), own, f"AP {own:.1f}, {duration(seconds)}{rate}"))
+        said = f"AP {own:.1f}, {duration(seconds)}{rate}"
+        points.append(Point(result, float(seconds), own, said))
     return points
 
 

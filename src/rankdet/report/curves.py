@@ -197,7 +197,9 @@ def training_curves(results: Sequence[Result], preset: Preset, narrow: bool = Fa
     A panel without data is omitted; AP and oLRP have the same scale in all rows.
     """
     histories = {result.entry.entry_id: result.training() for result in results}
-    every = [name for name in PANELS if any(len(series(rows, name)[0]) for rows in histories.values())]
+    every = [
+        name for name in PANELS if any(len(series(rows, name)[0]) for rows in histories.values())
+    ]
     highest = max(
         (max(series(rows, "AP")[1], default=0.0) for rows in histories.values()), default=0.0
     )
@@ -232,9 +234,7 @@ def families_of(
 def by_detector_name(entries: Sequence[Entry], color: str) -> list[Key]:
     """Return a legend of the entries of one loss: the detector, with a dash pattern of its own."""
     names, lines = labels(entries, detector_group), strokes(entries, detector_group)
-    return [
-        (names[entry.entry_id], {"color": color, **lines[entry.entry_id]}) for entry in entries
-    ]
+    return [(names[entry.entry_id], {"color": color, **lines[entry.entry_id]}) for entry in entries]
 
 
 def _training(
@@ -308,8 +308,9 @@ def loss_terms(results: Sequence[Result], preset: Preset, narrow: bool = False) 
             Panel(term_title(name), "iteration", "", _training(histories, lines, name, {}))
             for name in drawn[:MOST_TERMS]
         ]
-        more = f" ({len(drawn) - MOST_TERMS} more terms are not drawn)" if drawn[MOST_TERMS:] else ""
+        more = len(drawn) - MOST_TERMS
+        note = f" ({more} more terms are not drawn)" if more > 0 else ""
         if panels:
-            blocks.append(Block(f"{family}{more}", panels, keys))
+            blocks.append(Block(f"{family}{note}", panels, keys))
     grid = Grid(NARROW, 1, 2, 1.35) if narrow else Grid(WIDE, 1, 4, 1.75)
     return blocks_figure(FIGURES["loss_terms"].title, preset.caption, blocks, grid, NO_TERMS)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from rankdet.report.canvas import SOFT, headline
+from rankdet.report.canvas import SOFT, headline, settle
 
 WIDE, NARROW = 9.4, 3.6  # inches; the page shows the narrow figure on a phone
 LINE = 0.155  # inches from one line of a legend to the next
@@ -178,10 +178,10 @@ def number_points(figure: Figure, axes: Axes, points: np.ndarray) -> list[Annota
         axes: with its final limits.
         points: in data coordinates [N, 2].
     """
-    figure.draw_without_rendering()  # the layout decides where the points are
+    settle(figure)  # the layout decides where the points are
     scale = 72 / figure.dpi
-    spots = axes.transData.transform(points) * scale
-    low, high = axes.bbox.min * scale, axes.bbox.max * scale
+    spots = np.round(axes.transData.transform(points) * scale, 6)
+    low, high = np.array(axes.bbox.min) * scale, np.array(axes.bbox.max) * scale
     taken: list[np.ndarray] = []
     made = []
     for number, (spot, point) in enumerate(zip(spots, points, strict=True), start=1):

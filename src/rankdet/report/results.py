@@ -106,10 +106,15 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
         raise _bad_curves(path, '"LRP" without "score"')
     lists = {name: curves[name] for name in ("recall", "score", "LRP") if name in curves}
     for name, values in [*lists.items(), *curves["precision"].items()]:
-        if not isinstance(values, list) or not all(
-            v is not None and _is_fraction(v) for v in values
-        ):
+        if not _are_fractions(values):
             raise _bad_curves(path, f'"{name}" that is not a list of numbers from 0 to 1')
+    if not _is_localization(curves.get("localization")):
+        raise _bad_curves(path, '"localization" that is not as `rankdet evaluate` writes it')
+    _check_lengths(path, curves)
+    return curves
+
+
+def _check_lengths(path: Path, curves: dict[str, Any]) -> None:
     pairs: list[tuple[str, str, Any, Any]] = [
         ("LRP", "score", curves.get("LRP"), curves.get("score"))
     ]
@@ -119,13 +124,12 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
     for y, x, vertical, horizontal in pairs:
         if vertical is not None and len(vertical) != len(horizontal):
             raise _bad_curves(path, f"{len(vertical)} of {y} and {len(horizontal)} of {x}")
-    if curves.get("localization") is not None and not _is_localization(curves["localization"]):
-        raise _bad_curves(path, '"localization" that is not as `rankdet evaluate` writes it')
-    return curves
 
 
 def _is_localization(value: Any) -> bool:
-    """Whether this is the object of `rankdet.evaluation.localization.localization_by_score`."""
+    """Whether this is as `rankdet.evaluation.localization.localization_by_score`, or missing."""
+    if value is None:  # written by an older version
+        return True
     if not isinstance(value, dict) or not isinstance(value.get("bins"), dict):
         return False
     total, bins = value.get("true_positives"), value["bins"]
@@ -138,7 +142,7 @@ def _is_localization(value: Any) -> bool:
         and all(map(_is_count, counts))
         and sum(counts) == total
         and all(map(_is_number, scores))
-        and all(each is not None and _is_fraction(each) for each in overlaps)
+        and _are_fractions(overlaps)
         and all(_is_correlation(value.get(name)) for name in ("pearson", "spearman"))
     )
 
@@ -183,6 +187,10 @@ def _is_fraction(value: object) -> bool:
 
 def _is_amount(value: object) -> bool:
     return _is_number(value) and 0 <= value <= LARGEST  # type: ignore[operator]
+
+
+def _are_fractions(value: object) -> bool:
+    return isinstance(value, list) and all(v is not None and _is_fraction(v) for v in value)
 
 
 def _is_count(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def _percent(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.1f}"
 
 
-def _course(rows: list[dict], key: str) -> str:
+def _course(rows: list[dict[str, Any]], key: str) -> str:
     """Return first and last value of a running mean; "" without values."""
     _, values = series(rows, key)
     if not len(values):
@@ -150,4 +151,3 @@ def cost_words(results: Sequence[Result]) -> str:
     points = cost_points(results)
     machine = machine_of([point.result for point in points])
     return f"{_points(points)} {machine}".strip()
-

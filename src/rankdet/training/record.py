@@ -140,10 +140,10 @@ def balance_weights(model: torch.nn.Module) -> dict[str, float]:
     """
     weights = {}
     for head in model.modules():
-        balance = getattr(head, "self_balance", None)
-        if balance is not None:
-            balanced = head.loss_step.names(head.place)[1]
-            weights[f"balance{balanced.removeprefix('loss')}"] = float(balance.weight)
+        if getattr(head, "self_balance", None) is not None:
+            ranked: Any = head  # see `rankdet.models.pools.RankedHead`
+            balanced = ranked.loss_step.names(ranked.place)[1]
+            weights[f"balance{balanced.removeprefix('loss')}"] = float(ranked.self_balance.weight)
     return weights
 
 

@@ -153,7 +153,7 @@ def test_published_values_are_on_x_and_reproduced_on_y(catalogue, paper):
 
 def test_several_seeds_have_an_error_bar(paper, monkeypatch):
     monkeypatch.setattr(Result, "spread", lambda self, *_: 0.25, raising=False)
-    published = {entry_id: 40.0 for entry_id in paper}
+    published = dict.fromkeys(paper, 40.0)
     figure = published_figure(list(paper.values()), PAPER, published)
     bars = [each for each in figure.axes[0].collections if hasattr(each, "get_segments")]
     lengths = {round(float(np.ptp(bar.get_segments()[0][:, 1])), 6) for bar in bars}
