@@ -10,7 +10,7 @@ from pathlib import Path
 ENTRY = r"(checkpoint\.pth|(run|detections|metrics|curves|weights)\.json|training\.jsonl)"
 TABLE = r"[a-z0-9-]+\.(html|md|csv|tex)"
 STATE = (
-    r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|run_settings\.json"
+    r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|(run_settings|schedule)\.json"
     r"|run_fingerprint|finished\.(pth|json)|training\.jsonl|sample\.json|drawn-[^/]+\.pth)"
 )
 LOGS = r"(\d{8}_\d{6}/.+|[a-z0-9_]+\.py)"  # of mmengine

@@ -31,7 +31,7 @@ STOPPED = (
 )
 OWN_FILES = (
     *("running.json", "running.lock", "last_checkpoint", "run_settings.json"),
-    *("finished.json", "finished.pth", "training.jsonl"),
+    *("finished.json", "finished.pth", "training.jsonl", "schedule.json"),
 )
 
 DataPath = Annotated[

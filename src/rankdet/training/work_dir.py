@@ -20,6 +20,7 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.hashing import content_sha256, json_sha256
 from rankdet.outputs import shown_path, write_json
+from rankdet.training.records import SCHEDULE
 from rankdet.training.step import NotFiniteError, check_state
 from rankdet.weights.checkpoint_files import read_checkpoint
 
@@ -349,7 +350,7 @@ def _changes(work_dir: Path, settings: dict[str, Any], first_edition: str) -> st
 
 
 def _state(work_dir: Path, out: Path) -> list[Path]:
-    names = (POINTER, *KEPT, SETTINGS, FIRST_EDITION)
+    names = (POINTER, *KEPT, SCHEDULE, SETTINGS, FIRST_EDITION)
     own = [each.path for each in checkpoints(work_dir, out) if _is_own(each, work_dir)]
     files = own + [work_dir / name for name in names]
     return [path for path in files if path.exists() and path.resolve() != out.resolve()]
