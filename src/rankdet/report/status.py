@@ -6,11 +6,10 @@ middle of a line or disappear. Nothing is written, and nothing of a training is 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +17,9 @@ from rankdet.catalogue.presets import PRESETS
 from rankdet.catalogue.seeds import run_folders, seed_of
 from rankdet.errors import InputError, nearest
 from rankdet.files import read_json
+from rankdet.report.record_tail import count, read_tail
 from rankdet.report.results import read_metrics, read_run
 
-WINDOW = 100  # iterations whose mean time is the pace
-BLOCK = 1 << 18  # bytes of a record that are read at once, from its end
-LONGEST = 1 << 22  # bytes of a line; a longer one is not of a record
 STATES = ("training", "stopped", "interrupted", "failed", "trained", "done", "damaged")
 # A folder is one of a run if it has one of these.
 WORK_FILES = ("run_settings.json", "running.json", "finished.json")
@@ -67,7 +64,7 @@ class RunStatus:
         iterations: of the whole training.
         epoch: epochs done, with a fraction; None for a preset that counts iterations.
         epochs: of the whole training.
-        seconds_per_iteration: mean of the last `WINDOW` iterations, without validations.
+        seconds_per_iteration: mean of the last 100 iterations, without validations.
         seconds_left: at that pace, without validations; 0 after the training.
         loss: of the last iteration; NaN is kept.
         AP: of the last validation, or of the evaluation when done; from 0 to 1.
@@ -124,9 +121,7 @@ def read_status(
         InputError: if there is no preset of that name.
     """
     if preset is not None and preset not in PRESETS:
-        raise InputError(
-            f"a preset ({', '.join(PRESETS)})", repr(preset), nearest(preset, PRESETS)
-        )
+        raise InputError(f"a preset ({', '.join(PRESETS)})", repr(preset), nearest(preset, PRESETS))
     found = []
     for name in PRESETS if preset is None else (preset,):
         places = {*_places(results / name, RESULT_FILES), *_places(work / name, WORK_FILES)}
@@ -227,27 +222,25 @@ def _with_progress(run: RunStatus, folders: Folders) -> RunStatus:
     run_json = folders.results / "run.json"
     is_over = run.state in ("trained", "done")
     record = read_run(run_json) if is_over and run_json.exists() else {}
-    total = _count(schedule.get("iterations")) or _total(settings) or _count(
-        record.get("iterations")
-    )
-    done = _count(record.get("iterations")) if is_over else None
+    total = count(schedule.get("iterations")) or _total(settings) or count(record.get("iterations"))
+    done = count(record.get("iterations")) if is_over else None
     iteration = done if done is not None else tail.iteration
     left = None
     if is_over:
         left = 0.0
     elif total is not None and tail.pace is not None:
         left = max(0, total - (iteration or 0)) * tail.pace
-    epoch = _count(schedule.get("iterations_per_epoch"))
+    epoch = count(schedule.get("iterations_per_epoch"))
     seed = run.seed
     if seed is None:
-        seed = _count(record.get("seed", _inner(settings, "settings").get("seed")))
+        seed = count(record.get("seed", _inner(settings, "settings").get("seed")))
     return replace(
         run,
         seed=seed,
         iteration=iteration,
         iterations=total,
         epoch=None if not epoch or iteration is None else iteration / epoch,
-        epochs=_count(schedule.get("epochs")),
+        epochs=count(schedule.get("epochs")),
         seconds_per_iteration=tail.pace,
         seconds_left=left,
         loss=tail.loss,
@@ -274,125 +267,9 @@ def _with_metrics(run: RunStatus, folders: Folders) -> RunStatus:
 def _total(settings: Mapping[str, Any]) -> int | None:
     """Return the iterations of a short preset; earlier versions wrote no ``schedule.json``."""
     config = _inner(_inner(settings, "settings"), "config")
-    return _count(_inner(config, "train_cfg").get("max_iters"))
+    return count(_inner(config, "train_cfg").get("max_iters"))
 
 
 def _inner(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = content.get(key)
     return value if isinstance(value, dict) else {}
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
-
-
-@dataclass
-class Tail:
-    """The end of a training's record.
-
-    Attributes:
-        iteration: the last one; None without a line.
-        loss: of the last iteration that has one.
-        times: seconds of the last iterations, at most `WINDOW`.
-        validation: metrics of the last validation.
-        validated_at: its iteration.
-    """
-
-    iteration: int | None = None
-    loss: float | None = None
-    times: list[float] = field(default_factory=list)
-    validation: dict[str, float] = field(default_factory=dict)
-    validated_at: int | None = None
-    unreadable: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there was no line."""
-        return self.iteration is None
-
-    @property
-    def pace(self) -> float | None:
-        """Mean seconds of an iteration; None if no line has a time."""
-        return math.fsum(self.times) / len(self.times) if self.times else None
-
-    @property
-    def has_steps(self) -> bool:
-        """Whether no more iterations are needed."""
-        return len(self.times) >= WINDOW
-
-    def take(self, line: bytes) -> None:
-        """Take the line before those taken so far."""
-        if not line.strip() or (self.has_steps and not _may_be_validation(line)):
-            return
-        try:
-            row = json.loads(line)
-            iteration = row["iteration"]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            self.unreadable += 1
-            return
-        if _count(iteration) is None:
-            self.unreadable += 1
-            return
-        if self.iteration is None:
-            self.iteration = iteration
-        numbers = {key: float(value) for key, value in row.items() if _is_number(value)}
-        if "lr" in row or "loss" in row:
-            self._take_step(numbers)
-        elif self.validated_at is None:
-            self.validation, self.validated_at = numbers, iteration
-
-    def _take_step(self, numbers: Mapping[str, float]) -> None:
-        if self.loss is None:
-            self.loss = numbers.get("loss")
-        seconds = numbers.get("time", math.nan)
-        if math.isfinite(seconds) and seconds >= 0 and not self.has_steps:
-            self.times.append(seconds)
-
-
-def _may_be_validation(line: bytes) -> bool:
-    return b'"AP"' in line or b'"oLRP"' in line
-
-
-def _is_number(value: object) -> bool:
-    is_plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_plain and abs(value) < 1e300 or value != value  # type: ignore[operator]
-
-
-def read_tail(path: Path) -> Tail:
-    """Return the end of a record: its last `WINDOW` iterations and the last validation.
-
-    Lines are read backwards from the end, in blocks: the time does not grow with the file, except
-    in a long stretch without a validation.
-
-    Raises:
-        InputError: if the file has lines and none of them is readable.
-    """
-    tail, complete = Tail(), 0
-    try:
-        with path.open("rb") as stream:
-            for complete, line in enumerate(_lines_backwards(stream, tail)):
-                tail.take(line)
-    except FileNotFoundError:
-        return Tail()
-    if tail.is_empty and tail.unreadable and complete:
-        raise InputError(
-            'lines like {"iteration": 10, "loss": 1.5}',
-            f"{path} without one",
-            "train the entry again",
-        )
-    return tail
-
-
-def _lines_backwards(stream: Any, tail: Tail) -> Iterator[bytes]:
-    """Yield the lines from the last to the first, until ``tail`` has all it needs."""
-    start, rest = stream.seek(0, 2), b""
-    while start > 0 and not (tail.has_steps and tail.validated_at is not None):
-        end, start = start, max(0, start - BLOCK)
-        stream.seek(start)
-        block = stream.read(end - start) + rest[:LONGEST]
-        if start and tail.has_steps and not _may_be_validation(block):
-            rest = block.partition(b"\n")[0]
-            continue
-        lines = block.split(b"\n")
-        rest = lines.pop(0) if start else b""
-        yield from reversed(lines)

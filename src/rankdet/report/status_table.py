@@ -24,10 +24,10 @@ STYLES = {
 }
 # What a user may do about a state; shown once below the table.
 HINTS = {
-    "stopped": "stopped with a checkpoint: the same command with --resume, or Snakemake, resumes it",
-    "interrupted": "killed: no sign of life of its process; --resume, or Snakemake, resumes it from "
-    "its last checkpoint",
-    "failed": "ended with an error, which is at the end of its log",
+    "stopped": "with a checkpoint; the same command with --resume, or Snakemake, resumes it",
+    "interrupted": "its process is gone or gives no sign of life; --resume, or Snakemake, resumes "
+    "it from its last checkpoint",
+    "failed": "ended with an error, see the end of its log",
     "trained": "not evaluated yet",
 }
 UNKNOWN = "—"
