@@ -1,7 +1,8 @@
 """The process that sends a training's record to trackers.
 
-It follows ``training.jsonl``. It shares neither random numbers nor time with the training, so it
-cannot change, delay or stop it. If the training is killed, it sends the last lines and ends.
+It follows ``training.jsonl``, with a thread per tracker. It shares neither random numbers nor time
+with the training, so it cannot change, delay or stop it. If the training is killed, it sends the
+last lines and ends.
 ``trackers.json`` in the work directory says what was sent, so that a resumed training neither
 repeats nor omits a point. No torch here.
 """
@@ -10,11 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from rankdet.outputs import try_lock, write_json
 from rankdet.training.trackers import KINDS, STATE, Point, Session, Tracker
 
 SECONDS = 2.0  # between two looks at the record
-WAIT = 60.0  # for the follower of an earlier session to end
+LIMIT = 25.0  # for the last points at the end
+WAIT = 2 * LIMIT  # for the process of an earlier session to end
 
 
 class Lines:
@@ -66,62 +68,77 @@ def _points(lines: Iterable[bytes]) -> Iterator[Point]:
             yield Point(kind, iteration, values)
 
 
-class Follower:
-    """Sends a record to trackers; one that fails is reported once and left out.
+class State:
+    """What was sent to each tracker, in ``trackers.json`` of the work directory."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self.path = work_dir / STATE
+        self._lock = threading.Lock()
+        self._sent = _read(self.path)
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Return what was sent to a tracker."""
+        return dict(self._sent.get(name, {}))
+
+    def write(self, name: str, sent: dict[str, Any]) -> None:
+        """Write the file; a failure costs repeated points after a resume, no more."""
+        with self._lock, suppress(OSError):
+            self._sent[name] = dict(sent)
+            write_json(self.path, self._sent)
+
+
+class Follower(threading.Thread):
+    """Sends a record to one tracker; a failure is reported and ends it.
 
     Args:
-        names: of the trackers.
-        session: of the training; `sent` is read from the work directory.
+        name: of the tracker.
+        session: of the training.
         record: the file to follow.
+        state: what was sent.
         warn: prints a line for the user.
     """
 
     def __init__(
-        self, names: Sequence[str], session: Session, record: Path, warn: Callable[[str], object]
+        self,
+        name: str,
+        session: Session,
+        record: Path,
+        state: State,
+        warn: Callable[[str], object],
     ) -> None:
-        self.warn, self.state, self.lines = warn, session.work_dir / STATE, Lines(record)
-        self.sent = _sent(self.state)
-        self.trackers: dict[str, Tracker] = {}
-        for name in names:
-            own = self.sent.setdefault(name, {})
-            about = Session(session.work_dir, session.iteration, session.about, own)
-            self._try(name, lambda n=name, a=about: self.trackers.update({n: KINDS[n].start(a)}))
+        super().__init__(name=name, daemon=True)
+        self.session, self.lines, self.state, self.warn = session, Lines(record), state, warn
+        self._word, self._ended = "", threading.Event()
 
-    def run(self, ended: Callable[[float], str | None]) -> None:
-        """Follow until ``ended(seconds)`` returns a word: "finished" after a whole training."""
-        word = None
-        while word is None and self.trackers:
-            word = ended(SECONDS)  # before the lines are read: none is missed
-            self._send(self.lines.new())
-        for name, tracker in list(self.trackers.items()):
-            self._try(name, lambda t=tracker: t.close(word == "finished"))
+    def end(self, word: str) -> None:
+        """Tell it that the training has ended: "finished" if it is complete."""
+        self._word = word
+        self._ended.set()
 
-    def _send(self, points: list[Point]) -> None:
+    def run(self) -> None:
+        """Follow until the training has ended."""
+        try:
+            tracker = KINDS[self.name].start(self.session)
+            self.state.write(self.name, self.session.sent)  # the id of a new run
+            is_over = False
+            while not is_over:
+                is_over = self._ended.wait(SECONDS)  # before the lines are read: none is missed
+                self._send(tracker, [each for each in self.lines.new() if tracker.is_new(each)])
+            tracker.close(self._word == "finished")
+        except BaseException as error:  # a library may raise anything, SystemExit too
+            reason = one_line(f"{type(error).__name__}: {error}")
+            self.warn(f"{self.name} failed ({reason}); the training continues without it")
+
+    def _send(self, tracker: Tracker, points: list[Point]) -> None:
         if not points:
             return
-        for name, tracker in list(self.trackers.items()):
-            new = [point for point in points if tracker.is_new(point)]
-            if new and self._try(name, lambda t=tracker, p=new: t.send(p)):
-                own = self.sent[name]
-                for point in new:
-                    own[point.kind] = max(point.iteration, own.get(point.kind, 0))
-        with suppress(OSError):  # the folder may be what fails; the trackers report that
-            write_json(self.state, self.sent)
-
-    def _try(self, name: str, call: Callable[[], object]) -> bool:
-        try:
-            call()
-        except BaseException as error:  # a library may raise anything, SystemExit too
-            self.trackers.pop(name, None)
-            reason = one_line(f"{type(error).__name__}: {error}")
-            self.warn(
-                f"rankdet: warning: {name} failed ({reason}); the training continues without it"
-            )
-            return False
-        return True
+        tracker.send(points)
+        # The last one of a kind counts.
+        self.session.sent.update({each.kind: each.iteration for each in points})
+        self.state.write(self.name, self.session.sent)
 
 
-def _sent(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = read_json(path)
     except (InputError, OSError):
@@ -130,37 +147,59 @@ def _sent(path: Path) -> dict[str, Any]:
     return content if is_whole else {}
 
 
-def main(order: dict[str, Any]) -> None:
-    """Follow the training that started this process; it tells the end through standard input.
+def follow(order: dict[str, Any], ended: Callable[[], str], warn: Callable[[str], object]) -> None:
+    """Follow a training until ``ended()`` returns.
 
     Args:
         order: {"trackers", "work_dir", "record", "iteration", "about"}.
+        ended: waits for the end; returns "finished" after a complete training.
+        warn: prints a line for the user.
     """
+    work_dir, state = Path(order["work_dir"]), State(Path(order["work_dir"]))
+    followers = []
+    for name in order["trackers"]:
+        session = Session(work_dir, order["iteration"], order["about"], state.of(name))
+        followers.append(Follower(name, session, Path(order["record"]), state, warn))
+        followers[-1].start()
+    word = ended()
+    for each in followers:
+        each.end(word)
+    end = time.monotonic() + LIMIT
+    for each in followers:
+        each.join(max(0.0, end - time.monotonic()))
+        if each.is_alive():
+            warn(f"{each.name} did not take the last points within {LIMIT:.0f} s")
+
+
+def main(order: dict[str, Any]) -> None:
+    """Follow the training that started this process and tells its end on standard input."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # they are for the training, which tells the end
     screen = os.fdopen(os.dup(1), "w", buffering=1, errors="replace")
     os.dup2(2, 1)  # what the libraries print goes where the training's log goes
-    work_dir = Path(order["work_dir"])
 
-    def warn(line: str) -> None:
+    def warn(text: str) -> None:
         with suppress(OSError):
-            print(line, file=screen, flush=True)
+            print(f"rankdet: warning: {text}", file=screen, flush=True)
 
-    def ended(seconds: float) -> str | None:
-        ready, _, _ = select.select([0], [], [], seconds)
+    if _has_ended_before(order["work_dir"]):
         # Without a word, the training was killed.
-        return None if not ready else os.read(0, 100).decode().strip() or "killed"
+        follow(order, lambda: os.read(0, 100).decode().strip() or "killed", warn)
+    else:
+        warn("the trackers of an earlier session have not ended; this one goes without")
+    os._exit(0)  # not waiting for a tracker that hangs
 
+
+def _has_ended_before(work_dir: str) -> bool:
+    """Wait for the process of a killed session, which may still send; False if it does not end."""
     with suppress(OSError):
         folder = os.open(work_dir, os.O_RDONLY)
         end = time.monotonic() + WAIT
-        while try_lock(folder) is False:  # the follower of a killed session still sends
+        while try_lock(folder) is False:  # None: no locks in this file system
             if time.monotonic() > end:
-                warn("rankdet: warning: the trackers of an earlier session have not ended")
-                return
+                return False
             time.sleep(0.1)
-    session = Session(work_dir, order["iteration"], order["about"])
-    Follower(order["trackers"], session, Path(order["record"]), warn).run(ended)
+    return True
 
 
 if __name__ == "__main__":

@@ -150,9 +150,9 @@ def train(
     try:
         with tracking:
             runner.train()
+            sessions.reach(runner.iter, "finished")
     except NotFiniteError as error:
         raise _refusal(entry_id, runner.iter + 1, error, newest_whole(work_dir, out)) from None
-    sessions.reach(runner.iter, "finished")
     record = {
         "entry": entry_id,
         "preset": preset.name,

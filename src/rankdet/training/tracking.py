@@ -17,7 +17,7 @@ import rankdet
 from rankdet.training import follower
 from rankdet.training.processes import is_first
 
-LIMIT = 60.0  # seconds that the end of a training waits for the last points
+LIMIT = follower.LIMIT + 10  # seconds that the end of a training waits for the last points
 
 
 class Tracking(Hook):
@@ -72,7 +72,7 @@ class Tracking(Hook):
         if code is None:
             self._process.kill()
             self._process.wait()
-            _warn(f"the trackers did not take the last points within {LIMIT:.0f} s")
+            _warn(f"the process of the trackers did not end within {LIMIT:.0f} s")
         elif code:
             _warn(f"the process of the trackers ended with exit code {code}")
 
@@ -93,4 +93,4 @@ def _environment() -> dict[str, str]:
 
 
 def _warn(text: str) -> None:
-    print(f"rankdet: warning: {text}; the training is complete without them", file=sys.stderr)
+    print(f"rankdet: warning: {text}; the training is not affected", file=sys.stderr)
