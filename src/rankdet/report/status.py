@@ -60,7 +60,7 @@ class RunStatus:
         entry: its id.
         seed: of the folder ``seed-<n>``, else of the run's records.
         state: one of `STATES`.
-        iteration: the last one in the record.
+        iteration: the last one in the record; 0 before the first.
         iterations: of the whole training.
         epoch: epochs done, with a fraction; None for a preset that counts iterations.
         epochs: of the whole training.
@@ -224,12 +224,12 @@ def _with_progress(run: RunStatus, folders: Folders) -> RunStatus:
     record = read_run(run_json) if is_over and run_json.exists() else {}
     total = count(schedule.get("iterations")) or _total(settings) or count(record.get("iterations"))
     done = count(record.get("iterations")) if is_over else None
-    iteration = done if done is not None else tail.iteration
+    iteration = done if done is not None else tail.iteration or 0
     left = None
     if is_over:
         left = 0.0
     elif total is not None and tail.pace is not None:
-        left = max(0, total - (iteration or 0)) * tail.pace
+        left = max(0, total - iteration) * tail.pace
     epoch = count(schedule.get("iterations_per_epoch"))
     seed = run.seed
     if seed is None:
@@ -239,7 +239,7 @@ def _with_progress(run: RunStatus, folders: Folders) -> RunStatus:
         seed=seed,
         iteration=iteration,
         iterations=total,
-        epoch=None if not epoch or iteration is None else iteration / epoch,
+        epoch=iteration / epoch if epoch else None,
         epochs=count(schedule.get("epochs")),
         seconds_per_iteration=tail.pace,
         seconds_left=left,

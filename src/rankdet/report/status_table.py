@@ -81,8 +81,7 @@ def progress(run: RunStatus) -> str:
         return f"{math.floor(10 * run.epoch) / 10:.1f}/{run.epochs} epochs"
     if run.iteration is None and run.iterations is None:
         return UNKNOWN
-    done = 0 if run.iteration is None else run.iteration
-    return f"{done}/{UNKNOWN if run.iterations is None else run.iterations} it"
+    return f"{run.iteration or 0}/{UNKNOWN if run.iterations is None else run.iterations} it"
 
 
 def where(run: RunStatus) -> str:

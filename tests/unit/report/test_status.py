@@ -217,8 +217,15 @@ def test_a_record_that_is_being_written(tmp_path, case):
     folder = work_dir(tmp_path, running=own_lock())
     (folder / "training.jsonl").write_bytes(content)
     run = only(tmp_path)
-    assert (run.state, run.iteration, run.loss) == ("training", iteration, loss)
+    assert (run.state, run.iteration, run.loss) == ("training", iteration or 0, loss)
     assert f"{iteration or 0}/400 it" in shown([run])
+
+
+def test_a_training_by_epochs_that_starts(tmp_path):
+    work_dir(tmp_path, running=own_lock(), schedule=EPOCHS)
+    run = only(tmp_path)
+    assert (run.iteration, run.epoch, run.seconds_left) == (0, 0, None)
+    assert "0.0/12 epochs" in shown([run])
 
 
 def test_numbers_that_are_not_finite(tmp_path):
