@@ -10,8 +10,9 @@ from pathlib import Path
 ENTRY = r"(checkpoint\.pth|(run|detections|metrics|curves|weights)\.json|training\.jsonl|run\.html)"
 TABLE = r"[a-z0-9-]+\.(html|md|csv|tex)"
 STATE = (
-    r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|run_settings\.json"
-    r"|run_fingerprint|finished\.(pth|json)|training\.jsonl|sample\.json|drawn-[^/]+\.pth)"
+    r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|(run_settings|schedule|trackers)\.json"
+    r"|run_fingerprint|finished\.(pth|json)|training\.jsonl|sample\.json|drawn-[^/]+\.pth"
+    r"|tensorboard/events\.out\.tfevents\.[^/]+)"
 )
 LOGS = r"(\d{8}_\d{6}/.+|[a-z0-9_]+\.py)"  # of mmengine
 OURS = re.compile(

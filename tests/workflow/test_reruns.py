@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -97,6 +98,22 @@ def test_touched_and_reformatted_files_change_nothing(finished):
 def test_what_a_change_makes_again(finished, name, change, again):
     with edited(finished, name, change):
         assert planned(finished) == again
+
+
+@pytest.mark.parametrize("names", ["[]", "[wandb]", "[tensorboard,mlflow]"])
+def test_other_trackers_train_nothing_again(finished, names):
+    assert planned(finished, "--config", f"trackers={names}") == {}
+
+
+def test_the_trackers_of_the_settings_reach_the_training(finished):
+    """With one that is not installed, it is refused before it starts."""
+    missing = [name for name in ("wandb", "mlflow") if find_spec(name) is None]
+    if not missing:
+        pytest.skip("both other trackers are installed")
+    path = "results/smoke/alrp_mmdet_ap_retinanet_r50_500/checkpoint.pth"
+    run = finished.snakemake(path, "--config", f"trackers=[{missing[0]}]", "--retries", "0")
+    assert run.returncode != 0 and not (finished.folder / path).exists()
+    assert f"the package {missing[0]}, which the tracker {missing[0]} needs" in run.stdout
 
 
 def test_two_settings_that_change_places_are_noticed(project):
