@@ -3,7 +3,13 @@ rule evaluate:
         data=INPUTS.dataset,
         detections="results/{preset}/{entry}{seed}/detections.json",
     output:
-        metrics="results/{preset}/{entry}{seed}/metrics.json",
+        metrics=report(
+            "results/{preset}/{entry}{seed}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Runs",
+            subcategory="{entry}",
+            labels=lambda wildcards: INPUTS.run_labels(wildcards, "metrics"),
+        ),
         curves="results/{preset}/{entry}{seed}/curves.json",
     log:
         "logs/{preset}/{entry}{seed}/evaluate.log",

@@ -7,12 +7,17 @@ rule table:
         metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
         runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
     output:
-        report(
-            multiext("results/{preset}/tables/{table}", ".html", ".md", ".csv", ".tex"),
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}", "preset": "{preset}"},
-        ),
+        *[
+            report(
+                f"results/{{preset}}/tables/{{table}}.{suffix}",
+                caption="../report/table.rst",
+                category="Tables",
+                subcategory=INPUTS.paper_of,
+                labels={"table": "{table}", "preset": "{preset}", "view": view},
+            )
+            for suffix, view in (("html", "page"), ("csv", "spreadsheet"))
+        ],
+        multiext("results/{preset}/tables/{table}", ".md", ".tex"),
     log:
         "logs/{preset}/tables/{table}.log",
     benchmark:
@@ -37,7 +42,7 @@ rule verdicts:
             "results/{preset}/verdicts.csv",
             caption="../report/verdicts.rst",
             category="Report",
-            labels={"verdicts": "{preset}"},
+            labels={"preset": "{preset}", "content": "verdicts"},
         ),
     log:
         "logs/{preset}/verdicts.log",
@@ -58,12 +63,15 @@ rule figures:
     input:
         lambda wildcards: INPUTS.measured(wildcards, INPUTS.entries_of(wildcards)),
     output:
-        report(
-            expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
-            caption="../report/figures.rst",
-            category="Figures",
-            labels={"preset": "{preset}"},
-        ),
+        *[
+            report(
+                f"results/{{preset}}/figures/{figure}.svg",
+                caption=f"../report/figures/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure, "preset": "{preset}"},
+            )
+            for figure in FIGURES
+        ],
         expand("results/{{preset}}/figures/{figure}.png", figure=FIGURES),
     log:
         "logs/{preset}/figures.log",
@@ -88,7 +96,7 @@ rule page:
             "results/{preset}/report.html",
             caption="../report/page.rst",
             category="Report",
-            labels={"preset": "{preset}"},
+            labels={"preset": "{preset}", "content": "rows of the preset"},
         ),
     log:
         "logs/{preset}/report.log",
@@ -112,7 +120,7 @@ rule all_rows:
             "results/{preset}/all/report.html",
             caption="../report/page.rst",
             category="Report",
-            labels={"preset": "{preset}, all rows"},
+            labels={"preset": "{preset}", "content": "all rows"},
         ),
         tables=INPUTS.every_table("{preset}"),
     log:
@@ -129,3 +137,55 @@ rule all_rows:
         " --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"
         " {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out results/{wildcards.preset:q}/all/tables >> {log:q} 2>&1"
+
+
+rule cards:
+    input:
+        INPUTS.run_files,
+    output:
+        report(
+            "results/{preset}/{entry}{seed}/model-card.md",
+            caption="../report/card.rst",
+            category="Runs",
+            subcategory="{entry}",
+            labels=lambda wildcards: INPUTS.run_labels(wildcards, "model card"),
+        ),
+        "results/{preset}/{entry}{seed}/metafile.yml",
+    log:
+        "logs/{preset}/{entry}{seed}/cards.log",
+    benchmark:
+        "logs/{preset}/{entry}{seed}/cards.benchmark.tsv"
+    localrule: True
+    resources:
+        **REPORT,
+    params:
+        content=INPUTS.row_content,
+    shell:
+        "rankdet report cards --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --run {wildcards.entry:q}{wildcards.seed} > {log:q} 2>&1"
+
+
+rule crate:
+    input:
+        lambda wildcards: INPUTS.measured(wildcards, INPUTS.entries_of(wildcards)),
+        lambda wildcards: INPUTS.cards(wildcards.preset),
+    output:
+        report(
+            "results/{preset}/ro-crate-metadata.json",
+            caption="../report/crate.rst",
+            category="Report",
+            labels={"preset": "{preset}", "content": "provenance (RO-Crate)"},
+        ),
+    log:
+        "logs/{preset}/crate.log",
+    benchmark:
+        "logs/{preset}/crate.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        entries=lambda wildcards: ",".join(INPUTS.entries_of(wildcards)),
+    shell:
+        "rankdet report crate --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
+        " --entries {params.entries:q} --out {output:q} > {log:q} 2>&1"

@@ -103,12 +103,20 @@ def html_command(
 
 
 @report.command("cards")
-def cards_command(preset: PresetName, results: Results = None, entries: Entries = None) -> None:
+def cards_command(
+    preset: PresetName,
+    results: Results = None,
+    entries: Entries = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Only this run: <entry> or <entry>/seed-<n>.")
+    ] = None,
+) -> None:
     """Write a model card and an mmdetection metafile into the folder of each finished run."""
     from rankdet.report.cards import CARD, METAFILE, write_cards
 
-    catalogue, chosen, folder, found = _read(preset, results, entries)
-    paths = list(write_cards(found, catalogue, chosen))
+    names = run.partition("/")[0] if run else entries
+    catalogue, chosen, folder, found = _read(preset, results, names)
+    paths = write_cards(found, catalogue, chosen, only=run)
     typer.echo(f"{len(paths) // 2} runs: {folder}/**/{{{CARD},{METAFILE}}}")
 
 

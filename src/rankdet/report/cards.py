@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import yaml
 from rankdet.catalogue import Catalogue
 from rankdet.catalogue.papers import papers_of
 from rankdet.catalogue.presets import Preset
+from rankdet.errors import InputError, nearest
 from rankdet.outputs import write_text
 from rankdet.report.facts import (
     Value,
@@ -37,23 +38,35 @@ LICENSE = "apache-2.0"  # of the code, as hubs name it
 
 
 def write_cards(
-    results: Mapping[str, Result], catalogue: Catalogue, preset: Preset
-) -> Iterator[Path]:
-    """Write both files beside the other files of each run; yield their paths.
+    results: Mapping[str, Result], catalogue: Catalogue, preset: Preset, only: str | None = None
+) -> list[Path]:
+    """Write both files beside the other files of each run; return their paths.
 
     Args:
         results: as `rankdet.report.results.read_results` returns them.
         catalogue: with the published values.
         preset: of the results.
+        only: the run of this place, ``<entry>`` or ``<entry>/seed-<n>``.
+
+    Raises:
+        InputError: if there is no such run.
     """
-    for result in results.values():
-        for run in result.runs:
-            for name, text in (
-                (CARD, model_card(run, catalogue, preset)),
-                (METAFILE, metafile(run, catalogue, preset)),
-            ):
-                write_text(run.folder / name, text)
-                yield run.folder / name
+    runs = [run for result in results.values() for run in result.runs]
+    chosen = [run for run in runs if only in (None, run.place)]
+    if only is not None and not chosen:
+        known = [run.place for run in runs]
+        raise InputError(
+            "a run with metrics.json, as <entry> or <entry>/seed-<n>", only, nearest(only, known)
+        )
+    # All texts first: a mistake in the last run must not leave the cards of half of them.
+    texts = {
+        run.folder / name: write(run, catalogue, preset)
+        for run in chosen
+        for name, write in ((CARD, model_card), (METAFILE, metafile))
+    }
+    for path, text in texts.items():
+        write_text(path, text)
+    return list(texts)
 
 
 def model_card(run: Run, catalogue: Catalogue, preset: Preset) -> str:

@@ -36,7 +36,7 @@ TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 LICENSE = "https://spdx.org/licenses/Apache-2.0"
 TRAINED = ("checkpoint.pth", "training.jsonl", "run.json")
 EVALUATED = ("detections.json", "metrics.json", "curves.json")
-BESIDE = ("model-card.md", "metafile.yml", "run.html", "weights.json")  # about a run
+BESIDE = ("model-card.md", "metafile.yml", "weights.json")  # about a run
 TYPES = {".pth": "application/octet-stream", ".jsonl": "application/jsonlines", ".yml": "text/yaml"}
 PARAMETERS = (
     *("iterations", "seed", "batch_size", "threads", "processes", "passes", "start_weights"),
