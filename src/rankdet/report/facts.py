@@ -129,7 +129,7 @@ def hardware(run: Run) -> str:
 def prepared_data(run: Run) -> str:
     """Return where the workflow prepares the data set of a run; DATA for a name that is no path."""
     name = run.data_name
-    fits = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name)
+    fits = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name)
     return f"data/prepared/{name if fits else 'DATA'}/dataset.json"
 
 

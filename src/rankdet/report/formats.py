@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from functools import cache
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def markdown(text: str) -> str:
     escaped = printable(text).replace("\\", "\\\\")
     for character in "|*_`<>[]$~":
         escaped = escaped.replace(character, f"\\{character}")
-    return escaped
+    return re.sub(r"&(?=#?\w+;)", r"\\&", escaped)  # of an entity
 
 
 @cache
