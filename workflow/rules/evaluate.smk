@@ -1,3 +1,7 @@
+# How `snakemake --report` lists the metrics of a run.
+METRICS = dict(caption="../report/metrics.rst", category="Runs", subcategory="{entry}")
+
+
 rule evaluate:
     input:
         data=INPUTS.dataset,
@@ -5,10 +9,8 @@ rule evaluate:
     output:
         metrics=report(
             "results/{preset}/{entry}{seed}/metrics.json",
-            caption="../report/metrics.rst",
-            category="Runs",
-            subcategory="{entry}",
             labels=lambda wildcards: INPUTS.run_labels(wildcards, "metrics"),
+            **METRICS,
         ),
         curves="results/{preset}/{entry}{seed}/curves.json",
     log:

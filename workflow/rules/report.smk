@@ -1,22 +1,32 @@
 # Tables, figures and pages. Each takes seconds, so these jobs run where Snakemake runs.
 REPORT = dict(mem_mb=2000, runtime=10)
 
+# What `snakemake --report` shows of them: a label per file, so that none hides another.
+TABLE = dict(caption="../report/table.rst", category="Tables", subcategory=INPUTS.paper_of)
+TABLES_TO_VIEW = {
+    f"results/{{preset}}/tables/{{table}}.{suffix}": {
+        "table": "{table}",
+        "preset": "{preset}",
+        "view": view,
+    }
+    for suffix, view in (("html", "page"), ("csv", "spreadsheet"))
+}
+FIGURES_TO_VIEW = {
+    f"results/{{preset}}/figures/{figure}.svg": dict(
+        caption=f"../report/figures/{figure}.rst",
+        category="Figures",
+        labels={"figure": figure, "preset": "{preset}"},
+    )
+    for figure in FIGURES
+}
+
 
 rule table:
     input:
         metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
         runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
     output:
-        *[
-            report(
-                f"results/{{preset}}/tables/{{table}}.{suffix}",
-                caption="../report/table.rst",
-                category="Tables",
-                subcategory=INPUTS.paper_of,
-                labels={"table": "{table}", "preset": "{preset}", "view": view},
-            )
-            for suffix, view in (("html", "page"), ("csv", "spreadsheet"))
-        ],
+        *[report(path, labels=own, **TABLE) for path, own in TABLES_TO_VIEW.items()],
         multiext("results/{preset}/tables/{table}", ".md", ".tex"),
     log:
         "logs/{preset}/tables/{table}.log",
@@ -63,15 +73,7 @@ rule figures:
     input:
         lambda wildcards: INPUTS.measured(wildcards, INPUTS.entries_of(wildcards)),
     output:
-        *[
-            report(
-                f"results/{{preset}}/figures/{figure}.svg",
-                caption=f"../report/figures/{figure}.rst",
-                category="Figures",
-                labels={"figure": figure, "preset": "{preset}"},
-            )
-            for figure in FIGURES
-        ],
+        *[report(path, **own) for path, own in FIGURES_TO_VIEW.items()],
         expand("results/{{preset}}/figures/{figure}.png", figure=FIGURES),
     log:
         "logs/{preset}/figures.log",

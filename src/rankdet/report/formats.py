@@ -97,7 +97,9 @@ def _csv(view: TableView) -> str:
     numbers = [column.is_number for column in view.columns]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([name.lower() if name in ("Row", "Runs", "Status") else name for name in header])
+    writer.writerow(
+        [name.lower() if name in ("Row", "Runs", "Status") else name for name in header]
+    )
     for row in view.rows:
         cells = (
             "" if cell == MISSING else cell.replace("−", "-") if is_number else spreadsheet(cell)

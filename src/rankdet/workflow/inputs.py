@@ -338,7 +338,9 @@ class Inputs:
     def run_files(self, wildcards: Any) -> list[str]:
         """Return what the card of one run is written from; run.json only if it can be had."""
         run = f"{wildcards.entry}{wildcards.seed}"
-        record = [] if wildcards.preset == "published" else _record(wildcards.preset, run, BESIDE[0])
+        record = (
+            [] if wildcards.preset == "published" else _record(wildcards.preset, run, BESIDE[0])
+        )
         return [f"results/{wildcards.preset}/{run}/{MEASURED[0]}", *record]
 
     def run_labels(self, wildcards: Any, content: str) -> dict[str, str]:

@@ -30,9 +30,7 @@ def catalogue():
 
 
 def content(catalogue, folder, preset="demo"):
-    return crate_of(
-        read_results(catalogue, folder, preset), catalogue, get_preset(preset), folder
-    )
+    return crate_of(read_results(catalogue, folder, preset), catalogue, get_preset(preset), folder)
 
 
 def by_id(document):
@@ -127,7 +125,9 @@ def test_the_times_are_those_of_the_runs(catalogue, demo):
     assert training["startTime"] == "2026-01-01T10:00:00+00:00"
     assert training["endTime"] == "2026-01-01T10:00:42+00:00"
     assert entities["./"]["datePublished"] == "2026-01-04T10:00:42+00:00"
-    usage = {entities[each["@id"]]["name"]: entities[each["@id"]] for each in training["resourceUsage"]}
+    usage = {
+        entities[each["@id"]]["name"]: entities[each["@id"]] for each in training["resourceUsage"]
+    }
     assert usage["seconds"]["value"] == 42.0 and usage["cores"]["value"] == 2
 
 
@@ -216,9 +216,11 @@ def test_names_from_outside_are_values(catalogue, demo, label):
     assert len(list(ROCrate(demo).get_entities())) == len(document["@graph"])
     for identifier in by_id(document):
         assert not set(identifier) & set(' <>"{}|\\^`\n\x1b')
-    assert not set(references(document["@graph"])) - set(by_id(document)) - {
-        "https://w3id.org/ro/crate/1.1"
-    }
+    assert (
+        not set(references(document["@graph"]))
+        - set(by_id(document))
+        - {"https://w3id.org/ro/crate/1.1"}
+    )
 
 
 def call(*arguments):
