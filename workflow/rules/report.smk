@@ -15,9 +15,9 @@ FIGURES_TO_VIEW = {
     f"results/{{preset}}/figures/{figure}.svg": dict(
         caption=f"../report/figures/{figure}.rst",
         category="Figures",
-        labels={"figure": figure, "preset": "{preset}"},
+        labels={"figure": shown.title, "preset": "{preset}"},
     )
-    for figure in FIGURES
+    for figure, shown in FIGURES.items()
 }
 
 
