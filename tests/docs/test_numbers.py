@@ -1,4 +1,4 @@
-"""Measured numbers in README and guides are those of the records; `make docs-numbers` writes them."""
+"""Numbers in README and guides are those of the records; `make docs-numbers` writes them."""
 
 import re
 import runpy

@@ -108,7 +108,7 @@ def _metadata(run: Run, values: list[Value], preset: Preset) -> dict[str, Any]:
         "bbox": ("object-detection", "Object Detection"),
         "segm": ("image-segmentation", "Instance Segmentation"),
     }
-    results = [
+    results: list[dict[str, Any]] = [
         {
             "task": dict(zip(("type", "name"), tasks[iou_type], strict=True)),
             "dataset": {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rankdet.catalogue import Catalogue
+from rankdet.catalogue import Catalogue, PublishedValue
 from rankdet.catalogue.official_files import OFFICIAL, official_set
 from rankdet.catalogue.presets import Preset
 from rankdet.report.results import Run
@@ -44,7 +44,7 @@ class Value:
 
 def values_of(run: Run, catalogue: Catalogue, preset: Preset) -> list[Value]:
     """Return every metric of a run that is defined on its data."""
-    published = {}
+    published: dict[tuple[str | None, str], PublishedValue] = {}
     if not why_not_comparable(run, preset):
         published = {
             (each.iou_type, each.metric): each

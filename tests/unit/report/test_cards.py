@@ -1,4 +1,4 @@
-"""Model cards and metafiles: what they state, and that hubs and mmdetection's tools can read them."""
+"""Model cards and metafiles: what they state; hubs and mmdetection's tools can read them."""
 
 import json
 import re
