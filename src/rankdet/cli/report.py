@@ -126,6 +126,46 @@ def html_command(
     typer.echo(str(target))
 
 
+@report.command("cards")
+def cards_command(
+    preset: PresetName,
+    results: Results = None,
+    entries: Entries = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Only this run: <entry> or <entry>/seed-<n>.")
+    ] = None,
+) -> None:
+    """Write a model card and an mmdetection metafile into the folder of each finished run."""
+    from rankdet.report.cards import CARD, METAFILE, write_cards
+
+    names = run.partition("/")[0] if run else entries
+    catalogue, chosen, folder, found = _read(preset, results, names)
+    paths = write_cards(found, catalogue, chosen, only=run)
+    typer.echo(f"{len(paths) // 2} runs: {folder}/**/{{{CARD},{METAFILE}}}")
+
+
+@report.command("crate")
+def crate_command(
+    preset: PresetName,
+    results: Results = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; default: <results>/ro-crate-metadata.json."),
+    ] = None,
+    entries: Entries = None,
+) -> None:
+    """Write the provenance of all runs as an RO-Crate: data, code, settings, times, files."""
+    from rankdet.outputs import write_json
+    from rankdet.report.crate import METADATA, crate_of
+
+    source = _folder(preset, results)
+    target = out or source / METADATA
+    check_outputs({"--out": target}, inputs=source.glob("**/*.json") if out else ())
+    catalogue, chosen, folder, found = _read(preset, results, entries)
+    write_json(target, crate_of(found, catalogue, chosen, folder))
+    typer.echo(str(target))
+
+
 @report.command("summary")
 def summary_command(preset: PresetName, results: Results = None, entries: Entries = None) -> None:
     """Print the measured results, the training times, missing entries and the report files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -52,7 +53,7 @@ def markdown(text: str) -> str:
     escaped = printable(text).replace("\\", "\\\\")
     for character in "|*_`<>[]$~":
         escaped = escaped.replace(character, f"\\{character}")
-    return escaped
+    return re.sub(r"&(?=#?\w+;)", r"\\&", escaped)  # of an entity
 
 
 @cache

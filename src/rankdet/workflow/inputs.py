@@ -81,6 +81,7 @@ class Searches:
 
 FIGURE_FORMATS = ("svg", "png")
 TABLE_FORMATS = ("html", "md", "csv", "tex")
+CARDS = ("model-card.md", "metafile.yml")  # of each run
 MEASURED = ("metrics.json", "curves.json")  # of each row, by its evaluation
 FETCHED = "data/coco"  # a COCO folder with this path is downloaded; any other is the user's own
 
@@ -291,6 +292,14 @@ class Inputs:
         rows = self.catalogue.table(table).entries if table else None
         return table_identity(self.catalogue, rows)
 
+    def row_content(self, wildcards: Any) -> str:
+        """Return a hash of the catalogue's data on one row."""
+        return table_identity(self.catalogue, [self.entry(wildcards)])
+
+    def paper_of(self, wildcards: Any) -> str:
+        """Return the paper of a table."""
+        return self.catalogue.table(wildcards.table).paper
+
     # Inputs of tables, figures and pages.
 
     def results(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
@@ -362,6 +371,30 @@ class Inputs:
         run = self.runs(wildcards.preset, other)[0]
         return [f"results/{wildcards.preset}/{run}/metrics.json"]
 
+    def run_files(self, wildcards: Any) -> list[str]:
+        """Return what the card of one run is written from; run.json only if it can be had."""
+        run = f"{wildcards.entry}{wildcards.seed}"
+        record = (
+            [] if wildcards.preset == "published" else _record(wildcards.preset, run, BESIDE[0])
+        )
+        return [f"results/{wildcards.preset}/{run}/{MEASURED[0]}", *record]
+
+    def run_labels(self, wildcards: Any, content: str) -> dict[str, str]:
+        """Return how a file of one run is listed in Snakemake's report."""
+        seed = str(self.seed(wildcards)) if self.preset(wildcards).trains else "none"
+        return {"preset": wildcards.preset, "seed": seed, "content": content}
+
+    def cards(self, preset: str, entries: Iterable[str] | None = None) -> list[str]:
+        """Return model card and metafile of each run of a preset, by default of all its rows."""
+        own = SimpleNamespace(preset=preset)
+        chosen = self.entries_of(own) if entries is None else list(entries)
+        found = [path for name in CARDS for path in self.results(own, name, chosen)]
+        return list(dict.fromkeys(found))  # the reason for missing weights is one file
+
+    def all_cards(self, preset: str) -> list[str]:
+        """Return the cards of the rows of a preset's long target."""
+        return self.cards(preset, self.all_rows_of(SimpleNamespace(preset=preset)))
+
     def table_files(self, preset: str, tables: Iterable[str], folder: str = "tables") -> list[str]:
         """Return the paths of tables in every format."""
         return [
@@ -398,6 +431,8 @@ class Inputs:
         ]
         return [
             *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
+            f"results/{preset}/ro-crate-metadata.json",
+            *self.cards(preset),
             *self.measured(own, self.entries_of(own)),
             *self.results(own, "run.html"),
             *self.table_files(preset, self.tables_of(own)),

@@ -163,10 +163,44 @@ def test_a_preset_is_everything_that_people_read(inputs):
     found = inputs.everything("demo")
     assert len(found) == len(set(found))
     assert {path.split("/")[2] for path in found} == {
-        *("report.html", "verdicts.csv", "tables", "figures"),
+        *("report.html", "verdicts.csv", "tables", "figures", "ro-crate-metadata.json"),
         *PRESETS["demo"].entries,
     }
     assert not [path for path in found if path.endswith(("checkpoint.pth", "detections.json"))]
+
+
+def test_each_run_has_a_card(inputs, catalogue):
+    preset = {"seeds": [0, 1], "entries": [ROW]}
+    own = Inputs(CONFIG | {"presets": {"demo": preset}}, catalogue, str)
+    assert own.cards("demo") == [
+        f"results/demo/{ROW}/seed-{seed}/{name}"
+        for name in ("model-card.md", "metafile.yml")
+        for seed in (0, 1)
+    ]
+    long = inputs.all_cards("demo")
+    assert set(inputs.cards("demo")) < set(long)
+    assert len(long) == 2 * len(inputs.all_rows_of(of(preset="demo")))
+    run = of(preset="demo", entry=ROW, seed="/seed-1")
+    place = f"results/demo/{ROW}/seed-1"
+    assert own.run_files(run) == [f"{place}/metrics.json", f"{place}/run.json"]
+    assert own.run_labels(run, "metrics") == {"preset": "demo", "seed": "1", "content": "metrics"}
+    published = of(preset="published", entry=ROW, seed="")
+    assert own.run_files(published) == [f"results/published/{ROW}/metrics.json"]
+    assert own.run_labels(published, "metrics")["seed"] == "none"
+
+
+def test_the_card_of_a_run_whose_record_is_lost_needs_only_the_metrics(inputs, tmp_path):
+    metrics = tmp_path / "results" / "demo" / "rs_paa_r50" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("{}")
+    found = inputs.run_files(of(preset="demo", entry="rs_paa_r50", seed=""))
+    assert found == ["results/demo/rs_paa_r50/metrics.json"]
+
+
+def test_a_table_is_listed_under_its_paper(inputs):
+    assert inputs.paper_of(of(table="rank-sort-one-stage")) == "Rank & Sort Loss (ICCV 2021)"
+    one, other = (inputs.row_content(of(entry=name)) for name in (ROW, "rs_paa_r50"))
+    assert one != other
 
 
 def test_tables_are_of_trained_or_of_published_weights(inputs):
