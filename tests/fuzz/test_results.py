@@ -38,7 +38,7 @@ def lines(rows):
 def files(draw, originals):
     """Return the files of a result, one or two of them changed."""
     content = dict.fromkeys(LABELS)
-    content["draw"] = draw(st.integers(0, 19)) == 0  # a figure takes as long as many readings
+    content["draw"] = draw(st.integers(0, 39)) == 0  # a figure takes as long as many readings
     for name in draw(st.sets(st.sampled_from(LABELS), min_size=0, max_size=2)):
         write = lines if name.endswith("jsonl") else written
         whole = changed(copy.deepcopy(originals[name])).map(
@@ -84,7 +84,7 @@ def test_results(tmp_path, count):
         if content["draw"]:
             for narrow in (False, True):
                 for drawing in draw_figures(catalogue, results, NOTE).values():
-                    drawing.figure(narrow=narrow).draw_without_rendering()
+                    drawing.figure(narrow=narrow)  # laid out, which draws it
 
     tried = fuzz(count, files(originals), report)
     assert min(tried) >= count // 100, tried
