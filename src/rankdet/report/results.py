@@ -27,7 +27,7 @@ def read_metrics(path: Path) -> dict[str, Numbers]:
     document = read_object(path, "metrics of an evaluation", "evaluate the entry again")
     metrics = {kind: document[kind] for kind in ("bbox", "segm") if document.get(kind)}
     for kind, numbers in metrics.items():
-        if not isinstance(numbers, dict) or not all(map(_is_fraction, numbers.values())):
+        if not isinstance(numbers, dict) or not all(map(is_fraction, numbers.values())):
             raise InputError(
                 f'{path}: "{kind}" with numbers from 0 to 1', "something else", "evaluate again"
             )
@@ -109,7 +109,7 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
     lists = {name: curves[name] for name in ("recall", "score", "LRP") if name in curves}
     for name, values in [*lists.items(), *curves["precision"].items()]:
         if not isinstance(values, list) or not all(
-            v is not None and _is_fraction(v) for v in values
+            v is not None and is_fraction(v) for v in values
         ):
             raise _bad_curves(path, f'"{name}" that is not a list of numbers from 0 to 1')
     pairs: list[tuple[str, str, Any, Any]] = [
@@ -158,7 +158,8 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def _is_fraction(value: object) -> bool:
+def is_fraction(value: object) -> bool:
+    """Whether ``value`` is None or a number from 0 to 1."""
     return value is None or (_is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
 
 
@@ -182,6 +183,16 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
+def _are_differences(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and all(_is_text(each.get(key)) for key in DIFFERENCE)
+        for each in value
+    )
+
+
+# The keys of a setting that is not that of the official run; see `rankdet.training.described`.
+DIFFERENCE = ("setting", "official", "here", "reason")
+
 # For each key of run.json: a check of the value, and its description.
 _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_text, "text"),
@@ -194,6 +205,8 @@ _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "machine": (_are_scalars, "an object of texts and numbers"),
     "versions": (_are_scalars, "an object of texts and numbers"),
     "git": (_is_text, "text"),
+    "config": (lambda value: isinstance(value, dict), "an object"),
+    "differences": (_are_differences, f"a list of objects with {', '.join(DIFFERENCE)}"),
 }
 
 

@@ -20,6 +20,7 @@ from rankdet.errors import InputError
 from rankdet.paths import BACKBONES
 from rankdet.training import processes, records
 from rankdet.training.checkpoints import Checkpoints, publish
+from rankdet.training.described import described
 from rankdet.training.interruption import StopInTime
 from rankdet.training.loops import DueValidation
 from rankdet.training.records import Sessions
@@ -102,6 +103,7 @@ def train(
         fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
         raise InputError("a preset that trains", f"preset {preset.name}", fix)
     config = resolve(entry_id, preset, data)
+    about_settings = described(load_catalogue()[entry_id], config, preset)
     weights = None
     if preset.start_weights == "official":
         weights = use_local_weights(config, load_catalogue()[entry_id], settings.backbones)
@@ -168,6 +170,7 @@ def train(
         "git": provenance.code_state(),
         "code": code_identity(load_catalogue()[entry_id]),
         "sessions": sessions.as_plain(),
+        **about_settings,
     }
     if _ends_as_first():
         meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
