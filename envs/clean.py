@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-ENTRY = r"(checkpoint\.pth|(run|detections|metrics|curves|weights)\.json|training\.jsonl)"
+ENTRY = r"(checkpoint\.pth|(run|detections|metrics|curves|weights)\.json|training\.jsonl|run\.html)"
 TABLE = r"[a-z0-9-]+\.(html|md|csv|tex)"
 STATE = (
     r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|run_settings\.json"

@@ -17,6 +17,8 @@ OURS = [
     "results/demo/figures/ap.svg",
     "results/demo/report.html",
     "results/demo/verdicts.csv",
+    "results/demo/rs_atss_r50/run.html",
+    "results/demo/rs_atss_r50/seed-2/run.html",
     "results/demo/rs_atss_r50/seed-2/metrics.json",
     "work/demo/rs_atss_r50/seed-2/finished.pth",
     "work/demo/rs_atss_r50/seed-2/predict/20260101_120000/vis_data/scalars.json",

@@ -2,10 +2,37 @@
 REPORT = dict(mem_mb=2000, runtime=10)
 
 
+# Before the tables, which link to it.
+rule run_page:
+    input:
+        metrics="results/{preset}/{entry}{seed}/metrics.json",
+        runs=lambda wildcards: INPUTS.measured(wildcards, [wildcards.entry]),
+        beside=INPUTS.beside_metrics,
+        data=INPUTS.dataset,
+    output:
+        "results/{preset}/{entry}{seed}/run.html",
+    log:
+        "logs/{preset}/{entry}{seed}/run_page.log",
+    benchmark:
+        "logs/{preset}/{entry}{seed}/run_page.benchmark.tsv"
+    localrule: True
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        content=INPUTS.content,
+        beside=INPUTS.beside,
+    shell:
+        "rankdet report run {wildcards.entry:q} --only {wildcards.entry:q}{wildcards.seed}"
+        " --preset {wildcards.preset:q} --results results/{wildcards.preset:q} --data {input.data:q}"
+        " --logs logs/{wildcards.preset:q} --beside {params.beside:q} > {log:q} 2>&1"
+
+
 rule table:
     input:
         metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
         runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
+        pages=lambda wildcards: INPUTS.results(wildcards, "run.html"),
     output:
         report(
             multiext("results/{preset}/tables/{table}", ".html", ".md", ".csv", ".tex"),
@@ -83,6 +110,7 @@ rule page:
     input:
         tables=lambda wildcards: INPUTS.table_files(wildcards.preset, INPUTS.tables_of(wildcards)),
         figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
+        pages=lambda wildcards: INPUTS.results(wildcards, "run.html"),
     output:
         report(
             "results/{preset}/report.html",
@@ -101,12 +129,13 @@ rule page:
         content=INPUTS.content,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --no-runs --out {output:q} > {log:q} 2>&1"
 
 
 rule all_rows:
     input:
         lambda wildcards: INPUTS.measured(wildcards, INPUTS.all_rows_of(wildcards)),
+        pages=lambda wildcards: INPUTS.results(wildcards, "run.html", INPUTS.all_rows_of(wildcards)),
     output:
         page=report(
             "results/{preset}/all/report.html",
@@ -126,6 +155,6 @@ rule all_rows:
         content=INPUTS.content,
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
-        " --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"
+        " --no-runs --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"
         " {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --out results/{wildcards.preset:q}/all/tables >> {log:q} 2>&1"

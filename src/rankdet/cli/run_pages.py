@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rankdet.cli.app import PresetName
-from rankdet.cli.report import Data, Logs, Results, folder_of, names_of, read, report, states_of
-from rankdet.outputs import check_outputs
+from rankdet.cli.report import Data, Logs, Results, names_of, read, report, states_of
+from rankdet.outputs import check_outputs, write_text
 
 
 @report.command("run")
 def run_command(
-    entries: Annotated[
-        str, typer.Argument(metavar="ENTRIES", help="Entry ids, comma-separated.")
-    ],
+    entries: Annotated[str, typer.Argument(metavar="ENTRIES", help="Entry ids, comma-separated.")],
     preset: PresetName,
     results: Results = None,
     data: Data = None,
@@ -28,8 +25,9 @@ def run_command(
             "Default: another loss with the same detector, if there is one."
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Only the run of this seed.")
+    only: Annotated[
+        str | None,
+        typer.Option(help="Only the run in this folder: <entry> or <entry>/seed-<n>."),
     ] = None,
 ) -> None:
     """Write the page of each run of an entry, run.html in the folder of the run."""
@@ -37,23 +35,13 @@ def run_command(
     from rankdet.errors import InputError
     from rankdet.report.links import NAME
     from rankdet.report.results import read_results
-    from rankdet.report.run_page import write_runs
+    from rankdet.report.run_page import render_run
 
     catalogue, chosen, folder, found = read(preset, results, entries)
     for name in names_of(entries) or []:
         if name not in found:
             fix = "train, predict and evaluate it first"
             raise InputError(f"a result of {name} in {folder}", "none", fix)
-    if seed is not None:
-        from dataclasses import replace
-
-        found = {
-            name: replace(result, runs=tuple(run for run in result.runs if run.seed == seed))
-            for name, result in found.items()
-        }
-        lacking = [name for name, result in found.items() if not result.runs]
-        if lacking:
-            raise InputError(f"a run of {lacking[0]} with seed {seed}", "none", "see its folder")
     if beside == NO_ROW:
         others = {}
     else:
@@ -61,7 +49,15 @@ def run_command(
         others = read_results(catalogue, folder, preset, named)
     states = states_of(catalogue, folder)
     sources = sources_of(catalogue, states, found, chosen, data, logs, others, beside)
-    pages = [folder / run.place / NAME for result in found.values() for run in result.runs]
-    check_outputs({f"{page}": page for page in pages}, inputs=folder_of(preset, results).glob("*/*.json"))
-    for path in write_runs(found, folder, sources):
-        typer.echo(str(path))
+    pages = {
+        folder / run.place / NAME: run
+        for result in found.values()
+        for run in result.runs
+        if only in (None, run.place)
+    }
+    if not pages:
+        raise InputError(f"--only with a run of {entries}", only or "none", "see the folders there")
+    check_outputs({str(page): page for page in pages}, inputs=folder.glob("**/*.json"))
+    for page, run in pages.items():
+        write_text(page, render_run(run, found[run.entry.entry_id], sources))
+        typer.echo(str(page))

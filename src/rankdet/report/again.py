@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rankdet.catalogue.presets import Preset
 from rankdet.report.results import Run
 
+WIDTH = 96
 SPEED_OPTIONS = {"bf16": "--bf16", "channels_last": "--channels-last", "compiled": "--compile"}
 
 
@@ -35,19 +36,34 @@ def commands(run: Run, preset: Preset) -> list[str]:
             ["convert", entry, "--source", official, "--data", data, "--out", checkpoint],
         ]
     types = [word for kind in run.entry.iou_types for word in ("--iou-type", kind)]
+    curves = ["--out", f"{results}/metrics.json", "--curves", f"{results}/curves.json"]
+    written = ["--out", detections, "--work-dir", f"{work}/predict"]
     lines += [
-        ["predict", *common, "--checkpoint", checkpoint, "--out", detections]
-        + ["--work-dir", f"{work}/predict"],
-        ["evaluate", "--dataset", data, "--detections", detections, *types]
-        + ["--out", f"{results}/metrics.json", "--curves", f"{results}/curves.json"],
+        ["predict", *common, "--checkpoint", checkpoint, *written],
+        ["evaluate", "--dataset", data, "--detections", detections, *types, *curves],
     ]
-    return [shlex.join(["rankdet", *line]) for line in lines]
+    return [_wrapped(["rankdet", *line]) for line in lines]
 
 
 def workflow_command(run: Run, preset: Preset) -> str:
     """Return the command that has the workflow make the run; what is there already is kept."""
     target = f"results/{preset.name}/{run.place}/metrics.json"
     return shlex.join(["snakemake", "--profile", "workflow/profiles/local", target])
+
+
+def _wrapped(words: Sequence[str]) -> str:
+    """Return a command on lines of at most `WIDTH` characters, if possible; options start them."""
+    lines = [""]
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            parts.append([])
+        parts[-1].append(word)
+    for part in map(shlex.join, parts):
+        if lines[-1] and len(lines[-1]) + len(part) > WIDTH:
+            lines.append("   ")
+        lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
+    return " \\\n".join(lines)
 
 
 def _options(run: Run, preset: Preset) -> list[str]:

@@ -53,13 +53,14 @@ def _row(path: Path, number: int, row: Any, iou_type: str) -> ClassRow:
     if not isinstance(row, dict):
         raise _bad(path, f"row {number} that is no object", iou_type)
     category, name, count = row.get("category_id"), row.get("name"), row.get("annotations")
-    if not _is_count(category) or not isinstance(name, str) or not (count is None or _is_count(count)):
+    is_right = _is_count(category) and isinstance(name, str) and (count is None or _is_count(count))
+    if not is_right:
         raise _bad(path, f"row {number} with another value", iou_type)
     numbers = {key: row.get(key) for key in NUMBERS}
     fractions = [value for key, value in numbers.items() if key != "oLRP_threshold"]
     if not all(map(is_fraction, fractions)) or not _is_score(numbers["oLRP_threshold"]):
         raise _bad(path, f"row {number} with a number that is not from 0 to 1", iou_type)
-    return ClassRow(category, name, count, numbers)
+    return ClassRow(row["category_id"], row["name"], count, numbers)
 
 
 def _is_count(value: object) -> bool:

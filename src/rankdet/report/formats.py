@@ -80,8 +80,10 @@ def render(view: TableView, form: str, links: Mapping[str, str] | None = None) -
     """
     if form == "csv":
         return _csv(view)
-    return environment().get_template(f"table.{form}.j2").render(
-        view=view, missing=MISSING, links=links or {}
+    return (
+        environment()
+        .get_template(f"table.{form}.j2")
+        .render(view=view, missing=MISSING, links=links or {})
     )
 
 
@@ -114,7 +116,9 @@ def _csv(view: TableView) -> str:
     numbers = [column.is_number for column in view.columns]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([name.lower() if name in ("Row", "Runs", "Status") else name for name in header])
+    writer.writerow(
+        [name.lower() if name in ("Row", "Runs", "Status") else name for name in header]
+    )
     for row in view.rows:
         cells = (
             "" if cell == MISSING else cell.replace("−", "-") if is_number else spreadsheet(cell)

@@ -104,7 +104,8 @@ def samples(runs: Sequence[tuple[str, Run]], data: ValData) -> list[Sample]:
     rows = {row["id"]: row for row in document["images"]}
     drawn = []
     for place in chosen(truth):
-        panels = [("Ground truth", _annotated(truth, place))]
+        panels: list[tuple[str, list[_Object] | None]] = []
+        panels.append(("Ground truth", _annotated(truth, place)))
         for title, run, detections in found:
             panels.append((title, _above(detections, run, truth, place)))
         drawn.append(_sample(rows[int(truth.image_ids[place])], panels, truth, place, data))
@@ -142,7 +143,7 @@ def _annotated(truth: GroundTruth, place: int) -> list[_Object]:
 def _above(
     found: Detections | None, run: Run, truth: GroundTruth, place: int
 ) -> list[_Object] | None:
-    """Return the detections of an image above the thresholds, by descending score; None: no file."""
+    """Return the detections above the thresholds, by descending score; None without a file."""
     if found is None:
         return None
     limits = _limits(run)
@@ -223,7 +224,9 @@ def _drawn(
         size: height and width that boxes and masks count; 0 if the file does not say.
     """
     scale = LONG_SIDE / max(image.size)
-    shown = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)
+    shown = image.resize(
+        [max(1, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC
+    )
     for each in reversed(objects):
         if each.mask is not None:
             _fill(shown, each, size)

@@ -400,9 +400,7 @@ def why_missing(folder: Path, entry_id: str) -> str:
 def _runs(entry: Entry, folder: Path, preset: str) -> tuple[Run, ...]:
     """Return the evaluated runs of an entry: of ``folder`` and of ``folder/seed-<n>``, by seed."""
     places = [folder, *run_folders(folder)]
-    runs = [
-        _read(entry, place, preset) for place in places if (place / "metrics.json").is_file()
-    ]
+    runs = [_read(entry, place, preset) for place in places if (place / "metrics.json").is_file()]
     by_seed: dict[int | None, Run] = {}
     for run in runs:
         other = by_seed.setdefault(run.seed, run)

@@ -267,7 +267,7 @@ def _facts(run: Run) -> dict[str, str]:
         "processes": record.get("processes"),
         "passes per step": record.get("passes"),
         "threads": record.get("threads"),
-        "resumed": {True: "yes", False: "no"}.get(record.get("resumed", "")),  # type: ignore[call-overload]
+        "resumed": None if (again := record.get("resumed")) is None else "yes" if again else "no",
         "data": run.data_name or None,
         "train images": data.get("train_images"),
         "val images": data.get("val_images"),
@@ -312,5 +312,3 @@ def _commit(run: Run) -> str:
     if not isinstance(commit, str) or not re.fullmatch(r"[0-9a-f]{7,40}", commit):
         return ""
     return shlex.join(["git", "checkout", commit])
-
-

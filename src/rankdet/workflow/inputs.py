@@ -17,6 +17,7 @@ from rankdet.datasets.own_files import annotation_files
 from rankdet.downloads.table import backbone_of, find_backbone
 from rankdet.errors import InputError, nearest
 from rankdet.paths import BACKBONES
+from rankdet.report.beside import beside
 from rankdet.search.plan import Plan
 from rankdet.training.records import BESIDE, is_finished
 
@@ -280,8 +281,13 @@ class Inputs:
         ]
 
     def content(self, wildcards: Any) -> str:
-        """Return a hash of the catalogue's data on a table's rows; without a table, on all rows."""
+        """Return a hash of the catalogue's data on the rows of a table; else on all rows.
+
+        For a row, it is the table of the row.
+        """
         table = getattr(wildcards, "table", None)
+        if hasattr(wildcards, "entry"):
+            table = self.entry(wildcards).table_slug
         rows = self.catalogue.table(table).entries if table else None
         return table_identity(self.catalogue, rows)
 
@@ -295,12 +301,17 @@ class Inputs:
         entries = self._rows(wildcards) if entries is None else list(entries)
         there: Iterable[str] = entries
         if wildcards.preset == "published":
-            there = self.published_models(getattr(wildcards, "table", "all"))
+            there = self.published_models(self._group(wildcards))
         return [
             f"results/{wildcards.preset}/{run}/{name if entry in there else 'weights.json'}"
             for entry in entries
             for run in self.runs(wildcards.preset, entry)
         ]
+
+    def _group(self, wildcards: Any) -> str:
+        """Return the group of published models that a job needs: of a table, of a row, or all."""
+        own = getattr(wildcards, "entry", None)
+        return str(getattr(wildcards, "table", self.catalogue[own].table_slug if own else "all"))
 
     def records(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
         """Return run.json or training.jsonl of each run that has it or can restore it.
@@ -325,6 +336,31 @@ class Inputs:
             *(path for name in MEASURED for path in self.results(wildcards, name, entries)),
             *(path for name in BESIDE for path in self.records(wildcards, name, entries)),
         ]
+
+    def beside(self, wildcards: Any) -> str:
+        """Return the row whose detections a run's page shows beside those of the run, or "none".
+
+        It is a row that the same target makes: of the preset's own list, or else of the row's
+        table, so that no page has other rows trained.
+        """
+        own = self.entry(wildcards)
+        preset = self.preset(wildcards)
+        rows = list(preset.entries)
+        if not rows:
+            rows = self.runnable(self.catalogue.table(own.table_slug).entries)
+        if wildcards.preset == "published":
+            there = self.published_models(own.table_slug)
+            rows = [entry for entry in rows if entry in there]
+        other = beside(own, [self.catalogue[entry] for entry in rows], preset)
+        return "none" if other is None else other.entry_id
+
+    def beside_metrics(self, wildcards: Any) -> list[str]:
+        """Return the metrics of the first run of that row; its detections are there by then."""
+        other = self.beside(wildcards)
+        if other == "none":
+            return []
+        run = self.runs(wildcards.preset, other)[0]
+        return [f"results/{wildcards.preset}/{run}/metrics.json"]
 
     def table_files(self, preset: str, tables: Iterable[str], folder: str = "tables") -> list[str]:
         """Return the paths of tables in every format."""
@@ -363,6 +399,7 @@ class Inputs:
         return [
             *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
             *self.measured(own, self.entries_of(own)),
+            *self.results(own, "run.html"),
             *self.table_files(preset, self.tables_of(own)),
             *figures,
         ]
