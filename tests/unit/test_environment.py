@@ -15,7 +15,7 @@ from benchmarks.image_build import installer
 
 HASHED = (
     *("requirements.txt", "torch-cuda.txt", "mmcv.txt", "mmcv-lite.txt"),
-    *("lint.txt", "docs.txt", "lock.txt"),
+    *("lint.txt", "docs.txt", "pages.txt", "lock.txt"),
 )
 HERE = Path(sys.prefix)  # an environment with pip
 

@@ -144,8 +144,7 @@ rule page:
 
 rule all_rows:
     input:
-        lambda wildcards: INPUTS.measured(wildcards, INPUTS.all_rows_of(wildcards)),
-        pages=lambda wildcards: INPUTS.results(wildcards, "run.html", INPUTS.all_rows_of(wildcards)),
+        lambda wildcards: INPUTS.with_pages(wildcards, INPUTS.all_rows_of(wildcards)),
     output:
         page=report(
             "results/{preset}/all/report.html",

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from rankdet.outputs import write_text
 from rankdet.report.links import sort_value
@@ -56,6 +57,14 @@ def markdown(text: str) -> str:
     return re.sub(r"&(?=#?\w+;)", r"\\&", escaped)  # of an entity
 
 
+def visible(value: object) -> object:
+    """Return text without control characters, which also turn the direction of a line."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    kept = "".join(c for c in value if c.isprintable() or c in "\n\t")
+    return Markup(kept) if isinstance(value, Markup) else kept
+
+
 @cache
 def environment() -> Environment:
     """Return the templates; HTML escapes by default, a missing name is an error."""
@@ -66,6 +75,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=visible,
     )
     loaded.filters |= {"tex": tex, "markdown": markdown, "sort_value": sort_value}
     return loaded

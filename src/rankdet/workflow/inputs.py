@@ -346,6 +346,11 @@ class Inputs:
             *(path for name in BESIDE for path in self.records(wildcards, name, entries)),
         ]
 
+    def with_pages(self, wildcards: Any, entries: Iterable[str]) -> list[str]:
+        """Return all inputs of a page of ``entries``, the pages of their runs included."""
+        entries = list(entries)
+        return self.measured(wildcards, entries) + self.results(wildcards, "run.html", entries)
+
     def beside(self, wildcards: Any) -> str:
         """Return the row whose detections a run's page shows beside those of the run, or "none".
 
@@ -433,8 +438,7 @@ class Inputs:
             *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
             f"results/{preset}/ro-crate-metadata.json",
             *self.cards(preset),
-            *self.measured(own, self.entries_of(own)),
-            *self.results(own, "run.html"),
+            *self.with_pages(own, self.entries_of(own)),
             *self.table_files(preset, self.tables_of(own)),
             *figures,
         ]
