@@ -18,8 +18,8 @@ from rankdet.errors import InputError
 from rankdet.outputs import append_line, write_json, write_text
 from rankdet.times import utc_now
 from rankdet.training.processes import is_first
-from rankdet.training.records import SCHEDULE
 
+SCHEDULE = "schedule.json"  # beside the record: the length of the training
 VALIDATION_KEYS = ("AP", "AP50", "AP75", "oLRP")
 
 

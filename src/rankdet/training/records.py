@@ -22,7 +22,6 @@ from rankdet.times import utc_now
 
 # Files in the work directory of a finished run.
 WEIGHTS, RECORD, CURVES = "finished.pth", "finished.json", "training.jsonl"
-SCHEDULE = "schedule.json"  # the length of the training, written when a session starts
 BESIDE = ("run.json", CURVES)  # what a training writes next to its checkpoint
 
 

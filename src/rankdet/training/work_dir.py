@@ -21,7 +21,7 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.hashing import content_sha256, json_sha256
 from rankdet.outputs import shown_path, write_json
-from rankdet.training.records import SCHEDULE
+from rankdet.training.record import SCHEDULE
 from rankdet.training.step import NotFiniteError, check_state
 from rankdet.training.trackers import EVENTS, STATE
 from rankdet.weights.checkpoint_files import read_checkpoint

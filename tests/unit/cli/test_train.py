@@ -74,7 +74,7 @@ def test_trackers_come_from_the_option_or_the_environment(asked, monkeypatch):
     monkeypatch.setenv("RANKDET_TRACKERS", "tensorboard mlflow")
     assert asked()["trackers"] == ("tensorboard", "mlflow")
     assert asked("--tracker", "mlflow")["trackers"] == ("mlflow",)
-    with pytest.raises(InputError, match="the package wandb.*pip install wandb"):
+    with pytest.raises(InputError, match=r"the package wandb.*pip install wandb"):
         asked("--tracker", "wandb")
 
 
