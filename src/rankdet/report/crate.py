@@ -6,6 +6,7 @@ files and write the present time, and the crate must be the same for the same re
 
 from __future__ import annotations
 
+import math
 import mimetypes
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -271,7 +272,8 @@ class _Graph:
         return [
             self._value(f"#{run.place}/{name}", name, value)
             for name, value in given.items()
-            if isinstance(value, str | int | float)
+            # JSON of an edited record may hold what JSON does not allow.
+            if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
         ]
 
     def _metrics(self, run: Run) -> list[Reference]:

@@ -184,6 +184,15 @@ def test_a_run_is_listed_with_what_is_there(catalogue, demo, missing):
     assert ROCrate(demo).get(f"#{ROW}/evaluation")["name"] == f"Evaluation of {ROW} (demo)"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1], {"a": 1}, True, None])
+def test_an_edited_record_does_not_break_the_crate(catalogue, demo, value):
+    run = read_results(catalogue, demo, "demo")[ROW].first
+    changed(catalogue, run, batch_size=value, processes=value, sessions=value, weights=value)
+    document = content(catalogue, demo)
+    json.dumps(document, allow_nan=False)
+    assert f"#{ROW}/training" in by_id(document)
+
+
 def test_without_any_record_the_date_is_that_of_the_metrics(catalogue, demo):
     import os
 
