@@ -68,18 +68,19 @@ def status_command(
         document = [run.as_json() for run in read()]
         typer.echo(json.dumps(document, indent=2, allow_nan=False))
     elif watch is not None:
-        _watch(lambda: status_table(read()), watch)
+        console = _console()
+        _watch(console, lambda: status_table(read(), console.width), watch)
     else:
-        _console().print(status_table(read()))
+        console = _console()
+        console.print(status_table(read(), console.width))
 
 
-def _watch(view: Callable[[], RenderableType], seconds: float) -> None:
+def _watch(console: Console, view: Callable[[], RenderableType], seconds: float) -> None:
     """Show ``view()`` until Ctrl-C: in place on a terminal, else one after the other."""
     from rich.live import Live
 
     from rankdet.times import utc_now
 
-    console = _console()
     try:
         if console.is_terminal:
             with Live(view(), console=console, auto_refresh=False) as live:

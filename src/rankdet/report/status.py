@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rankdet.catalogue.presets import PRESETS
-from rankdet.catalogue.seeds import run_folders, seed_of
+from rankdet.catalogue.seeds import run_folders, seed_folder, seed_of
 from rankdet.errors import InputError, nearest
 from rankdet.files import read_json
 from rankdet.report.record_tail import count, read_tail
@@ -58,7 +58,8 @@ class RunStatus:
     Attributes:
         preset: of the run.
         entry: its id.
-        seed: of the folder ``seed-<n>``, else of the run's records.
+        folder: ``seed-<n>`` of one of several runs, else "".
+        seed: of that folder, else of the run's records.
         state: one of `STATES`.
         iteration: the last one in the record; 0 before the first.
         iterations: of the whole training.
@@ -79,6 +80,7 @@ class RunStatus:
 
     preset: str
     entry: str
+    folder: str = ""
     seed: int | None = None
     state: str = "damaged"
     iteration: int | None = None
@@ -126,9 +128,9 @@ def read_status(
     for name in PRESETS if preset is None else (preset,):
         places = {*_places(results / name, RESULT_FILES), *_places(work / name, WORK_FILES)}
         for entry, seed in sorted(places, key=lambda place: (place[0], place[1] or 0)):
-            folder = entry if seed is None else f"{entry}/seed-{seed}"
-            own = Folders(results / name / folder, work / name / folder)
-            found.append(_status(RunStatus(name, entry, seed), own, owner_of))
+            folder = "" if seed is None else seed_folder(seed)
+            own = Folders(results / name / entry / folder, work / name / entry / folder)
+            found.append(_status(RunStatus(name, entry, folder, seed), own, owner_of))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,29 +30,39 @@ HINTS = {
     "failed": "ended with an error, see the end of its log",
     "trained": "not evaluated yet",
 }
+NUMBERS = ("progress", "time left", "loss", "AP", "oLRP", "silent for")
+COLUMNS = ("run", "seed", "state", *NUMBERS, "where")
 UNKNOWN = "—"
 
 
-def status_table(runs: Sequence[RunStatus]) -> RenderableType:
-    """Return one line per run, then what the states mean and what is wrong with damaged runs."""
+NARROW = 110  # columns of a terminal, below which seed and machine are left out
+
+
+def status_table(runs: Sequence[RunStatus], width: int = 200) -> RenderableType:
+    """Return one line per run, then what the states mean and what is wrong with damaged runs.
+
+    Args:
+        runs: in the order to show.
+        width: of the terminal, in characters.
+    """
     if not runs:
         return Text("no runs yet: nothing below results/<preset> and work/<preset>")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("preset", "entry", "seed", "state"):
-        table.add_column(name, no_wrap=True)
-    for name in ("progress", "time left", "loss", "AP", "oLRP", "last sign"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("where")
+    table = Table(box=None, pad_edge=False, padding=(0, 2 if width >= NARROW else 1, 0, 0))
+    table.header_style = "dim"
+    left_out = () if width >= NARROW else ("seed", "where")
+    columns = [name for name in COLUMNS if name not in left_out]
+    for name in columns:
+        # In a narrow terminal the names of runs are broken, numbers are not.
+        is_name = name in ("run", "where")
+        justify: JustifyMethod = "right" if name in NUMBERS else "left"
+        table.add_column(name, no_wrap=not is_name, overflow="fold", justify=justify)
     for run in runs:
-        table.add_row(*_cells(run))
+        cells = dict(zip(COLUMNS, _cells(run), strict=True))
+        table.add_row(*(cells[name] for name in columns))
     parts: list[RenderableType] = [table]
     states = {run.state for run in runs}
     parts += [Text(f"{state}: {hint}", "dim") for state, hint in HINTS.items() if state in states]
-    parts += [
-        cell(f"damaged: {run.preset}/{run.entry}: {run.problem}", "red")
-        for run in runs
-        if run.problem
-    ]
+    parts += [cell(f"damaged: {place(run)}: {run.problem}", "red") for run in runs if run.problem]
     return Group(*parts)
 
 
@@ -60,8 +70,7 @@ def _cells(run: RunStatus) -> list[Text]:
     is_over = run.state in ("trained", "done")
     sign = UNKNOWN if run.seconds_since_sign is None else duration(run.seconds_since_sign)
     return [
-        cell(run.preset),
-        cell(run.entry),
+        cell(place(run)),
         cell("" if run.seed is None else run.seed),
         Text(run.state, STYLES[run.state]),
         cell(progress(run)),
@@ -69,9 +78,14 @@ def _cells(run: RunStatus) -> list[Text]:
         cell(UNKNOWN if run.loss is None else f"{run.loss:.3f}"),
         cell(_percent(run.AP)),
         cell(_percent(run.oLRP)),
-        cell(sign if run.seconds_since_sign is None else f"{sign} ago"),
+        cell(sign),
         cell(where(run)),
     ]
+
+
+def place(run: RunStatus) -> str:
+    """Return the run's folder below ``results`` and ``work``."""
+    return f"{run.preset}/{run.entry}" + (f"/{run.folder}" if run.folder else "")
 
 
 def progress(run: RunStatus) -> str:

@@ -243,6 +243,19 @@ def test_hostile_names_and_values_stay_text(tmp_path):
     assert "[red]x[2J" in text and "\x1b" not in text and "[b][1m" in text
 
 
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_numbers_are_whole_in_a_narrow_terminal(tmp_path, width):
+    rows = [step(k, 12.345) for k in range(1, 351)]
+    rows.append({"iteration": 350, "AP": 0.25, "oLRP": 0.755})
+    work_dir(tmp_path, rows, running=own_lock(), schedule=EPOCHS)
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(status_table(status_of(tmp_path), width))
+    text = console.export_text()
+    assert len(text.splitlines()) < 6
+    for number in ("3.5/12 epochs", "7 min 05 s", "12.345", "25.0", "75.5", "training"):
+        assert number in text
+
+
 def test_the_tail_of_a_long_record_is_read_in_no_time(tmp_path):
     path = tmp_path / "training.jsonl"
     text = lines([step(k) for k in range(1, 1001)])
