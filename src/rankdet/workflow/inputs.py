@@ -337,10 +337,13 @@ class Inputs:
             *(path for name in BESIDE for path in self.records(wildcards, name, entries)),
         ]
 
-    def with_pages(self, wildcards: Any, entries: Iterable[str]) -> list[str]:
-        """Return all inputs of a page of ``entries``, the pages of their runs included."""
-        entries = list(entries)
-        return self.measured(wildcards, entries) + self.results(wildcards, "run.html", entries)
+    def pages(self, wildcards: Any) -> list[str]:
+        """Return the pages of the runs of the table's or of the preset's rows."""
+        return self.results(wildcards, "run.html")
+
+    def all_pages(self, wildcards: Any) -> list[str]:
+        """Return the pages of the runs of all rows of a preset's long target."""
+        return self.results(wildcards, "run.html", self.all_rows_of(wildcards))
 
     def beside(self, wildcards: Any) -> str:
         """Return the row whose detections a run's page shows beside those of the run, or "none".
@@ -403,7 +406,8 @@ class Inputs:
         ]
         return [
             *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
-            *self.with_pages(own, self.entries_of(own)),
+            *self.measured(own, self.entries_of(own)),
+            *self.pages(own),
             *self.table_files(preset, self.tables_of(own)),
             *figures,
         ]
