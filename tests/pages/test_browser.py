@@ -7,6 +7,7 @@ import os
 import shutil
 
 import pytest
+
 from tests.unit.report.pages import write_run, write_val
 from tests.unit.report.test_run_page import OTHER, ROW, call
 
