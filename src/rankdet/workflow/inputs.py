@@ -348,14 +348,15 @@ class Inputs:
     def beside(self, wildcards: Any) -> str:
         """Return the row whose detections a run's page shows beside those of the run, or "none".
 
-        It is a row that the same target makes: of the preset's own list, or else of the row's
-        table, so that no page has other rows trained.
+        It is a row that the same target makes: of a short preset's own list, or of the row's table,
+        so that no table and no report has other rows trained for days.
         """
         own = self.entry(wildcards)
         preset = self.preset(wildcards)
         rows = list(preset.entries)
-        if not rows:
-            rows = self.runnable(self.catalogue.table(own.table_slug).entries)
+        if preset.is_comparable or not rows:
+            table = SimpleNamespace(preset=wildcards.preset, table=own.table_slug)
+            rows = self.table_entries(table)
         if wildcards.preset == "published":
             there = self.published_models(own.table_slug)
             rows = [entry for entry in rows if entry in there]
