@@ -21,7 +21,7 @@ FIGURES_TO_VIEW = {
 }
 
 
-# Before the tables, which link to it.
+# Before the tables, which link to it; they depend on its existence only.
 rule run_page:
     input:
         metrics="results/{preset}/{entry}{seed}/metrics.json",
@@ -51,7 +51,7 @@ rule table:
     input:
         metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
         runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
-        pages=lambda wildcards: INPUTS.results(wildcards, "run.html"),
+        pages=ancient(INPUTS.pages),
     output:
         *[report(path, labels=own, **TABLE) for path, own in TABLES_TO_VIEW.items()],
         multiext("results/{preset}/tables/{table}", ".md", ".tex"),
@@ -120,7 +120,7 @@ rule page:
     input:
         tables=lambda wildcards: INPUTS.table_files(wildcards.preset, INPUTS.tables_of(wildcards)),
         figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
-        pages=lambda wildcards: INPUTS.results(wildcards, "run.html"),
+        pages=ancient(INPUTS.pages),
     output:
         report(
             "results/{preset}/report.html",
@@ -144,7 +144,8 @@ rule page:
 
 rule all_rows:
     input:
-        lambda wildcards: INPUTS.with_pages(wildcards, INPUTS.all_rows_of(wildcards)),
+        lambda wildcards: INPUTS.measured(wildcards, INPUTS.all_rows_of(wildcards)),
+        pages=ancient(INPUTS.all_pages),
     output:
         page=report(
             "results/{preset}/all/report.html",
@@ -165,8 +166,7 @@ rule all_rows:
     shell:
         "rankdet report html --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
         " --no-runs --out {output.page:q} > {log:q} 2>&1 && rankdet report tables --preset"
-        " {wildcards.preset:q} --results results/{wildcards.preset:q}"
-        " --out results/{wildcards.preset:q}/all/tables >> {log:q} 2>&1"
+        " {wildcards.preset:q} --out results/{wildcards.preset:q}/all/tables >> {log:q} 2>&1"
 
 
 rule cards:

@@ -7,7 +7,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,12 @@ def samples(runs: Sequence[tuple[str, Run]], data: ValData) -> list[Sample]:
     Raises:
         InputError: if the annotations or a file of a run are not as `rankdet` wrote them.
     """
-    document = read_json(data.annotations, "the annotations of the val images")
     types = ("bbox", "segm") if _with_masks(runs) else ("bbox",)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the evaluation printed them
-        truth = read_ground_truth(document, types, data.protocol)
+        changed = data.annotations.stat().st_mtime_ns
+        rows, truth = _truth(data.annotations, types, data.protocol, changed)
         found = [(title, run, _detections(run)) for title, run in runs]
-    rows = {row["id"]: row for row in document["images"]}
     drawn = []
     for place in chosen(truth):
         panels: list[tuple[str, list[_Object] | None]] = []
@@ -110,6 +109,16 @@ def samples(runs: Sequence[tuple[str, Run]], data: ValData) -> list[Sample]:
             panels.append((title, _above(detections, run, truth, place)))
         drawn.append(_sample(rows[int(truth.image_ids[place])], panels, truth, place, data))
     return drawn
+
+
+@lru_cache(maxsize=2)  # the pages of many rows need the same
+def _truth(
+    path: Path, types: tuple[str, ...], protocol: str, changed: int
+) -> tuple[dict[Any, dict[str, Any]], GroundTruth]:
+    """Return the file's rows of images by id, and its annotations."""
+    document = read_json(path, "the annotations of the val images")
+    truth = read_ground_truth(document, types, protocol)
+    return {row["id"]: row for row in document["images"]}, truth
 
 
 def chosen(truth: GroundTruth, count: int = IMAGES) -> list[int]:

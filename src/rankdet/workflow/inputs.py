@@ -346,22 +346,26 @@ class Inputs:
             *(path for name in BESIDE for path in self.records(wildcards, name, entries)),
         ]
 
-    def with_pages(self, wildcards: Any, entries: Iterable[str]) -> list[str]:
-        """Return all inputs of a page of ``entries``, the pages of their runs included."""
-        entries = list(entries)
-        return self.measured(wildcards, entries) + self.results(wildcards, "run.html", entries)
+    def pages(self, wildcards: Any) -> list[str]:
+        """Return the pages of the runs of the table's or of the preset's rows."""
+        return self.results(wildcards, "run.html")
+
+    def all_pages(self, wildcards: Any) -> list[str]:
+        """Return the pages of the runs of all rows of a preset's long target."""
+        return self.results(wildcards, "run.html", self.all_rows_of(wildcards))
 
     def beside(self, wildcards: Any) -> str:
         """Return the row whose detections a run's page shows beside those of the run, or "none".
 
-        It is a row that the same target makes: of the preset's own list, or else of the row's
-        table, so that no page has other rows trained.
+        It is a row that the same target makes: of a short preset's own list, or of the row's table,
+        so that no table and no report has other rows trained for days.
         """
         own = self.entry(wildcards)
         preset = self.preset(wildcards)
         rows = list(preset.entries)
-        if not rows:
-            rows = self.runnable(self.catalogue.table(own.table_slug).entries)
+        if preset.is_comparable or not rows:
+            table = SimpleNamespace(preset=wildcards.preset, table=own.table_slug)
+            rows = self.table_entries(table)
         if wildcards.preset == "published":
             there = self.published_models(own.table_slug)
             rows = [entry for entry in rows if entry in there]
@@ -438,7 +442,8 @@ class Inputs:
             *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
             f"results/{preset}/ro-crate-metadata.json",
             *self.cards(preset),
-            *self.with_pages(own, self.entries_of(own)),
+            *self.measured(own, self.entries_of(own)),
+            *self.pages(own),
             *self.table_files(preset, self.tables_of(own)),
             *figures,
         ]

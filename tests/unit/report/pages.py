@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.unit.report.synthetic import write_result
 
 from rankdet.report.pictures import ValData
+from tests.unit.report.synthetic import write_result
 
 SIZE = (160, 120)  # width, height
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.report.pages import SIZE, class_rows, write_run, write_val
-from tests.unit.report.test_hostile_text import LABELS, SCRIPT, Shown
 from typer.testing import CliRunner
 
 from rankdet.catalogue import State, load_catalogue
@@ -27,6 +25,8 @@ from rankdet.report.links import run_links, sort_value
 from rankdet.report.pictures import chosen, samples
 from rankdet.report.results import read_results
 from rankdet.report.run_page import Sources, log_tail, render_run
+from tests.unit.report.pages import SIZE, class_rows, write_run, write_val
+from tests.unit.report.test_hostile_text import LABELS, SCRIPT, Shown
 
 TEMPLATES = Path(pictures.__file__).with_name("templates")
 ROW, OTHER = "rs_atss_r50", "control_atss_r50"

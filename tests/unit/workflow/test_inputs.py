@@ -208,6 +208,31 @@ def test_tables_are_of_trained_or_of_published_weights(inputs):
     assert found and all(path.startswith("results/paper/") for path in found)
 
 
+@pytest.mark.parametrize(
+    ("preset", "entry", "other"),
+    [
+        ("demo", "rs_frcnn_r50", "alrp_mmdet_ce_l1_frcnn_r50_500"),  # of another table
+        ("demo", "rs_atss_r50", "alrp_mmdet_ce_l1_frcnn_r50_500"),  # no other loss of its detector
+        ("paper", "rs_atss_r50", "rs_paa_r50"),  # of its table, or one more would be trained
+        ("paper", "rs_cascade_r50", "none"),
+    ],
+)
+def test_the_row_beside_is_one_that_the_target_makes(inputs, preset, entry, other):
+    asked = of(preset=preset, entry=entry, seed="")
+    assert inputs.beside(asked) == other
+    found = [] if other == "none" else [f"results/{preset}/{other}/metrics.json"]
+    assert inputs.beside_metrics(asked) == found
+
+
+def test_every_run_has_a_page(inputs):
+    rows = inputs.entries_of(of(preset="demo"))
+    assert inputs.pages(of(preset="demo")) == [f"results/demo/{row}/run.html" for row in rows]
+    assert set(inputs.pages(of(preset="demo"))) <= set(inputs.everything("demo"))
+    assert len(inputs.all_pages(of(preset="demo"))) > len(rows)
+    own = inputs.pages(of(preset="paper", table="rank-sort-one-stage"))
+    assert own == [f"results/paper/{row}/run.html" for row in ("rs_atss_r50", "rs_paa_r50")]
+
+
 def test_the_rounds_of_a_search():
     plans = load_plans()
     searches, name = Searches(plans), "demo"
