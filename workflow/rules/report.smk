@@ -20,6 +20,12 @@ FIGURES_TO_VIEW = {
     for figure, shown in FIGURES.items()
 }
 
+PAGE_OF_ALL = dict(
+    caption="../report/page.rst",
+    category="Report",
+    labels={"preset": "{preset}", "content": "all rows"},
+)
+
 
 # Before the tables, which link to it; they depend on its existence only.
 rule run_page:
@@ -147,12 +153,7 @@ rule all_rows:
         lambda wildcards: INPUTS.measured(wildcards, INPUTS.all_rows_of(wildcards)),
         pages=ancient(INPUTS.all_pages),
     output:
-        page=report(
-            "results/{preset}/all/report.html",
-            caption="../report/page.rst",
-            category="Report",
-            labels={"preset": "{preset}", "content": "all rows"},
-        ),
+        page=report("results/{preset}/all/report.html", **PAGE_OF_ALL),
         tables=INPUTS.every_table("{preset}"),
     log:
         "logs/{preset}/all.log",

@@ -139,7 +139,7 @@ def cards_command(
     from rankdet.report.cards import CARD, METAFILE, write_cards
 
     names = run.partition("/")[0] if run else entries
-    catalogue, chosen, folder, found = _read(preset, results, names)
+    catalogue, chosen, folder, found = read(preset, results, names)
     paths = write_cards(found, catalogue, chosen, only=run)
     typer.echo(f"{len(paths) // 2} runs: {folder}/**/{{{CARD},{METAFILE}}}")
 
@@ -158,10 +158,10 @@ def crate_command(
     from rankdet.outputs import write_json
     from rankdet.report.crate import METADATA, crate_of
 
-    source = _folder(preset, results)
+    source = folder_of(preset, results)
     target = out or source / METADATA
     check_outputs({"--out": target}, inputs=source.glob("**/*.json") if out else ())
-    catalogue, chosen, folder, found = _read(preset, results, entries)
+    catalogue, chosen, folder, found = read(preset, results, entries)
     write_json(target, crate_of(found, catalogue, chosen, folder))
     typer.echo(str(target))
 

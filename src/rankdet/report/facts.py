@@ -73,7 +73,7 @@ def data_title(run: Run) -> str:
 
 
 def period(run: Run) -> tuple[str, str] | None:
-    """Return when the training started and ended, in ISO 8601, of UTC; None if run.json does not say."""
+    """Return when the training started and ended, in ISO 8601, UTC; None if that is unknown."""
     sessions = _sessions(run)
     if not sessions:
         return None
