@@ -82,8 +82,9 @@ def test_results(tmp_path, count):
             assert math.isfinite(row["iteration"])
         result.curves()
         if content["draw"]:
-            for figure in draw_figures(catalogue, results, NOTE).values():
-                figure.draw_without_rendering()
+            for narrow in (False, True):
+                for drawing in draw_figures(catalogue, results, NOTE).values():
+                    drawing.figure(narrow=narrow).draw_without_rendering()
 
     tried = fuzz(count, files(originals), report)
     assert min(tried) >= count // 100, tried

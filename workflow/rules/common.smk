@@ -8,7 +8,8 @@ from rankdet.catalogue.seeds import PATTERN
 from rankdet.cluster import slurm
 from rankdet.search.plan import load_plans
 from rankdet.workflow import snakemakes
-from rankdet.workflow.inputs import FIGURES, Inputs
+from rankdet.report.captions import FIGURES
+from rankdet.workflow.inputs import Inputs
 from rankdet.workflow.resources import JobResources
 from rankdet.workflow.inputs import Searches
 

@@ -45,7 +45,10 @@ def evaluate_command(
     ] = "auto",
     curves: Annotated[
         Path | None,
-        typer.Option("--curves", help="Also write precision-recall and LRP curves to this file."),
+        typer.Option(
+            "--curves",
+            help="Also write precision-recall and LRP curves, and how scores correlate with IoU.",
+        ),
     ] = None,
     class_curves: Annotated[
         Path | None,

@@ -77,7 +77,7 @@ def figures_command(
     ] = None,
     entries: Entries = None,
 ) -> None:
-    """Write AP and oLRP bars and training, precision-recall and LRP curves as SVG and PNG."""
+    """Write all figures of the page as SVG and PNG, with a text alternative in each file."""
     from rankdet.report.figures import draw_figures, write_figures
 
     target = out or folder_of(preset, results) / "figures"

@@ -20,6 +20,7 @@ from rankdet.evaluation.average_precision import (
     federated_rows,
 )
 from rankdet.evaluation.columns import IOU_TYPES, Detections, GroundTruth, choose
+from rankdet.evaluation.localization import localization_by_score
 from rankdet.evaluation.lrp import optimal_lrp
 from rankdet.evaluation.mask_overlaps import mask_overlaps
 from rankdet.evaluation.matching import (
@@ -116,7 +117,10 @@ def metrics_of(
         ground_truth.category_names,
         ground_truth.frequency if ground_truth.protocol == "lvis" else None,
     )
-    return replace(metrics, arguments=arguments)
+    curves = metrics.curves
+    if curves:
+        curves = {**curves, "localization": localization_by_score(scored)}
+    return replace(metrics, curves=curves, arguments=arguments)
 
 
 @dataclass(frozen=True)

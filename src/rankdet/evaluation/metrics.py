@@ -42,7 +42,8 @@ class Metrics:
             oLRP_fp, oLRP_fn, oLRPs, oLRPm, oLRPl. LVIS: APr, APc, APf and AR300 instead of the
             three AR, and oLRPr, oLRPc, oLRPf instead of the sizes.
         per_class: one row per category, with its LRP-optimal score ``oLRP_threshold``.
-        curves: precision-recall and LRP-score curves, means over the present classes.
+        curves: precision-recall and LRP-score curves, means over the present classes; and
+            "localization", see `rankdet.evaluation.localization.localization_by_score`.
         by_area: oLRP and its components for all, small, medium, large.
         arguments: iou_type, protocol, area and limits of the evaluation.
         class_curves: of each category in the order of ``per_class``, -1 where it is absent:

@@ -6,13 +6,16 @@ import io
 import re
 import textwrap
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from rankdet.catalogue import Entry
@@ -22,8 +25,9 @@ from rankdet.report.names import loss_family
 INK = "#1c2024"  # an inlined figure uses the text color of the page instead
 SOFT = "#78818d"  # readable on white and on dark alike
 GRID = "#8b94a133"
-CROWDED = 4  # curves; a legend for more would cover them
+EDGE = 0.12  # inches left and right of everything
 DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (5, 1.4, 1.2, 1.4)), (0, (8, 2)))
+MARKERS = "osD^vPX*<>h8pd"
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -42,6 +46,8 @@ STYLE: dict[Any, Any] = {
     "axes.facecolor": "none",
     "grid.color": GRID,
     "grid.linewidth": 0.7,
+    "xtick.bottom": False,  # the lines of the grid are there
+    "ytick.left": False,
     "xtick.color": SOFT,
     "ytick.color": SOFT,
     "xtick.labelsize": 8,
@@ -61,35 +67,61 @@ Draw = TypeVar("Draw", bound=Callable[..., Figure])
 
 
 def styled(draw: Draw) -> Draw:
-    """Apply the common style to a function that draws a figure, whatever the user's settings."""
+    """Apply the common style to a function that draws a figure, whatever the user's settings.
+
+    The layout of the figure is final.
+    """
 
     @wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Figure:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             with matplotlib.rc_context(STYLE):
-                return draw(*args, **kwargs)
+                figure = draw(*args, **kwargs)
+                settle(figure)
+                return figure
 
     return drawn  # type: ignore[return-value]
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, and round the places of its parts.
+
+    The last digits of the solver depend on addresses in memory: files would differ by them.
+    """
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    parts: list[SubFigure] = list(figure.subfigs)
+    for part in parts:  # which grows
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), 9))
+        parts += part.subfigs
+    for axes in figure.axes:
+        axes.set_position(tuple(np.round(axes.get_position().bounds, 9)))
 
 
 def headline(figure: Figure, title: str, subtitle: str) -> None:
     """Set title and subtitle flush left above the panels; the figure grows to fit them.
 
-    The subtitle is wrapped, since it is often longer than the figure is wide.
+    Both are wrapped, since they are often longer than the figure is wide.
     """
     width, height = figure.get_size_inches()
+    heading = textwrap.wrap(title, max(int((width - 0.24) / 0.105), 20))
     lines = textwrap.wrap(subtitle, max(int((width - 0.24) / 0.062), 20))
-    top = 0.47 + 0.15 * len(lines)
+    above = 0.19 * (len(heading) - 1)
+    top = 0.47 + above + 0.15 * len(lines)
     height += top
     figure.set_size_inches(width, height)
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)  # of every figure of this page
-    layout.set(rect=(0, 0, 1, 1 - top / height))
-    left = 0.12 / width
-    figure.text(left, 1 - 0.12 / height, title, ha="left", va="top", fontsize=11.5, weight="bold")
+    left = EDGE / width
+    layout.set(rect=(left, 0, 1 - 2 * left, 1 - top / height))
+    style: dict[str, Any] = dict(ha="left", va="top", fontsize=11.5, weight="bold")
+    for number, line in enumerate(heading):
+        figure.text(left, 1 - (0.12 + 0.19 * number) / height, line, **style)
     for number, line in enumerate(lines):
-        place = 1 - (0.37 + 0.15 * number) / height
+        place = 1 - (0.37 + above + 0.15 * number) / height
         figure.text(left, place, line, ha="left", va="top", fontsize=8, color=SOFT)
 
 
@@ -100,7 +132,7 @@ def empty(axes: Axes, words: str) -> None:
 
 
 def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, dict[str, Any]]:
-    """Return dash pattern and width per entry id, so that lines of one color can be distinguished.
+    """Return dashes and markers per entry id, so that lines of one color can be distinguished.
 
     Entries with the same name under ``by`` get different strokes; each name keeps its stroke.
     """
@@ -108,11 +140,19 @@ def strokes(entries: Iterable[Entry], by: Callable[[Entry], str]) -> dict[str, d
     names = dict.fromkeys(by(entry) for entry in entries)
     unique = len(names) == len(entries)
     places = {name: place for place, name in enumerate(names)}
-    chosen = {}
-    for place, entry in enumerate(entries):
-        turn, index = divmod(places[by(entry)] if unique else place, len(DASHES))
-        chosen[entry.entry_id] = {"linestyle": DASHES[index], "linewidth": 1.6 if not turn else 0.9}
-    return chosen
+    return {
+        entry.entry_id: _stroke(places[by(entry)] if unique else place)
+        for place, entry in enumerate(entries)
+    }
+
+
+def _stroke(place: int) -> dict[str, Any]:
+    turn, index = divmod(place, len(DASHES))
+    if not turn:
+        return {"linestyle": DASHES[index], "linewidth": 1.6}
+    marker = MARKERS[(turn - 1) % len(MARKERS)]
+    spots = {"marker": marker, "markersize": 3.4, "markevery": 0.17}
+    return {"linestyle": DASHES[index], "linewidth": 1.0, **spots}
 
 
 def labels(entries: Iterable[Entry], by: Callable[[Entry], str] = loss_family) -> dict[str, str]:
@@ -125,32 +165,107 @@ def labels(entries: Iterable[Entry], by: Callable[[Entry], str] = loss_family) -
     }
 
 
-def svg(figure: Figure, inline_as: str = "") -> str:
+@dataclass(frozen=True)
+class Drawing:
+    """A figure in two widths, with its text alternative.
+
+    Attributes:
+        title: what it is called.
+        draw: returns it; the argument is whether it is the narrow one for a phone.
+        words: what it shows, in sentences with its numbers.
+        missing: why there is nothing to draw; "" if there is something.
+    """
+
+    title: str
+    draw: Callable[[bool], Figure]
+    words: str
+    missing: str = ""
+
+    def figure(self, *, narrow: bool = False) -> Figure:
+        """Return the figure."""
+        return self.draw(narrow)
+
+
+def svg(
+    figure: Figure, inline_as: str = "", title: str = "", words: str = "", words_id: str = ""
+) -> str:
     """Return the SVG text.
 
     Args:
         figure: the figure.
         inline_as: a name, for a figure inside a page: no background, the text color of the page,
-            and the name as a prefix of every id, since ids must be unique in the page.
+            text as text, and the name as a prefix of every id, since ids must be unique.
+        title: the name of the figure for screen readers.
+        words: its text alternative, in a file.
+        words_id: the id of its text alternative in a page.
     """
     stream = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    own: dict[Any, Any] = {"svg.fonttype": "none"} if inline_as else {}
+    with matplotlib.rc_context({**STYLE, **own}):
         metadata = {"Date": None, "Creator": None}
         background = "none" if inline_as else "white"
         figure.savefig(stream, format="svg", metadata=metadata, facecolor=background)
     text = stream.getvalue()
     if not inline_as:
-        return text
+        return _named(
+            text, "", f"<title>{escape(title)}</title><desc>{escape(words)}</desc>", title
+        )
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return re.sub(r'( id="|"#|url\(#)', rf"\g<1>{inline_as}-", text)
+    for pattern, new in _SHORTER:
+        text = pattern.sub(new, text)
+    text = _PLACES.sub(_shorter, text)
+    text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{inline_as}-", text)
+    names = f' aria-label="{escape(title)}" aria-describedby="{words_id}"'
+    return _named(text, names, "", title)
 
 
-def write_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
-    """Write ``<name>.svg`` and ``<name>.png`` (200 dpi); return the paths."""
+def _named(text: str, attributes: str, content: str, title: str) -> str:
+    """Return an SVG text with attributes and content of its root; as it is without a title."""
+    if not title:
+        return text
+    return _OPENING.sub(
+        lambda tag: f'{tag[0][:-1]} role="img"{attributes}>{content}', text, count=1
+    )
+
+
+_OPENING = re.compile(r"<svg[^>]*>")
+# What a page does not need of what matplotlib writes: half of its characters.
+_SHORTER = (
+    (re.compile(r'<g id="[^"]*">'), "<g>"),
+    (re.compile(r' transform="rotate\(-?0 [^"]*"'), ""),
+    (re.compile(r"font-family: [^;\"]*(; )?"), ""),  # the style sheet of the page has it
+    (re.compile(r"<metadata>.*?</metadata>", re.DOTALL), ""),
+    (re.compile(r"<!--.*?-->", re.DOTALL), ""),
+    (re.compile(r">\s+<"), "><"),
+)
+
+
+def _shorter(place: re.Match[str]) -> str:
+    """Return an attribute with coordinates in hundredths of a point, and lines without letters."""
+    text = re.sub(r"(\.\d\d)\d+", r"\1", place[0])
+    return text if re.search("[CQ]", text) else re.sub(r"\s*L ", " ", text)
+
+
+_PLACES = re.compile(r' (?:d|x|y|x1|x2|y1|y2|transform)="[^"]*"')
+
+
+def write_figure(
+    figure: Figure, folder: str | Path, name: str, title: str = "", words: str = ""
+) -> list[Path]:
+    """Write ``<name>.svg`` and ``<name>.png`` (200 dpi); return the paths.
+
+    Args:
+        figure: the figure.
+        folder: of the files.
+        name: of the files.
+        title: the name of the figure for screen readers.
+        words: likewise its text alternative.
+    """
     vector, pixels = Path(folder) / f"{name}.svg", Path(folder) / f"{name}.png"
-    write_text(vector, svg(figure))
+    write_text(vector, svg(figure, title=title, words=words))
     with atomic_path(pixels) as part, matplotlib.rc_context(STYLE):
         # No version in the file, which would change with the library and not with the data.
-        metadata = {"Software": None}
+        texts = {"Title": title, "Description": words} if title else {}
+        metadata = {"Software": None, **texts}
         figure.savefig(part, format="png", dpi=200, facecolor="white", metadata=metadata)
     return [vector, pixels]

@@ -1,8 +1,8 @@
-"""Curves of a detector (precision, LRP error) and of its training (loss, AP, oLRP)."""
+"""Curves of a detector (precision, LRP error) and of its training (loss, AP, oLRP, loss terms)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,25 @@ from matplotlib.figure import Figure
 
 from rankdet.catalogue import Entry
 from rankdet.catalogue.presets import Preset
-from rankdet.report.canvas import CROWDED, empty, headline, labels, strokes, styled
-from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
+from rankdet.report.canvas import labels, strokes, styled
+from rankdet.report.captions import FIGURES
+from rankdet.report.layout import NARROW, WIDE, Block, Grid, Key, Panel, blocks_figure
+from rankdet.report.names import detector_group, family_rank, loss_color, loss_family, short
 from rankdet.report.results import PANELS, Result
 
-ROW = 2.35  # inches of a row of plots
 THRESHOLDS = {"0.50": "IoU 0.50", "0.75": "IoU 0.75", "mean": "mean over IoU 0.50 to 0.95"}
-_METRIC_OF = {"0.50": "AP50", "0.75": "AP75", "mean": "AP"}
+METRIC_OF = {"0.50": "AP50", "0.75": "AP75", "mean": "AP"}
+NO_CURVES = "no curves yet"
+NO_TRAINING = "no training record yet"
+NO_TERMS = "no loss terms yet"
+Lines = dict[str, dict[str, Any]]  # properties by entry id
 
 
-def _by_detector(results: Sequence[Result], key: str) -> dict[str, list[Result]]:
+def grouped(results: Sequence[Result], key: str) -> dict[str, list[Result]]:
     """Return the entries whose curves have ``key``, by detector, in the order of the legends."""
     groups: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
-        if key in result.curves():  # missing if the data set has no annotations
+        if result.curves().get(key) is not None:  # missing if the set has no annotations
             groups.setdefault(detector_group(result.entry), []).append(result)
     order = list(dict.fromkeys(detector_group(result.entry) for result in results))
     return dict(sorted(groups.items(), key=lambda item: order.index(item[0])))
@@ -38,121 +43,123 @@ def _points(result: Result, x: str, y: str, part: str | None = None) -> tuple[np
     return np.array(horizontal, float), np.array(values, float)
 
 
-def _caption(results: Sequence[Result], key: str, preset: Preset) -> str:
-    """Return the caption; it names entries without curves, whose data set has no annotations."""
-    without = [each.entry.entry_id for each in results if key not in each.curves()]
+def caption(results: Sequence[Result], key: str, preset: Preset) -> str:
+    """Return the subtitle; it names entries without curves, whose data set has no annotations."""
+    without = [each.entry.entry_id for each in results if each.curves().get(key) is None]
     if not without or len(without) == len(results):
         return preset.caption
     return f"{preset.caption} Without curves: {', '.join(without)}."
 
 
-def _legend(members: list[Result]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """Return texts and line properties by entry id; entries of one loss have different dashes."""
-    families: dict[str, list[Entry]] = {}
+def lines_of(members: Iterable[Result]) -> Lines:
+    """Return color and stroke by entry id; lines of one color have different dashes."""
+    colors: dict[str, list[Entry]] = {}
     for result in members:
-        families.setdefault(loss_family(result.entry), []).append(result.entry)
-    lines = {
-        entry_id: {"color": loss_color(family), **stroke}
-        for family, entries in families.items()
+        colors.setdefault(loss_color(loss_family(result.entry)), []).append(result.entry)
+    return {
+        entry_id: {"color": color, **stroke}
+        for color, entries in colors.items()
         for entry_id, stroke in strokes(entries, lambda entry: entry.entry_id).items()
     }
-    return labels(result.entry for result in members), lines
 
 
-def _below(members: list[Result]) -> float:
-    """Return the inches that a legend takes below its plot; 0 if it fits inside the plot."""
-    return 0.17 * (len(members) + 1) if len(members) > CROWDED else 0.0
+def by_loss(members: Sequence[Result], values: Mapping[str, str] | None = None) -> list[Key]:
+    """Return a legend of the entries of one detector: the loss, and what is said of each."""
+    names, lines = labels(result.entry for result in members), lines_of(members)
+    ids = [result.entry.entry_id for result in members]
+    return [(f"{names[each]}{(values or {}).get(each, '')}", lines[each]) for each in ids]
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.1f}"
 
 
 @styled
-def precision_recall_curves(results: Sequence[Result], preset: Preset) -> Figure:
+def precision_recall_curves(
+    results: Sequence[Result], preset: Preset, narrow: bool = False
+) -> Figure:
     """Return precision over recall, mean over classes: a row per detector, a column per IoU."""
-    groups = _by_detector(results, "precision")
-    rows = max(len(groups), 1)
-    heights = [ROW + _below(members) for members in groups.values()] or [ROW]
-    figure = Figure(figsize=(9.4, 0.35 + sum(heights)))
-    grid = figure.subplots(
-        rows, len(THRESHOLDS), squeeze=False, sharex=True, sharey=True, height_ratios=heights
-    )
-    headline(
-        figure,
-        "Precision and recall, mean over classes",
-        _caption(results, "precision", preset),
-    )
-    if not groups:
-        for axes in grid[0]:
-            empty(axes, "no curves yet")
-        return figure
-    for row, (group, members) in enumerate(groups.items()):
-        names, lines = _legend(members)
-        for column, (threshold, words) in enumerate(THRESHOLDS.items()):
-            axes = grid[row, column]
-            for result in members:
-                value = result.metric(result.main_iou_type, _METRIC_OF[threshold])
-                figure_of = "" if value is None else f"  {value:.1f}"
-                axes.plot(
-                    *_points(result, "recall", "precision", threshold),
-                    **lines[result.entry.entry_id],
-                    label=f"{names[result.entry.entry_id]}{figure_of}",
-                )
-            axes.set_title(f"{group}, {words}" if column == 0 else words)
-            place = {}
-            if _below(members):  # the last row has its axis there
-                place = dict(loc="upper left", bbox_to_anchor=(0, -0.25 if row == rows - 1 else 0))
-            legend = axes.legend(title=_METRIC_OF[threshold], fontsize=7, title_fontsize=7, **place)
-            legend.set_alignment("left")
-        grid[row, 0].set_ylabel("precision")
-    for axes in grid[-1]:
-        axes.set_xlabel("recall")
-    grid[0, 0].set_xlim(0, 1)
-    grid[0, 0].set_ylim(0, 1.02)
-    return figure
+    blocks = []
+    for group, members in grouped(results, "precision").items():
+        values = {
+            result.entry.entry_id: ("\n" if narrow else ": ")
+            + ", ".join(
+                f"{metric} {_number(result.metric(result.main_iou_type, metric))}"
+                for metric in METRIC_OF.values()
+            )
+            for result in members
+        }
+        panels = [
+            Panel(words, "recall", "precision", _precision(members, threshold))
+            for threshold, words in THRESHOLDS.items()
+        ]
+        blocks.append(Block(group, panels, by_loss(members, values)))
+    grid = Grid(NARROW, 1, 1, 1.7) if narrow else Grid(WIDE, 1, 3, 2.15)
+    subtitle = caption(results, "precision", preset)
+    return blocks_figure(FIGURES["precision_recall"].title, subtitle, blocks, grid, NO_CURVES)
+
+
+def _precision(members: Sequence[Result], threshold: str) -> Any:
+    lines = lines_of(members)
+
+    def draw(axes: Axes) -> None:
+        for result in members:
+            points = _points(result, "recall", "precision", threshold)
+            axes.plot(*points, **lines[result.entry.entry_id])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+
+    return draw
 
 
 @styled
-def lrp_curves(results: Sequence[Result], preset: Preset) -> Figure:
+def lrp_curves(results: Sequence[Result], preset: Preset, narrow: bool = False) -> Figure:
     """Return the LRP error over one score threshold common to all classes; a panel per detector.
 
     The dot is the lowest point of the curve. oLRP is at or below it, since it uses the best
     threshold of each class.
     """
-    groups = _by_detector(results, "LRP")
-    columns = min(max(len(groups), 1), 3)
-    rows = -(-max(len(groups), 1) // columns)
-    figure = Figure(figsize=(max(3.1 * columns + 0.3, 5.2), 0.35 + 2.6 * rows))
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    headline(
-        figure,
-        "LRP error by score threshold, mean over classes",
-        _caption(results, "LRP", preset),
-    )
-    panels = list(grid.flat)
-    if not groups:
-        empty(panels[0], "no curves yet")
-        return figure
-    for axes, (group, members) in zip(panels, groups.items(), strict=False):
-        names, lines = _legend(members)
+    groups = grouped(results, "LRP")
+    lowest = min((lowest_lrp(each)[1] for some in groups.values() for each in some), default=0.0)
+    bottom = 5 * np.floor(20 * lowest - 0.5)
+    blocks = [
+        Block(
+            group,
+            [Panel("", "score threshold", "LRP ×100", _lrp(members, bottom))],
+            by_loss(members),
+        )
+        for group, members in groups.items()
+    ]
+    grid = Grid(NARROW, 1, 1, 2.0) if narrow else Grid(WIDE, 3, 1, 2.3)
+    subtitle = caption(results, "LRP", preset)
+    return blocks_figure(FIGURES["lrp"].title, subtitle, blocks, grid, NO_CURVES)
+
+
+def lowest_lrp(result: Result) -> tuple[float, float]:
+    """Return the score threshold of the lowest point of the LRP curve, and its error in [0, 1]."""
+    scores, errors = _points(result, "score", "LRP")
+    best = int(np.argmin(errors)) if errors.size else 0
+    return (float(scores[best]), float(errors[best])) if errors.size else (0.0, 1.0)
+
+
+def _lrp(members: Sequence[Result], bottom: float) -> Any:
+    lines = lines_of(members)
+
+    def draw(axes: Axes) -> None:
         for result in members:
             scores, errors = _points(result, "score", "LRP")
             line = lines[result.entry.entry_id]
-            axes.plot(scores, 100 * errors, **line, label=names[result.entry.entry_id])
+            axes.plot(scores, 100 * errors, **line)
             if errors.size:
-                best = int(np.argmin(errors))
-                axes.plot(scores[best], 100 * errors[best], "o", color=line["color"], markersize=4)
-        axes.set_title(group)
-        axes.legend(fontsize=7)
-        axes.set_xlabel("score threshold")
-        axes.tick_params(labelbottom=True)  # the panel below it may be missing
-    for axes in panels[len(groups) :]:
-        axes.set_axis_off()
-    for row in grid:
-        row[0].set_ylabel("LRP ×100, lower is better")
-    grid[0, 0].set_xlim(0, 1)
-    grid[0, 0].set_ylim(None, 101)
-    return figure
+                best, error = lowest_lrp(result)
+                axes.plot(best, 100 * error, "o", color=line["color"], markersize=4)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(min(bottom, 95), 101)
+
+    return draw
 
 
-POINTS = 600  # per line; more are not visible and would make the files huge
+POINTS = 240  # per line; more are not visible and would make the files huge
 DIVERGED = 1e30  # larger losses are gaps like inf: their sums would overflow
 _AXIS_LABELS = {"loss": "training loss", "AP": "AP ×100", "oLRP": "oLRP ×100"}
 
@@ -183,86 +190,127 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 @styled
-def training_curves(results: Sequence[Result], preset: Preset) -> Figure:
-    """Return a grid of panels: rows loss, AP, oLRP; one column per loss family.
+def training_curves(results: Sequence[Result], preset: Preset, narrow: bool = False) -> Figure:
+    """Return a row of panels for each loss family: loss, AP, oLRP.
 
     The loss is a running mean over 1/50 of the run, with the single iterations in the background.
-    A panel row without data is omitted.
+    A panel without data is omitted; AP and oLRP have the same scale in all rows.
     """
     histories = {result.entry.entry_id: result.training() for result in results}
-    panels = [
-        panel for panel in PANELS if any(len(series(rows, panel)[0]) for rows in histories.values())
+    every = [
+        name for name in PANELS if any(len(series(rows, name)[0]) for rows in histories.values())
     ]
+    highest = max(
+        (max(series(rows, "AP")[1], default=0.0) for rows in histories.values()), default=0.0
+    )
+    limits = {"AP": (0, 108 * highest or 1), "oLRP": (0, 100)}
+    blocks = []
+    for family, entries in families_of(results, histories).items():
+        keys = by_detector_name(entries, loss_color(family))
+        lines = {entry.entry_id: line for entry, (_, line) in zip(entries, keys, strict=True)}
+        panels = [
+            Panel("", "iteration", _AXIS_LABELS[name], _training(histories, lines, name, limits))
+            for name in every
+        ]
+        blocks.append(Block(family, panels, keys))
+    across = max(len(every), 1)
+    grid = Grid(WIDE, 3 if across == 1 else 1, across, 2.0)
+    grid = Grid(NARROW, 1, 1, 1.6) if narrow else grid
+    return blocks_figure(FIGURES["training"].title, preset.caption, blocks, grid, NO_TRAINING)
+
+
+def families_of(
+    results: Sequence[Result], histories: Mapping[str, list[Any]]
+) -> dict[str, list[Entry]]:
+    """Return the entries with a training record by loss family, those of one by detector."""
+    order = list(dict.fromkeys(detector_group(result.entry) for result in results))
     families: dict[str, list[Entry]] = {}
-    for result in sorted(results, key=lambda each: family_rank(loss_family(each.entry))):
+    for result in sorted(results, key=lambda each: order.index(detector_group(each.entry))):
         if histories[result.entry.entry_id]:
             families.setdefault(loss_family(result.entry), []).append(result.entry)
-    columns, rows = max(len(families), 1), max(len(panels), 1)
-    most = max(map(len, families.values()), default=0)
-    below = 0.15 * most if most > CROWDED else 0.0  # inches of the legends under their columns
-    figure = Figure(figsize=(max(2.35 * columns + 0.4, 5.2), 0.38 + 1.9 * rows + below))
-    grid = figure.subplots(rows, columns, squeeze=False, sharex="col", sharey=False)
-    headline(figure, "Training", preset.caption)
-    if not families:
-        empty(grid[0, 0], "no training record yet")
-        return figure
-    _label_rows(grid, panels)
-    order = list(dict.fromkeys(detector_group(result.entry) for result in results))
-    for column, (family, entries) in enumerate(families.items()):
-        entries = sorted(entries, key=lambda each: order.index(detector_group(each)))
-        styles = _styles(entries, loss_color(family))
-        for axes, panel in zip(grid[:, column], panels, strict=True):
-            for entry, style in styles.items():
-                _draw(axes, panel, *series(histories[entry], panel), style)
-        grid[0, column].set_title(family)
-        _column_legend(grid[:, column], is_below=bool(below))
-        grid[-1, column].set_xlabel("iteration")
-        grid[-1, column].set_xlim(left=0)
-    for row, panel in enumerate(panels):
-        if panel != "loss":
-            grid[row, 0].set_ylim(0, 100 if panel == "oLRP" else None)
-    return figure
+    return dict(sorted(families.items(), key=lambda item: family_rank(item[0])))
 
 
-def _styles(entries: Sequence[Entry], color: str) -> dict[str, dict[str, Any]]:
-    """Return color, line and name of each entry of one column, by id."""
+def by_detector_name(entries: Sequence[Entry], color: str) -> list[Key]:
+    """Return a legend of the entries of one loss: the detector, with a dash pattern of its own."""
     names, lines = labels(entries, detector_group), strokes(entries, detector_group)
-    ids = [entry.entry_id for entry in entries]
-    return {each: {"color": color, **lines[each], "label": names[each]} for each in ids}
+    return [(names[entry.entry_id], {"color": color, **lines[entry.entry_id]}) for entry in entries]
 
 
-def _column_legend(column: np.ndarray, *, is_below: bool) -> None:
-    lines, names = column[0].get_legend_handles_labels()
-    if is_below:
-        place = dict(loc="upper left", bbox_to_anchor=(-0.15, -0.28))
-        column[-1].legend(lines, names, handlelength=2.4, fontsize=7, **place)
-    elif names:
-        column[0].legend(handlelength=2.4, fontsize=7)
+def _training(
+    histories: Mapping[str, list[Any]],
+    lines: Lines,
+    name: str,
+    limits: Mapping[str, tuple[float, float]],
+) -> Any:
+    def draw(axes: Axes) -> None:
+        for entry_id, line in lines.items():
+            draw_series(axes, name, *series(histories[entry_id], name), line)
+        axes.set_xlim(left=0)
+        if name in limits:
+            axes.set_ylim(*limits[name])
+
+    return draw
 
 
-def _label_rows(grid: np.ndarray, panels: Sequence[str]) -> None:
-    """Name the rows; those of AP and of oLRP get one scale, which later curves extend."""
-    for row, panel in enumerate(panels):
-        grid[row, 0].set_ylabel(_AXIS_LABELS[panel])
-        if panel != "loss":
-            for axes in grid[row, 1:]:
-                axes.sharey(grid[row, 0])
-
-
-def _draw(
-    axes: Axes, panel: str, iterations: np.ndarray, values: np.ndarray, style: dict[str, Any]
+def draw_series(
+    axes: Axes, name: str, iterations: np.ndarray, values: np.ndarray, style: dict[str, Any]
 ) -> None:
+    """Draw a metric in percent, or a loss as its running mean and its single values."""
     if not len(values):
         return
-    if panel != "loss":
-        axes.plot(iterations, 100 * values, marker="o", markersize=2.4, **style)
+    if name in ("AP", "oLRP"):
+        axes.plot(iterations, 100 * values, **{"marker": "o", "markersize": 2.4, **style})
         return
     smooth = running_mean(values, len(values) // 50)
     kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), POINTS)).astype(int))
     iterations, values, smooth = iterations[kept], values[kept], smooth[kept]
-    axes.plot(iterations, values, color=style["color"], alpha=0.22, linewidth=0.6)
+    if name == "loss":
+        axes.plot(iterations, values, color=style["color"], alpha=0.22, linewidth=0.6)
     axes.plot(iterations, smooth, **style)
     # The first iterations may be many times the rest; the curve is what is to be seen.
     top = 1.12 * float(np.max(smooth[len(smooth) // 20 :]))
     lowest, highest = axes.get_ylim() if axes.get_autoscaley_on() is False else (0.0, 0.0)
     axes.set_ylim(min(0.0, lowest, float(smooth.min())), max(highest, top) or 1.0)
+
+
+MOST_TERMS = 12  # of one family; detection transformers have six decoder layers of each
+
+
+def terms_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the loss terms of a training in their order, then the weights that balance them."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    terms = [name for name in names if "loss" in name and name != "loss"]
+    return terms + [name for name in names if name.startswith("balance")]
+
+
+def term_title(name: str) -> str:
+    """Return the title of a term's panel: a balance is the weight of a term."""
+    weight = name.startswith("balance")
+    return short(f"weight of loss{name.removeprefix('balance')}" if weight else name)
+
+
+@styled
+def loss_terms(results: Sequence[Result], preset: Preset, narrow: bool = False) -> Figure:
+    """Return a panel for each loss term, and for each weight of a self-balanced one, by family."""
+    histories = {result.entry.entry_id: result.training() for result in results}
+    blocks = []
+    for family, entries in families_of(results, histories).items():
+        keys = by_detector_name(entries, loss_color(family))
+        lines = {entry.entry_id: line for entry, (_, line) in zip(entries, keys, strict=True)}
+        rows = (row for entry_id in lines for row in histories[entry_id])
+        drawn = [
+            name
+            for name in terms_of(rows)
+            if any(len(series(histories[entry_id], name)[0]) for entry_id in lines)
+        ]
+        panels = [
+            Panel(term_title(name), "iteration", "", _training(histories, lines, name, {}))
+            for name in drawn[:MOST_TERMS]
+        ]
+        more = len(drawn) - MOST_TERMS
+        note = f" ({more} more terms are not drawn)" if more > 0 else ""
+        if panels:
+            blocks.append(Block(f"{family}{note}", panels, keys))
+    grid = Grid(NARROW, 1, 2, 1.35) if narrow else Grid(WIDE, 1, 4, 1.75)
+    return blocks_figure(FIGURES["loss_terms"].title, preset.caption, blocks, grid, NO_TERMS)

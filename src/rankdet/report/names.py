@@ -41,8 +41,8 @@ def short(name: str) -> str:
 # The Okabe-Ito palette, suitable for color-blind readers and for light and dark pages. Ranking
 # losses are colored, baselines are gray.
 _FAMILIES = {
-    "CE": ("Cross entropy", "#7d8590"),
-    "Focal": ("Focal", "#a9b0b8"),
+    "CE": ("Cross entropy", "#656c76"),
+    "Focal": ("Focal", "#b0b6be"),
     "AP": ("AP Loss", "#009e73"),
     "aLRP": ("aLRP Loss", "#0072b2"),
     "RS": ("Rank & Sort", "#d55e00"),
@@ -50,7 +50,7 @@ _FAMILIES = {
     "BAP": ("Bucketed AP", "#56b4e9"),
     "BRS": ("Bucketed RS", "#e69f00"),
 }
-_OTHER_COLOR = "#b8a000"
+_OTHER_COLOR = "#99582a"
 FAMILY_ORDER = (*(name for name, _ in _FAMILIES.values()), "Other")
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from rankdet.catalogue.presets import Preset
-from rankdet.report.canvas import svg
-from rankdet.report.figures import FIGURES
+from rankdet.report.canvas import Drawing, svg
+from rankdet.report.captions import FIGURES
 from rankdet.report.formats import environment
 from rankdet.report.links import first_links
 from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
@@ -157,10 +156,39 @@ def heading(metric: str) -> str:
     return _HEADINGS.get(metric, metric)
 
 
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure of the page: two widths of it, of which a reader sees one, and its words."""
+
+    name: str
+    title: str
+    caption: str
+    words: str
+    missing: str
+    wide: Markup
+    narrow: Markup
+
+
+def shown_figure(name: str, drawing: Drawing) -> ShownFigure:
+    """Draw a figure for the page, unless there is nothing to draw."""
+
+    def drawn(narrow: bool) -> Markup:
+        if drawing.missing:
+            return Markup()
+        prefix = f"{name}-narrow" if narrow else name
+        # Generated here: external text in it is escaped by matplotlib.
+        figure = drawing.figure(narrow=narrow)
+        return Markup(svg(figure, prefix, drawing.title, words_id=f"words-{name}"))
+
+    caption = FIGURES[name].text
+    texts = drawing.title, caption, drawing.words, drawing.missing
+    return ShownFigure(name, *texts, drawn(False), drawn(True))
+
+
 def render_page(
     results: Mapping[str, Result],
     views: Sequence[TableView],
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, Drawing],
     preset: Preset,
     links: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
@@ -188,10 +216,7 @@ def render_page(
             missing=MISSING,
             first_page=first_links(links),
             pages={place: each for places in links.values() for place, each in places.items()},
-            # The SVG is generated here and contains no external text as markup.
-            figures=[
-                (name, FIGURES[name], Markup(svg(figure, name))) for name, figure in figures.items()
-            ],
+            figures=[shown_figure(name, drawing) for name, drawing in figures.items()],
             measured=[view for view in views if view.measured_rows],
             unmeasured=[view for view in views if not view.measured_rows],
             runs=runs(results),

@@ -108,10 +108,15 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
         raise _bad_curves(path, '"LRP" without "score"')
     lists = {name: curves[name] for name in ("recall", "score", "LRP") if name in curves}
     for name, values in [*lists.items(), *curves["precision"].items()]:
-        if not isinstance(values, list) or not all(
-            v is not None and is_fraction(v) for v in values
-        ):
+        if not _are_fractions(values):
             raise _bad_curves(path, f'"{name}" that is not a list of numbers from 0 to 1')
+    if not _is_localization(curves.get("localization")):
+        raise _bad_curves(path, '"localization" that is not as `rankdet evaluate` writes it')
+    _check_lengths(path, curves)
+    return curves
+
+
+def _check_lengths(path: Path, curves: dict[str, Any]) -> None:
     pairs: list[tuple[str, str, Any, Any]] = [
         ("LRP", "score", curves.get("LRP"), curves.get("score"))
     ]
@@ -121,7 +126,27 @@ def read_curves(path: Path, iou_type: str) -> dict[str, Any]:
     for y, x, vertical, horizontal in pairs:
         if vertical is not None and len(vertical) != len(horizontal):
             raise _bad_curves(path, f"{len(vertical)} of {y} and {len(horizontal)} of {x}")
-    return curves
+
+
+def _is_localization(value: Any) -> bool:
+    """Whether this is as `rankdet.evaluation.localization.localization_by_score`, or missing."""
+    if value is None:  # written by an older version
+        return True
+    if not isinstance(value, dict) or not isinstance(value.get("bins"), dict):
+        return False
+    total, bins = value.get("true_positives"), value["bins"]
+    lists = [bins.get(name) for name in ("count", "score", "IoU")]
+    if not _is_count(total) or not all(isinstance(each, list) for each in lists):
+        return False
+    counts, scores, overlaps = lists
+    return (
+        len(counts) == len(scores) == len(overlaps)
+        and all(map(_is_count, counts))
+        and sum(counts) == total
+        and all(map(_is_number, scores))
+        and _are_fractions(overlaps)
+        and all(_is_correlation(value.get(name)) for name in ("pearson", "spearman"))
+    )
 
 
 def _bad_curves(path: Path, got: str) -> InputError:
@@ -165,6 +190,18 @@ def is_fraction(value: object) -> bool:
 
 def _is_amount(value: object) -> bool:
     return _is_number(value) and 0 <= value <= LARGEST  # type: ignore[operator]
+
+
+def _are_fractions(value: object) -> bool:
+    return isinstance(value, list) and all(v is not None and is_fraction(v) for v in value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and _is_plain_number(value) and 0 <= value <= LARGEST
+
+
+def _is_correlation(value: object) -> bool:
+    return value is None or (_is_number(value) and -1 <= value <= 1)  # type: ignore[operator]
 
 
 def _is_scalar(value: object) -> bool:

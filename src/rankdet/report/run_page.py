@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from rankdet.catalogue import Catalogue, State
 from rankdet.catalogue.presets import Preset
@@ -19,15 +17,13 @@ from rankdet.errors import InputError
 from rankdet.hashing import file_sha256
 from rankdet.outputs import write_text
 from rankdet.report.again import commands, workflow_command
-from rankdet.report.canvas import svg
 from rankdet.report.classes import ClassRow, read_classes
 from rankdet.report.columns import TIME, columns_of
-from rankdet.report.curves import lrp_curves, precision_recall_curves, training_curves
-from rankdet.report.figures import FIGURES
+from rankdet.report.figures import draw_figures
 from rankdet.report.formats import environment
 from rankdet.report.links import NAME, ROOT
 from rankdet.report.names import detector_group, loss_color, loss_family, printable
-from rankdet.report.page import METRICS, heading
+from rankdet.report.page import METRICS, ShownFigure, heading, shown_figure
 from rankdet.report.pictures import MOST, Sample, ValData, samples
 from rankdet.report.results import Result, Run
 from rankdet.report.tables import figure
@@ -43,6 +39,7 @@ FILES = (
     *("checkpoint.pth", "weights.json"),
 )
 _ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+CURVES = ("training", "loss_terms", "precision_recall", "lrp", "correlation")  # of one run
 KINDS = {"bbox": "box", "segm": "mask"}
 
 
@@ -120,10 +117,7 @@ def render_run(run: Run, result: Result, sources: Sources) -> str:
             metrics=metric_rows(run, sources),
             overview=_overview(run),
             headings=[heading(name) for name in METRICS],
-            figures=[
-                (name, FIGURES[name], Markup(svg(drawing, name)))
-                for name, drawing in _figures(run, preset).items()
-            ],
+            figures=_figures(run, sources),
             classes=[(KINDS[kind], rows) for kind, rows in classes.items() if rows],
             class_row=class_cells,
             many=MANY_CLASSES,
@@ -178,16 +172,11 @@ def _overview(run: Run) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _figures(run: Run, preset: Preset) -> dict[str, Figure]:
-    """Return the curves that the run has."""
-    own, drawn = [Result((run,))], {}
-    if run.training():
-        drawn["training"] = training_curves(own, preset)
-    if "precision" in run.curves():
-        drawn["precision_recall"] = precision_recall_curves(own, preset)
-    if "LRP" in run.curves():
-        drawn["lrp"] = lrp_curves(own, preset)
-    return drawn
+def _figures(run: Run, sources: Sources) -> list[ShownFigure]:
+    """Return the curves of the run alone."""
+    own = {run.entry.entry_id: Result((run,))}
+    drawings = draw_figures(sources.catalogue, own, sources.preset)
+    return [shown_figure(name, drawings[name]) for name in CURVES]
 
 
 def class_cells(row: ClassRow) -> list[tuple[str, str]]:

@@ -62,12 +62,13 @@ class TrainingRecord(Hook):
         self._rate = runner.optim_wrapper.get_lr()["lr"][0]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Write one line: iteration, every loss term, learning rate, seconds."""
+        """Write one line: iteration, loss terms, self-balances, learning rate, seconds."""
         losses = _over_processes(outputs or {})
         if not is_main_process():
             return
+        balances = balance_weights(runner.model)
         now = time.perf_counter()
-        row = {"iteration": runner.iter + 1, **losses}
+        row = {"iteration": runner.iter + 1, **losses, **balances}
         row["lr"] = self._rate
         row["time"] = round(now - self._last, 4)
         self._last = now
@@ -130,6 +131,20 @@ def _over_processes(outputs: dict) -> dict[str, float]:
     values = torch.stack([value.detach().double().mean() for value in outputs.values()])
     all_reduce(values, "mean")  # does nothing in a single process
     return dict(zip(outputs, values.tolist(), strict=True))
+
+
+def balance_weights(model: torch.nn.Module) -> dict[str, float]:
+    """Return the weight of each self-balanced loss after the step: ``balance_bbox`` of loss_bbox.
+
+    It is read from the model's state, which holds the same weight on all ranks.
+    """
+    weights = {}
+    for head in model.modules():
+        if getattr(head, "self_balance", None) is not None:
+            ranked: Any = head  # see `rankdet.models.pools.RankedHead`
+            balanced = ranked.loss_step.names(ranked.place)[1]
+            weights[f"balance{balanced.removeprefix('loss')}"] = float(ranked.self_balance.weight)
+    return weights
 
 
 STEPS = 50  # consecutive steps without an object before the warning

@@ -18,6 +18,7 @@ from rankdet.downloads.table import backbone_of, find_backbone
 from rankdet.errors import InputError, nearest
 from rankdet.paths import BACKBONES
 from rankdet.report.beside import beside
+from rankdet.report.captions import FIGURES
 from rankdet.search.plan import Plan
 from rankdet.training.records import BESIDE, is_finished
 
@@ -78,7 +79,6 @@ class Searches:
         return [f"{folder}/sample-{index}.json" for index in range(self.plan(wildcards).samples)]
 
 
-FIGURES = ("ap", "olrp", "training", "precision_recall", "lrp")
 FIGURE_FORMATS = ("svg", "png")
 TABLE_FORMATS = ("html", "md", "csv", "tex")
 MEASURED = ("metrics.json", "curves.json")  # of each row, by its evaluation

@@ -29,7 +29,20 @@ def curves(ap: float) -> dict:
     precision = [max(0.0, 1 - each / (ap + 0.2)) for each in recall]
     lrp = [min(1.0, 1 - ap + (each - 0.4) ** 2) for each in recall]
     parts = {"0.50": precision, "0.75": precision, "mean": precision}
-    return {"recall": recall, "precision": parts, "score": recall, "LRP": lrp, "classes": 10}
+    return {
+        **{"recall": recall, "precision": parts, "score": recall, "LRP": lrp, "classes": 10},
+        "localization": localization(ap),
+    }
+
+
+def localization(ap: float) -> dict:
+    """Correlations that grow with AP, and bins of four true positives each."""
+    bins = {
+        "count": [4] * 10,
+        "score": [step / 10 for step in range(10)],
+        "IoU": [0.6 + ap * step / 30 for step in range(10)],
+    }
+    return {"true_positives": 40, "pearson": ap, "spearman": ap - 0.1, "bins": bins}
 
 
 def data_record(name: str) -> dict:
@@ -69,7 +82,10 @@ def write_result(
     lines = []
     for iteration in range(1, 101):
         loss = math.exp(-iteration / 40) + 0.3
-        lines.append({"iteration": iteration, "loss": loss, "lr": 0.01, "time": 0.2})
+        terms = {"loss": loss, "loss_cls": 0.75 * loss, "loss_bbox": 0.25 * loss}
+        if "alrp" in entry_id:
+            terms["balance_bbox"] = 50.0 if iteration < 50 else 4.0
+        lines.append({"iteration": iteration, **terms, "lr": 0.01, "time": 0.2})
         if validations and iteration % 50 == 0:
             lines.append({"iteration": iteration, "AP": ap, "oLRP": 1 - ap})
     (place / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -116,10 +116,17 @@ def test_a_label_is_text_in_a_figure(labeled, tmp_path, label):
     catalogue = labeled(label.replace("\0", ""))
     results = read_results(catalogue, write_preset(tmp_path), "demo")
     figures = draw_figures(catalogue, results, NOTE)
-    for figure in figures.values():
-        ElementTree.fromstring(svg(figure))
+    drawn = [each.figure(narrow=narrow) for each in figures.values() for narrow in (False, True)]
+    for drawing in figures.values():
+        text = svg(drawing.figure(), title=drawing.title, words=drawing.words)
+        root = ElementTree.fromstring(text)
+        (described,) = root.findall("{http://www.w3.org/2000/svg}desc")
+        assert described.text == drawing.words
+        assert printable(drawing.words) == drawing.words
+    for figure in drawn:
+        ElementTree.fromstring(svg(figure, "inline", "title", words_id="words"))
     assert SCRIPT not in render_page(results, [], figures, NOTE)
-    texts = [text for figure in figures.values() for text in words(figure).splitlines()]
+    texts = [text for figure in drawn for text in words(figure).splitlines()]
     assert any(printable(label)[:30] in text for text in texts)
 
 

@@ -118,6 +118,26 @@ def test_a_value_of_another_type_is_named(catalogue, place, name, text, shown):
         ('{"bbox": {"recall": [0], "precision": []}}', '"precision" that is not an object'),
         ('{"bbox": {"recall": [], "precision": {}, "LRP": [0]}}', '"LRP" without "score"'),
         ('{"bbox": {"LRP": [0], "score": [0]}}', 'no "recall"'),
+        *(
+            (f'{{"bbox": {{"recall": [0], "precision": {{}}, "localization": {text}}}}}', "local")
+            for text in (
+                "5",
+                "[]",
+                '{"true_positives": 1}',
+                '{"true_positives": 1, "bins": {"count": [1], "score": [1], "IoU": [2]}}',
+                '{"true_positives": 1, "bins": {"count": [1], "score": [1], "IoU": [null]}}',
+                '{"true_positives": 1, "bins": {"count": [1], "score": [NaN], "IoU": [1]}}',
+                '{"true_positives": 2, "bins": {"count": [1], "score": [1], "IoU": [1]}}',
+                '{"true_positives": 1, "bins": {"count": [1.0], "score": [1], "IoU": [1]}}',
+                '{"true_positives": 1, "bins": {"count": [1], "score": [], "IoU": [1]}}',
+                '{"true_positives": true, "bins": {"count": [1], "score": [1], "IoU": [1]}}',
+                '{"true_positives": -1, "bins": {"count": [-1], "score": [1], "IoU": [1]}}',
+                '{"true_positives": 0, "pearson": 2, "bins": '
+                '{"count": [], "score": [], "IoU": []}}',
+                '{"true_positives": 0, "spearman": "x", "bins": '
+                '{"count": [], "score": [], "IoU": []}}',
+            )
+        ),
     ],
 )
 def test_odd_curves_are_named(catalogue, place, text, message):
@@ -161,8 +181,8 @@ def test_a_set_without_annotations_has_no_curves_and_stops_nothing(catalogue, pl
     assert found["rs_paa_r50"].curves() == {}
     figures = draw_figures(catalogue, found, get_preset("demo"))
     for name in ("precision_recall", "lrp"):
-        shown = words(figures[name]).replace("\n", " ")
+        shown = words(figures[name].figure()).replace("\n", " ")
         assert "Without curves: rs_paa_r50." in shown and "45.0" not in shown
     alone = {"rs_paa_r50": found["rs_paa_r50"]}
-    shown = words(draw_figures(catalogue, alone, get_preset("demo"))["lrp"])
+    shown = words(draw_figures(catalogue, alone, get_preset("demo"))["lrp"].figure())
     assert "no curves yet" in shown

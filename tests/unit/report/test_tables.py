@@ -194,7 +194,7 @@ def test_no_name_of_a_data_set_makes_a_row_comparable(catalogue, tmp_path, prese
     assert row["AP difference"] == row["s / iteration measured"] == ""
     found = read_results(catalogue, tmp_path / preset, preset)
     assert words in " ".join(remarks(found, get_preset(preset)))
-    assert not draw_figures(catalogue, found, get_preset(preset))["ap"].axes[0].lines
+    assert not draw_figures(catalogue, found, get_preset(preset))["ap"].figure().axes[0].lines
 
 
 def test_published_weights_need_no_record_of_a_training(catalogue, tmp_path):
