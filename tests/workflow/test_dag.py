@@ -71,16 +71,16 @@ def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
     metrics = finished.folder / "results/smoke/rs_atss_r50/metrics.json"
     metrics.unlink()
     plan = finished.planned("smoke")
-    # It is drawn in the page of the other row, too.
-    expected = {"evaluate": 1, "run_page": 2, "table": 1, "verdicts": 1, "figures": 1, "page": 1}
-    expected |= {"cards": 1, "crate": 1, "smoke": 1, "total": 10}
+    # Its detections are drawn in the page of the other row, too, and tables come after pages.
+    expected = {"evaluate": 1, "run_page": 2, "table": 2, "verdicts": 1, "figures": 1, "page": 1}
+    expected |= {"cards": 1, "crate": 1, "smoke": 1, "total": 11}
     assert plan == expected
     run = finished.snakemake("smoke")
     assert run.returncode == 0, run.stdout
     after = finished.files()
     redone = {name for name in before if after[name] != before[name]}
     assert not [name for name in redone if name.endswith(("checkpoint.pth", "detections.json"))]
-    assert "results/smoke/tables/control.md" not in redone
+    assert "results/smoke/control_atss_r50/metrics.json" not in redone
     assert "results/smoke/rs_atss_r50/metrics.json" in redone
 
 
@@ -94,10 +94,10 @@ def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
         ("figures/ap.png", {"figures": 1, "page": 1}),
         ("report.html", {"page": 1}),
         ("verdicts.csv", {"verdicts": 1}),
-        ("rs_atss_r50/run.html", {"run_page": 1}),
+        ("rs_atss_r50/run.html", {"run_page": 1, "table": 1, "page": 1}),
         (
             "rs_atss_r50/curves.json",
-            {"evaluate": 1, "run_page": 2, "table": 1, "verdicts": 1, "figures": 1, "page": 1}
+            {"evaluate": 1, "run_page": 2, "table": 2, "verdicts": 1, "figures": 1, "page": 1}
             | {"cards": 1, "crate": 1},
         ),
         ("rs_atss_r50/model-card.md", {"cards": 1, "crate": 1}),

@@ -12,7 +12,7 @@ ROW = "configs/rank_sort/rs_atss_r50.py"
 BASE = "configs/_base_/runtime.py"
 SHOWN = {"run_page": 1, "table": 1, "verdicts": 1, "figures": 1, "page": 1}
 # The detections of the row are drawn in the page of the other one, too.
-TRAINED = {"train": 1, "predict": 1, "evaluate": 1, **SHOWN, "run_page": 2}
+TRAINED = {"train": 1, "predict": 1, "evaluate": 1, **SHOWN, "run_page": 2, "table": 2}
 
 
 @contextlib.contextmanager

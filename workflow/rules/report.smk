@@ -27,7 +27,8 @@ PAGE_OF_ALL = dict(
 )
 
 
-# Before the tables, which link to it; they depend on its existence only.
+# Before the tables, which link to it. Snakemake would not see a changed label of a table whose run
+# pages are `ancient`.
 rule run_page:
     input:
         metrics="results/{preset}/{entry}{seed}/metrics.json",
@@ -57,7 +58,7 @@ rule table:
     input:
         metrics=lambda wildcards: INPUTS.results(wildcards, "metrics.json"),
         runs=lambda wildcards: INPUTS.records(wildcards, "run.json"),
-        pages=ancient(INPUTS.pages),
+        pages=INPUTS.pages,
     output:
         *[report(path, labels=own, **TABLE) for path, own in TABLES_TO_VIEW.items()],
         multiext("results/{preset}/tables/{table}", ".md", ".tex"),
@@ -126,7 +127,7 @@ rule page:
     input:
         tables=lambda wildcards: INPUTS.table_files(wildcards.preset, INPUTS.tables_of(wildcards)),
         figures=expand("results/{{preset}}/figures/{figure}.svg", figure=FIGURES),
-        pages=ancient(INPUTS.pages),
+        pages=INPUTS.pages,
     output:
         report(
             "results/{preset}/report.html",
@@ -151,7 +152,7 @@ rule page:
 rule all_rows:
     input:
         lambda wildcards: INPUTS.measured(wildcards, INPUTS.all_rows_of(wildcards)),
-        pages=ancient(INPUTS.all_pages),
+        pages=INPUTS.all_pages,
     output:
         page=report("results/{preset}/all/report.html", **PAGE_OF_ALL),
         tables=INPUTS.every_table("{preset}"),

@@ -151,6 +151,11 @@ _HEADINGS = {
 }
 
 
+def heading(metric: str) -> str:
+    """Return the heading of a metric in a narrow column."""
+    return _HEADINGS.get(metric, metric)
+
+
 @dataclass(frozen=True)
 class ShownFigure:
     """A figure of the page: two widths of it, of which a reader sees one, and its words."""
@@ -178,11 +183,6 @@ def shown_figure(name: str, drawing: Drawing) -> ShownFigure:
     caption = FIGURES[name].text
     texts = drawing.title, caption, drawing.words, drawing.missing
     return ShownFigure(name, *texts, drawn(False), drawn(True))
-
-
-def heading(metric: str) -> str:
-    """Return the heading of a metric in a narrow column."""
-    return _HEADINGS.get(metric, metric)
 
 
 def render_page(

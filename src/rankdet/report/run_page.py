@@ -39,8 +39,8 @@ FILES = (
     *("checkpoint.pth", "weights.json"),
 )
 _ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+CURVES = ("training", "loss_terms", "precision_recall", "lrp", "correlation")  # of one run
 KINDS = {"bbox": "box", "segm": "mask"}
-SHOWN = ("training", "loss_terms", "precision_recall", "lrp", "correlation")  # of one run
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,10 @@ def _overview(run: Run) -> list[tuple[str, list[str]]]:
 
 
 def _figures(run: Run, sources: Sources) -> list[ShownFigure]:
-    """Return the figures that show one run."""
+    """Return the curves of the run alone."""
     own = {run.entry.entry_id: Result((run,))}
     drawings = draw_figures(sources.catalogue, own, sources.preset)
-    return [shown_figure(name, drawings[name]) for name in SHOWN]
+    return [shown_figure(name, drawings[name]) for name in CURVES]
 
 
 def class_cells(row: ClassRow) -> list[tuple[str, str]]:

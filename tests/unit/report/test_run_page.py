@@ -24,7 +24,7 @@ from rankdet.report.classes import read_classes
 from rankdet.report.links import run_links, sort_value
 from rankdet.report.pictures import chosen, samples
 from rankdet.report.results import read_results
-from rankdet.report.run_page import Sources, log_tail, render_run
+from rankdet.report.run_page import CURVES, Sources, log_tail, render_run
 from tests.unit.report.pages import SIZE, class_rows, write_run, write_val
 from tests.unit.report.test_hostile_text import LABELS, SCRIPT, Shown
 
@@ -35,6 +35,17 @@ ROW, OTHER = "rs_atss_r50", "control_atss_r50"
 @pytest.fixture(scope="module")
 def catalogue():
     return load_catalogue()
+
+
+WITH_FIGURES = ("all_that_the_run_left", "the_same_page", "missing_file")
+
+
+@pytest.fixture(autouse=True)
+def only_some_tests_draw_figures(request, monkeypatch):
+    """They take most of the time of a page, and have tests of their own."""
+    if not any(name in request.node.name for name in WITH_FIGURES):
+        monkeypatch.setattr("rankdet.report.run_page._figures", lambda *_: [])
+        monkeypatch.setattr("rankdet.report.figures.draw_figures", lambda *_: {})
 
 
 @pytest.fixture
@@ -79,7 +90,7 @@ def test_the_page_has_all_that_the_run_left(catalogue, folder, tmp_path):
     val = {ROW: write_val(tmp_path / "val")}
     text = page_of(catalogue, folder, logs=logs, val=val)
     words = words_of(text)
-    assert text.count("<svg") == 3
+    assert text.count("<svg") == 2 * len(CURVES)  # each in two widths
     for part in (
         "RS-ATSS ResNet-50",
         "Verdict on the row: not comparable: digits set",
@@ -114,8 +125,8 @@ def test_the_same_results_make_the_same_page(catalogue, folder, tmp_path):
     ("gone", "said"),
     [
         ("run.json", "The settings were not recorded"),
-        ("training.jsonl", "Precision by recall"),
-        ("curves.json", "Training loss"),
+        ("training.jsonl", "Training: not shown"),
+        ("curves.json", "LRP error by score threshold, mean over classes: not shown"),
         ("detections.json", "No pictures: detections.json is missing."),
         ("checkpoint.pth", "SHA-256"),
     ],
