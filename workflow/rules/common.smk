@@ -34,7 +34,7 @@ SEARCHES = Searches(load_plans("configs"))
 EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
 if config["mirrors"]:
     EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
-# Not an option of the rule `train`: another tracker must not train again.
+# Not a parameter of the rule, since another tracker must not train again.
 if config["trackers"] != ["tensorboard"]:
     EXPORTS["RANKDET_TRACKERS"] = " ".join(config["trackers"]) or "none"
 exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in EXPORTS.items())
