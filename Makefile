@@ -19,7 +19,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 DEMO_FIRST := results/demo/alrp_mmdet_ce_l1_frcnn_r50_500/checkpoint.pth
 
-.PHONY: help env demo demo-time test test-operators test-heavy lint test-adapters bench-losses bench-evaluation bench-adapters gpu-check record-image lock doctor docs test-docs clean clean-wheel
+.PHONY: help env demo demo-time test test-operators test-heavy lint test-adapters test-pages bench-losses bench-evaluation bench-adapters gpu-check record-image lock doctor docs docs-numbers test-docs clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,6 +52,12 @@ test-adapters: .venv-adapters/.ready  ## the tests of the adapters, with torchvi
 	@.venv-adapters/bin/python --version
 	@.venv-adapters/bin/pip freeze 2> /dev/null | grep -E "^(accelerate|numpy|torch|torchvision|transformers)=="
 	@PYTHONPATH=src .venv-adapters/bin/python -m pytest tests/adapters --no-header
+
+test-pages: env  ## the tests of the HTML pages in a browser; needs Chromium (CHROMIUM=path)
+	@$(BIN)/python -c "import playwright" 2> /dev/null \
+	  || pip install -q --no-deps --require-hashes -r envs/pages.txt 2> $(VENV)/pages.log \
+	  || { cat $(VENV)/pages.log; exit 1; }
+	@python -m pytest tests/pages
 
 .venv-adapters/.ready: envs/adapters.txt
 	@echo "environment for the adapters: torch with its CUDA libraries, 6 GB of disk; done once"
@@ -93,6 +99,9 @@ docs: env  ## the documentation site into work/site/html: guides, API, notebooks
 	@test -x $(BIN)/mkdocs || pip install -q --no-deps --require-hashes -r envs/docs.txt 2> $(VENV)/docs.log \
 	  || { cat $(VENV)/docs.log; exit 1; }
 	@python docs/site/build.py
+
+docs-numbers: env  ## write the measured numbers of README and guides anew, from results/reference
+	@cog -r -I docs README.md docs/*.md
 
 test-docs: docs  ## the tests of site, notebooks, wheel and sdist
 	@python -m pytest tests/docs tests/examples tests/packaging -m "not heavy"

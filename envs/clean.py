@@ -7,17 +7,22 @@ import re
 import sys
 from pathlib import Path
 
-ENTRY = r"(checkpoint\.pth|(run|detections|metrics|curves|weights)\.json|training\.jsonl)"
+ENTRY = (
+    r"(checkpoint\.pth|(run|detections|metrics|curves|weights|calibration)\.json|training\.jsonl"
+    r"|run\.html|model-card\.md|metafile\.yml)"
+)
 TABLE = r"[a-z0-9-]+\.(html|md|csv|tex)"
 STATE = (
-    r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|run_settings\.json"
-    r"|run_fingerprint|finished\.(pth|json)|training\.jsonl|sample\.json|drawn-[^/]+\.pth)"
+    r"((iter|epoch|stopped)_\d+\.pth|last_checkpoint|running\.(json|lock)|(run_settings|schedule|trackers)\.json"
+    r"|run_fingerprint|finished\.(pth|json)|training\.jsonl|sample\.json|drawn-[^/]+\.pth"
+    r"|tensorboard/events\.out\.tfevents\.[^/]+)"
 )
 LOGS = r"(\d{8}_\d{6}/.+|[a-z0-9_]+\.py)"  # of mmengine
 OURS = re.compile(
     rf"""
     results/(?!reference/)[^/]+/(
-        [^/]+/(seed-\d+/)?{ENTRY} | (all/)?report\.html | verdicts\.csv | (all/)?tables/{TABLE} | [^/]+\.models\.json
+        [^/]+/(seed-\d+/)?{ENTRY} | (all/)?report\.html | verdicts\.csv | ro-crate-metadata\.json
+        | (all/)?tables/{TABLE} | [^/]+\.models\.json
         | figures/[a-z_]+\.(svg|png)
         | [^/]+/round-\d+/(state|sample-\d+)\.json | [^/]+/(found\.(json|py)|training\.json)
         | [^/]+/search\.(svg|png|csv|md|html)

@@ -12,7 +12,10 @@ import tempfile
 
 from install import ENVS, requirements, version_only
 
-HASHED = (*("requirements.txt", "mmcv.txt", "mmcv-lite.txt", "lint.txt", "docs.txt", "lock.txt"),)
+HASHED = (
+    *("requirements.txt", "mmcv.txt", "mmcv-lite.txt"),
+    *("lint.txt", "docs.txt", "pages.txt", "lock.txt"),
+)
 
 
 def main() -> int:

@@ -12,10 +12,12 @@ from rankdet.report.figures import draw_figures
 from rankdet.report.formats import FORMATS, render
 from rankdet.report.page import overview, remarks, runs, shared
 from rankdet.report.results import read_results, why_missing
+from rankdet.report.run_page import Sources, render_run
 from rankdet.report.search import read_found, search_figure, write_table
 from rankdet.report.tables import table_view
 from tests.fuzz.bounded import counts, fuzz
 from tests.fuzz.test_settings import ODD, changed
+from tests.unit.report.pages import class_rows
 from tests.unit.report.synthetic import write_result
 from tests.unit.report.test_search_report import found
 
@@ -38,7 +40,7 @@ def lines(rows):
 def files(draw, originals):
     """Return the files of a result, one or two of them changed."""
     content = dict.fromkeys(LABELS)
-    content["draw"] = draw(st.integers(0, 19)) == 0  # a figure takes as long as many readings
+    content["draw"] = draw(st.integers(0, 39)) == 0  # a figure takes as long as many readings
     for name in draw(st.sets(st.sampled_from(LABELS), min_size=0, max_size=2)):
         write = lines if name.endswith("jsonl") else written
         whole = changed(copy.deepcopy(originals[name])).map(
@@ -50,11 +52,15 @@ def files(draw, originals):
 
 
 @counts
-def test_results(tmp_path, count):
+def test_results(tmp_path, count, monkeypatch):
     catalogue = load_catalogue()
+    every = {entry.entry_id: State("no config yet", False) for entry in catalogue}
     table = catalogue.table("rank-sort-one-stage")
     states = {entry.entry_id: State("no config yet", False) for entry in table.entries}
     place = write_result(tmp_path / "paper", "rs_atss_r50", "paper", 0.4, masks=True, data="coco")
+    document = json.loads((place / "metrics.json").read_text())
+    document["per_class"] = {"bbox": class_rows()}
+    (place / "metrics.json").write_text(json.dumps(document))
     status = {"entry": "rs_atss_r50", "state": "missing", "reason": "an HTML page"}
     (place / "weights.json").write_text(json.dumps(status))
     saved = {name: (place / name).read_bytes() for name in LABELS}
@@ -81,10 +87,13 @@ def test_results(tmp_path, count):
         for row in result.training():
             assert math.isfinite(row["iteration"])
         result.curves()
+        monkeypatch.setattr("rankdet.report.run_page._figures", lambda *_: [])
+        page = render_run(result.first, result, Sources(NOTE, catalogue, every))
+        assert page.endswith("</html>\n")
         if content["draw"]:
             for narrow in (False, True):
                 for drawing in draw_figures(catalogue, results, NOTE).values():
-                    drawing.figure(narrow=narrow).draw_without_rendering()
+                    drawing.figure(narrow=narrow)  # laid out, which draws it
 
     tried = fuzz(count, files(originals), report)
     assert min(tried) >= count // 100, tried

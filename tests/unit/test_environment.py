@@ -15,7 +15,7 @@ from benchmarks.image_build import installer
 
 HASHED = (
     *("requirements.txt", "torch-cuda.txt", "mmcv.txt", "mmcv-lite.txt"),
-    *("lint.txt", "docs.txt", "lock.txt"),
+    *("lint.txt", "docs.txt", "pages.txt", "lock.txt"),
 )
 HERE = Path(sys.prefix)  # an environment with pip
 
@@ -395,7 +395,8 @@ def test_the_source_of_mmcv_is_checked_before_it_runs(install, tmp_path, monkeyp
 
 IMPORTED_AS = {"cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml", "mmcv": "mmcv-lite"}
 IMPORTED_AS |= {"sklearn": "scikit-learn"}
-OPTIONAL = {"torchvision", "transformers"}  # extras of their own
+# Extras of their own; trackers that a user asks for.
+OPTIONAL = {"torchvision", "transformers", "wandb", "mlflow"}
 NEEDED_BY_OTHERS = {"setuptools"}  # mmengine imports it and does not say so
 COMES_WITH = {"urllib3": "requests", "markupsafe": "jinja2"}
 

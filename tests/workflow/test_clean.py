@@ -17,6 +17,11 @@ OURS = [
     "results/demo/figures/ap.svg",
     "results/demo/report.html",
     "results/demo/verdicts.csv",
+    "results/demo/rs_atss_r50/run.html",
+    "results/demo/rs_atss_r50/seed-2/run.html",
+    "results/demo/ro-crate-metadata.json",
+    "results/demo/rs_atss_r50/seed-2/model-card.md",
+    "results/demo/rs_atss_r50/metafile.yml",
     "results/demo/rs_atss_r50/seed-2/metrics.json",
     "work/demo/rs_atss_r50/seed-2/finished.pth",
     "work/demo/rs_atss_r50/seed-2/predict/20260101_120000/vis_data/scalars.json",
@@ -25,6 +30,10 @@ OURS = [
     "work/demo/rs_atss_r50/finished.pth",
     "work/demo/rs_atss_r50/old-1/run_settings.json",
     "work/demo/rs_atss_r50/rs_atss_r50.py",
+    "work/demo/rs_atss_r50/schedule.json",
+    "work/demo/rs_atss_r50/seed-2/trackers.json",
+    "work/demo/rs_atss_r50/seed-2/tensorboard/events.out.tfevents.1.host.2.0",
+    "work/demo/rs_atss_r50/old-1/tensorboard/events.out.tfevents.1.host.2.0",
     "work/demo/rs_atss_r50/20260101_120000/vis_data/scalars.json",
 ]
 OTHERS = [
@@ -34,6 +43,8 @@ OTHERS = [
     "results/reference/demo/report.html",
     "work/thesis.tex",
     "work/demo/rs_atss_r50/epoch_12_mine.pth",
+    "work/demo/rs_atss_r50/tensorboard/notes.md",
+    "work/demo/rs_atss_r50/wandb/offline-run-1/run.wandb",  # not synchronized yet
 ]
 
 

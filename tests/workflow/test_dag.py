@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from rankdet.errors import InputError
+from rankdet.report.captions import FIGURES
 from rankdet.workflow.plan import planned_jobs
-from tests.workflow.project import ENTRIES
+from tests.workflow.project import ENTRIES, ROOT
 
 
 def test_a_bare_snakemake_has_a_target(project):
@@ -34,6 +36,19 @@ def test_one_run_gives_every_artefact(finished):
         assert (results / "figures" / f"{figure}.svg").read_text().startswith("<?xml")
         assert (results / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     assert "smoke" in (results / "report.html").read_text()
+    for entry in ENTRIES:
+        assert f"# {entry}: " in (results / entry / "model-card.md").read_text()
+        assert f"Name: {entry}_smoke" in (results / entry / "metafile.yml").read_text()
+    crate = json.loads((results / "ro-crate-metadata.json").read_text())
+    files = {each["@id"] for each in crate["@graph"] if each["@type"] == "File"}
+    assert files == {
+        f"{entry}/{name}"
+        for entry in ENTRIES
+        for name in (
+            *("checkpoint.pth", "run.json", "training.jsonl", "detections.json", "metrics.json"),
+            *("curves.json", "model-card.md", "metafile.yml"),
+        )
+    }
     # Every rule that ran left its log and its benchmark.
     logs = finished.folder / "logs"
     assert len(list(logs.rglob("train.log"))) == len(list(logs.rglob("train.benchmark.tsv"))) == 2
@@ -56,15 +71,16 @@ def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
     metrics = finished.folder / "results/smoke/rs_atss_r50/metrics.json"
     metrics.unlink()
     plan = finished.planned("smoke")
-    expected = {"evaluate": 1, "table": 1, "verdicts": 1, "figures": 1, "page": 1}
-    expected |= {"smoke": 1, "total": 6}
+    # Its detections are drawn in the page of the other row, too, and tables come after pages.
+    expected = {"evaluate": 1, "run_page": 2, "table": 2, "verdicts": 1, "figures": 1, "page": 1}
+    expected |= {"cards": 1, "crate": 1, "smoke": 1, "total": 11}
     assert plan == expected
     run = finished.snakemake("smoke")
     assert run.returncode == 0, run.stdout
     after = finished.files()
     redone = {name for name in before if after[name] != before[name]}
     assert not [name for name in redone if name.endswith(("checkpoint.pth", "detections.json"))]
-    assert "results/smoke/tables/control.md" not in redone
+    assert "results/smoke/control_atss_r50/metrics.json" not in redone
     assert "results/smoke/rs_atss_r50/metrics.json" in redone
 
 
@@ -78,10 +94,15 @@ def test_a_deleted_metrics_file_redoes_only_what_hangs_on_it(finished):
         ("figures/ap.png", {"figures": 1, "page": 1}),
         ("report.html", {"page": 1}),
         ("verdicts.csv", {"verdicts": 1}),
+        ("rs_atss_r50/run.html", {"run_page": 1, "table": 1, "page": 1}),
         (
             "rs_atss_r50/curves.json",
-            {"evaluate": 1, "table": 1, "verdicts": 1, "figures": 1, "page": 1},
+            {"evaluate": 1, "run_page": 2, "table": 2, "verdicts": 1, "figures": 1, "page": 1}
+            | {"cards": 1, "crate": 1},
         ),
+        ("rs_atss_r50/model-card.md", {"cards": 1, "crate": 1}),
+        ("rs_atss_r50/metafile.yml", {"cards": 1, "crate": 1}),
+        ("ro-crate-metadata.json", {"crate": 1}),
         # Large and dear: who deletes them wants the disk, not the training again.
         ("rs_atss_r50/checkpoint.pth", {}),
         ("rs_atss_r50/detections.json", {}),
@@ -97,10 +118,58 @@ def test_what_a_deleted_file_redoes(finished, deleted, redone):
     assert {name: plan[name] for name in plan if name not in ("smoke", "total")} == redone
 
 
-def test_the_snakemake_report_builds(finished):
+@pytest.fixture(scope="module")
+def snakemake_report(finished):
     run = finished.snakemake("smoke", "--report", "snakemake-report.html")
     assert run.returncode == 0, run.stdout
-    assert (finished.folder / "snakemake-report.html").stat().st_size > 100_000
+    return (finished.folder / "snakemake-report.html").read_text()
+
+
+def embedded(report, name):
+    """Return a JSON value of a report's script."""
+    start = re.search(rf"\b{name} = (?={{)", report).end()
+    return json.JSONDecoder().raw_decode(report, start)[0]
+
+
+def test_the_snakemake_report_lists_every_result_under_its_category(snakemake_report):
+    categories = embedded(snakemake_report, "categories")
+    assert set(categories) == {"Report", "Tables", "Figures", "Runs"}
+    assert set(categories["Tables"]) == {"Rank & Sort Loss (ICCV 2021)", "mmdet 3.3.0 model zoo"}
+    assert set(categories["Runs"]) == set(ENTRIES)
+    [figures] = categories["Figures"].values()
+    assert {Path(path).stem for path in figures} == set(FIGURES)
+    [pages] = categories["Report"].values()
+    assert {Path(path).name for path in pages} == {
+        *("report.html", "verdicts.csv", "ro-crate-metadata.json")
+    }
+
+
+def test_each_file_of_the_snakemake_report_has_labels_of_its_own_and_a_caption(snakemake_report):
+    """Of two files with the same labels the report shows one."""
+    results = embedded(snakemake_report, "results")
+    for subcategories in embedded(snakemake_report, "categories").values():
+        for paths in subcategories.values():
+            labels = [tuple(results[path]["labels"].items()) for path in paths]
+            assert len(labels) == len(set(labels)) and all(labels)
+    captions = {path: each["caption"] for path, each in results.items()}
+    assert all("smoke" in caption for caption in captions.values())
+    assert "system-message" not in snakemake_report and "{{" not in "".join(captions.values())
+    note = "Not comparable to the published figures"
+    assert sum(note in caption for caption in captions.values()) == len(FIGURES)
+
+
+def test_the_snakemake_report_is_the_same_again_and_loads_nothing(finished, snakemake_report):
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=.https?:", snakemake_report)
+    run = finished.snakemake("smoke", "--report", "again.html")
+    assert run.returncode == 0, run.stdout
+    assert (finished.folder / "again.html").read_text() == snakemake_report
+
+
+def test_the_captions_of_the_snakemake_report_are_those_of_the_page():
+    folder = ROOT / "workflow" / "report" / "figures"
+    assert {path.stem for path in folder.glob("*.rst")} == set(FIGURES)
+    for name, caption in FIGURES.items():
+        assert " ".join((folder / f"{name}.rst").read_text().split()).startswith(caption.text)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 import contextlib
 import os
 import re
+from importlib.util import find_spec
 
 import pytest
 import yaml
 
 ROW = "configs/rank_sort/rs_atss_r50.py"
 BASE = "configs/_base_/runtime.py"
-TRAINED = {"train": 1, "predict": 1, "evaluate": 1, "table": 1, "figures": 1, "page": 1}
-SHOWN = {"table": 1, "figures": 1, "page": 1}
+SHOWN = {"run_page": 1, "table": 1, "verdicts": 1, "figures": 1, "page": 1}
+# The detections of the row are drawn in the page of the other one, too.
+TRAINED = {"train": 1, "predict": 1, "evaluate": 1, **SHOWN, "run_page": 2, "table": 2}
 
 
 @contextlib.contextmanager
@@ -89,7 +91,7 @@ def test_touched_and_reformatted_files_change_nothing(finished):
         (
             "configs/published.csv",
             cell("alrp_ap_r101_500,coco_val2017,bbox,AP,", "11.1"),
-            {"figures": 1, "page": 1},
+            {"verdicts": 1, "figures": 1, "page": 1},
         ),
     ],
     ids=["row", "base", "label", "figure", "other figure"],
@@ -97,6 +99,22 @@ def test_touched_and_reformatted_files_change_nothing(finished):
 def test_what_a_change_makes_again(finished, name, change, again):
     with edited(finished, name, change):
         assert planned(finished) == again
+
+
+@pytest.mark.parametrize("names", ["[]", "[wandb]", "[tensorboard,mlflow]"])
+def test_other_trackers_train_nothing_again(finished, names):
+    assert planned(finished, "--config", f"trackers={names}") == {}
+
+
+def test_the_trackers_of_the_settings_reach_the_training(finished):
+    """With one that is not installed, it is refused before it starts."""
+    missing = [name for name in ("wandb", "mlflow") if find_spec(name) is None]
+    if not missing:
+        pytest.skip("both other trackers are installed")
+    path = "results/smoke/alrp_mmdet_ap_retinanet_r50_500/checkpoint.pth"
+    run = finished.snakemake(path, "--config", f"trackers=[{missing[0]}]", "--retries", "0")
+    assert run.returncode != 0 and not (finished.folder / path).exists()
+    assert f"the package {missing[0]}, which the tracker {missing[0]} needs" in run.stdout
 
 
 def test_two_settings_that_change_places_are_noticed(project):

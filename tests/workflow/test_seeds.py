@@ -60,7 +60,9 @@ def test_the_tables_have_the_mean_of_both(seeded):
     ]
     assert row["runs"] == "2"
     assert row["oLRP measured"] == f"{sum(errors) / 2:.1f}"
-    assert float(row["oLRP deviation"]) == pytest.approx(abs(errors[0] - errors[1]) / 2**0.5, abs=6e-3)
+    assert float(row["oLRP deviation"]) == pytest.approx(
+        abs(errors[0] - errors[1]) / 2**0.5, abs=6e-3
+    )
 
 
 def test_again_there_is_nothing_to_do(seeded):

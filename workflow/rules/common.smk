@@ -47,6 +47,9 @@ def training_options(wildcards):
 EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
 if config["mirrors"]:
     EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
+# Not a parameter of the rule, since another tracker must not train again.
+if config["trackers"] != ["tensorboard"]:
+    EXPORTS["RANKDET_TRACKERS"] = " ".join(config["trackers"]) or "none"
 exports = "".join(f"export {name}={shlex.quote(text)}; " for name, text in EXPORTS.items())
 shell.prefix(exports.replace("{", "{{").replace("}", "}}"))  # Snakemake formats it
 

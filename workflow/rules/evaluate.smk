@@ -1,9 +1,17 @@
+# How `snakemake --report` lists the metrics of a run.
+METRICS = dict(caption="../report/metrics.rst", category="Runs", subcategory="{entry}")
+
+
 rule evaluate:
     input:
         data=INPUTS.dataset,
         detections="results/{preset}/{entry}{seed}/detections.json",
     output:
-        metrics="results/{preset}/{entry}{seed}/metrics.json",
+        metrics=report(
+            "results/{preset}/{entry}{seed}/metrics.json",
+            labels=lambda wildcards: INPUTS.run_labels(wildcards, "metrics"),
+            **METRICS,
+        ),
         curves="results/{preset}/{entry}{seed}/curves.json",
     log:
         "logs/{preset}/{entry}{seed}/evaluate.log",

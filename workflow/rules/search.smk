@@ -112,13 +112,16 @@ rule search_report:
     input:
         "results/search/{search}/found.json",
     output:
-        report(
-            multiext("results/search/{search}/search", ".svg", ".md", ".html"),
-            caption="../report/search.rst",
-            category="Search",
-            labels={"search": "{search}"},
-        ),
-        multiext("results/search/{search}/search", ".png", ".csv"),
+        *[
+            report(
+                f"results/search/{{search}}/search.{suffix}",
+                caption="../report/search.rst",
+                category="Search",
+                labels={"search": "{search}", "content": content},
+            )
+            for suffix, content in (("html", "page"), ("svg", "figure"), ("csv", "table"))
+        ],
+        multiext("results/search/{search}/search", ".png", ".md"),
     log:
         "logs/search/{search}/report.log",
     benchmark:

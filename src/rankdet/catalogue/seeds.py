@@ -56,9 +56,7 @@ def run_place(root: Path, preset: str, entry: str, seed: int, seeds: Sequence[in
         seeds: all seeds of the row.
     """
     own = f"{entry}/{seed_folder(seed)}"
-    if _has_run(root, preset, own) or (
-        len(seeds) > 1 and seed_in(root, preset, entry) != seed
-    ):
+    if _has_run(root, preset, own) or (len(seeds) > 1 and seed_in(root, preset, entry) != seed):
         return own
     return entry
 

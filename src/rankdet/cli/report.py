@@ -24,6 +24,15 @@ Results = Annotated[
 Entries = Annotated[
     str | None, typer.Option("--entries", help="Only these entries: comma-separated ids.")
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="dataset.json with the val images to draw; default: data/prepared/<data set>."
+    ),
+]
+Logs = Annotated[
+    Path | None, typer.Option(help="Folder with <entry>/train.log; default: logs/<preset>.")
+]
 
 
 @report.command("tables")
@@ -40,18 +49,20 @@ def tables_command(
 ) -> None:
     """Write tables as CSV, Markdown, HTML and LaTeX, with published and measured values."""
     from rankdet.report.formats import FORMATS, write_table
+    from rankdet.report.links import first_links, run_links
     from rankdet.report.tables import table_view
 
-    target = out or _folder(preset, results) / "tables"
+    target = out or folder_of(preset, results) / "tables"
     check_outputs({}, {"--out": target})
-    catalogue, chosen, folder, found = _read(preset, results, entries)
+    catalogue, chosen, folder, found = read(preset, results, entries)
     tables = _tables(catalogue, table, entries)
-    states = _states(catalogue, folder)
+    states = states_of(catalogue, folder)
+    links = first_links(run_links(found, folder, target / "table.html"))
     measured = 0
     for each in tables:
         view = table_view(each, catalogue, found, states, chosen)
         measured += view.measured_rows
-        write_table(view, target)
+        write_table(view, target, links)
     typer.echo(
         f"{len(tables)} tables, {measured} measured rows: {target}/*.{{{','.join(FORMATS)}}}"
     )
@@ -69,9 +80,9 @@ def figures_command(
     """Write all figures of the page as SVG and PNG, with a text alternative in each file."""
     from rankdet.report.figures import draw_figures, write_figures
 
-    target = out or _folder(preset, results) / "figures"
+    target = out or folder_of(preset, results) / "figures"
     check_outputs({}, {"--out": target})
-    catalogue, chosen, _, found = _read(preset, results, entries)
+    catalogue, chosen, _, found = read(preset, results, entries)
     paths = write_figures(draw_figures(catalogue, found, chosen), target)
     typer.echo(f"{len(paths) // 2} figures of {len(found)} entries: {target}/*.{{svg,png}}")
 
@@ -84,21 +95,74 @@ def html_command(
         Path | None, typer.Option("--out", help="File to write; default: <results>/report.html.")
     ] = None,
     entries: Entries = None,
+    data: Data = None,
+    logs: Logs = None,
+    with_runs: Annotated[
+        bool, typer.Option("--runs/--no-runs", help="Also write the page of every run.")
+    ] = True,
 ) -> None:
-    """Write one self-contained HTML page with summary, figures, tables and provenance."""
+    """Write a self-contained HTML page with summary, figures, tables, and a page per run."""
     from rankdet.outputs import write_text
     from rankdet.report.figures import draw_figures
+    from rankdet.report.links import run_links
     from rankdet.report.page import render_page
     from rankdet.report.tables import table_view
 
-    source = _folder(preset, results)
+    source = folder_of(preset, results)
     target = out or source / "report.html"
     check_outputs({"--out": target}, inputs=source.glob("*/*.json"))
-    catalogue, chosen, folder, found = _read(preset, results, entries)
-    states = _states(catalogue, folder)
+    catalogue, chosen, folder, found = read(preset, results, entries)
+    states = states_of(catalogue, folder)
     tables = _tables(catalogue, None, entries)
     views = [table_view(each, catalogue, found, states, chosen) for each in tables]
-    write_text(target, render_page(found, views, draw_figures(catalogue, found, chosen), chosen))
+    if with_runs:
+        from rankdet.cli.run_sources import sources_of
+        from rankdet.report.run_page import write_runs
+
+        write_runs(found, folder, sources_of(catalogue, states, found, chosen, data, logs))
+    links = run_links(found, folder, target)
+    figures = draw_figures(catalogue, found, chosen)
+    write_text(target, render_page(found, views, figures, chosen, links))
+    typer.echo(str(target))
+
+
+@report.command("cards")
+def cards_command(
+    preset: PresetName,
+    results: Results = None,
+    entries: Entries = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Only this run: <entry> or <entry>/seed-<n>.")
+    ] = None,
+) -> None:
+    """Write a model card and an mmdetection metafile into the folder of each finished run."""
+    from rankdet.report.cards import CARD, METAFILE, write_cards
+
+    names = run.partition("/")[0] if run else entries
+    catalogue, chosen, folder, found = read(preset, results, names)
+    paths = write_cards(found, catalogue, chosen, only=run)
+    typer.echo(f"{len(paths) // 2} runs: {folder}/**/{{{CARD},{METAFILE}}}")
+
+
+@report.command("crate")
+def crate_command(
+    preset: PresetName,
+    results: Results = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; default: <results>/ro-crate-metadata.json."),
+    ] = None,
+    entries: Entries = None,
+) -> None:
+    """Write the provenance of all runs as an RO-Crate: data, code, settings, times, files."""
+    from rankdet.outputs import write_json
+    from rankdet.report.crate import METADATA, crate_of
+
+    source = folder_of(preset, results)
+    target = out or source / METADATA
+    check_outputs({"--out": target}, inputs=source.glob("**/*.json") if out else ())
+    catalogue, chosen, folder, found = read(preset, results, entries)
+    write_json(target, crate_of(found, catalogue, chosen, folder))
     typer.echo(str(target))
 
 
@@ -109,8 +173,8 @@ def summary_command(preset: PresetName, results: Results = None, entries: Entrie
 
     from rankdet.report.summary import summary
 
-    catalogue, chosen, folder, found = _read(preset, results, entries)
-    expected = [catalogue[name] for name in _names(entries) or []]
+    catalogue, chosen, folder, found = read(preset, results, entries)
+    expected = [catalogue[name] for name in names_of(entries) or []]
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
@@ -144,18 +208,18 @@ def verdicts_command(
     from rankdet.report.gate import as_csv, as_table, failures
     from rankdet.report.verdicts import cells_of
 
-    source = _folder(preset, results)
+    source = folder_of(preset, results)
     check_outputs({"--out": out} if out else {}, inputs=source.glob("**/*.json"))
-    catalogue, chosen, folder, found = _read(preset, results, entries)
+    catalogue, chosen, folder, found = read(preset, results, entries)
     tables = _tables(catalogue, None, entries)
-    cells = cells_of(tables, catalogue, found, _states(catalogue, folder), chosen)
+    cells = cells_of(tables, catalogue, found, states_of(catalogue, folder), chosen)
     if out:
         write_text(out, as_csv(cells, chosen))
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
     console.print(as_table(cells, chosen, every=every))
-    failed = failures(cells, chosen, _names(entries)) if strict else []
+    failed = failures(cells, chosen, names_of(entries)) if strict else []
     for line in failed:
         typer.echo(line, err=True)
     if failed:
@@ -193,23 +257,26 @@ def rehearsal_command(
         raise typer.Exit(1)
 
 
-def _read(
+def read(
     preset: str, results: Path | None, entries: str | None
 ) -> tuple[Catalogue, Preset, Path, dict[str, Result]]:
+    """Return the catalogue, the preset, the folder of its results, and the results."""
     from rankdet.catalogue import load_catalogue
     from rankdet.catalogue.presets import get_preset
     from rankdet.report.results import read_results
 
     catalogue, chosen = load_catalogue(), get_preset(preset)
-    folder = _folder(preset, results)
-    return catalogue, chosen, folder, read_results(catalogue, folder, preset, _names(entries))
+    folder = folder_of(preset, results)
+    return catalogue, chosen, folder, read_results(catalogue, folder, preset, names_of(entries))
 
 
-def _folder(preset: str, results: Path | None) -> Path:
+def folder_of(preset: str, results: Path | None) -> Path:
+    """Return the folder of a preset's results."""
     return results or Path("results", preset)
 
 
-def _names(entries: str | None) -> list[str] | None:
+def names_of(entries: str | None) -> list[str] | None:
+    """Return the ids of a comma-separated list; None for all."""
     if entries is None:
         return None
     return [name.strip() for name in entries.split(",") if name.strip()]
@@ -220,7 +287,7 @@ def _tables(catalogue: Catalogue, slug: str | None, entries: str | None) -> list
     from dataclasses import replace
 
     tables = [catalogue.table(slug)] if slug else list(catalogue.tables)
-    names = _names(entries)
+    names = names_of(entries)
     if names is None:
         return tables
     rows = [
@@ -230,7 +297,7 @@ def _tables(catalogue: Catalogue, slug: str | None, entries: str | None) -> list
     return [replace(table, entries=kept) for table, kept in rows if kept]
 
 
-def _states(catalogue: Catalogue, folder: Path) -> dict[str, State]:
+def states_of(catalogue: Catalogue, folder: Path) -> dict[str, State]:
     """Return the status of each entry, from the results of all presets."""
     from dataclasses import replace
 

@@ -74,7 +74,9 @@ def run_each(text: str, paths: Mapping[str, Path], seed_option: str = "") -> Non
     for seed in parse(text):
         arguments = arguments_of(sys.argv[1:], seed, paths, seed_option)
         # In its own session: a terminal sends Ctrl-C to every process of the command's.
-        process = subprocess.Popen([sys.executable, "-c", program, *arguments], start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments], start_new_session=True
+        )
         code = _wait(process)
         if code:
             raise typer.Exit(code if code > 0 else 128 - code)

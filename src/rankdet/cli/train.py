@@ -22,6 +22,7 @@ from rankdet.cluster.slurm import is_launched, launch, rank
 from rankdet.outputs import check_outputs, real_path
 from rankdet.paths import BACKBONES
 from rankdet.training.records import BESIDE
+from rankdet.training.trackers import requested
 
 EXIT_RESUMABLE = 75  # exit code of a training that stopped with a checkpoint (EX_TEMPFAIL)
 
@@ -31,7 +32,7 @@ STOPPED = (
 )
 OWN_FILES = (
     *("running.json", "running.lock", "last_checkpoint", "run_settings.json"),
-    *("finished.json", "finished.pth", "training.jsonl"),
+    *("finished.json", "finished.pth", "training.jsonl", "schedule.json", "trackers.json"),
 )
 
 DataPath = Annotated[
@@ -126,6 +127,14 @@ def train(
     stop_without_positives: Annotated[
         bool, typer.Option(help="Stop, not only warn, if no training image has a usable object.")
     ] = False,
+    trackers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            envvar="RANKDET_TRACKERS",
+            help="tensorboard (the default), wandb or mlflow; can be repeated. none: no tracker.",
+        ),
+    ] = None,
     threads: Threads = None,
     workers: Workers = None,
     log: LogFile = None,
@@ -142,6 +151,7 @@ def train(
     if seeds is not None:
         run_each(seeds, {"--out": out, "--work-dir": work_dir}, seed_option="--seed")
         return
+    tracked = requested(trackers, lambda line: is_launched() or print(line, file=sys.stderr))
     if not is_launched():
         folder, in_work = out.parent, real_path(out.parent) == real_path(work_dir)
         beside = {f"{name} next to --out": folder / name for name in BESIDE[: 1 if in_work else 2]}
@@ -192,6 +202,7 @@ def train(
                         backbones=backbones,
                         speed=Speed(bf16, channels_last, compiled),
                         stop_without_positives=stop_without_positives,
+                        trackers=tracked,
                     ),
                 )
             except Interrupted as stop:

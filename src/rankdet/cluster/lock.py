@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,50 @@ def running_owner(work_dir: str | Path, timeout: float = TIMEOUT) -> dict[str, A
     if is_free is None:  # no locks in this file system
         return owner if owner is not None and _is_running(path, owner, timeout) else None
     return None if is_free else owner or {**_self(), "pid": "unknown", "job": None}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that a lock names.
+
+    Attributes:
+        host: its machine.
+        pid: its number there.
+        job: its Slurm job, if it has one.
+        is_alive: whether it is running: on this machine, whether there is that process; on another
+            one, whether its last heartbeat is recent.
+    """
+
+    host: str
+    pid: int
+    job: str | None
+    is_alive: bool
+
+
+def recorded_owner(work_dir: str | Path, timeout: float = TIMEOUT) -> Owner | None:
+    """Return the owner that the lock of ``work_dir`` names; only reads, and does not wait.
+
+    Use it to show a state. To decide whether a training may start, use :func:`running_owner`.
+
+    Args:
+        work_dir: of a training.
+        timeout: age in seconds of the last heartbeat from which an owner on another machine counts
+            as dead; the clocks of both machines should agree within it.
+    """
+    path = Path(work_dir) / NAME
+    owner = _read(path)
+    if owner is None:
+        return None
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None  # removed since
+    if owner["host"] == socket.gethostname():
+        is_alive = owner["started"] is not None and _start_of(owner["pid"]) == owner["started"]
+    else:
+        is_alive = age < timeout
+    job = None if owner["job"] is None else str(owner["job"])
+    return Owner(str(owner["host"]), owner["pid"], job, is_alive)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from rankdet.report.layout import (
 )
 from rankdet.report.names import detector_group, loss_color, loss_family, printable
 from rankdet.report.results import Result
-from rankdet.report.tables import TOLERANCE_AP
+from rankdet.report.verdicts import TOLERANCE_AP
 from rankdet.times import duration
 
 EVALUATE_AGAIN = "no correlations yet: evaluate the entries again with this version"

@@ -77,5 +77,3 @@ def _heading(key: tuple[str, str | None, str], both: bool) -> str:
         return "s / iteration"
     kind = f"{_IOU_NAMES[iou_type]} " if iou_type == "segm" or (both and iou_type) else ""
     return f"{kind}{metric}{' (test-dev)' if 'test' in split else ''}"
-
-

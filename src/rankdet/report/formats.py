@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from rankdet.outputs import write_text
+from rankdet.report.links import sort_value
 from rankdet.report.names import printable, spreadsheet
 from rankdet.report.tables import MISSING, TableView
 
@@ -50,7 +54,15 @@ def markdown(text: str) -> str:
     escaped = printable(text).replace("\\", "\\\\")
     for character in "|*_`<>[]$~":
         escaped = escaped.replace(character, f"\\{character}")
-    return escaped
+    return re.sub(r"&(?=#?\w+;)", r"\\&", escaped)  # of an entity
+
+
+def visible(value: object) -> object:
+    """Return text without control characters, which also turn the direction of a line."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    kept = "".join(c for c in value if c.isprintable() or c in "\n\t")
+    return Markup(kept) if isinstance(value, Markup) else kept
 
 
 @cache
@@ -63,23 +75,42 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=visible,
     )
-    loaded.filters |= {"tex": tex, "markdown": markdown}
+    loaded.filters |= {"tex": tex, "markdown": markdown, "sort_value": sort_value}
     return loaded
 
 
-def render(view: TableView, form: str) -> str:
-    """Return ``view`` as ``csv``, ``md``, ``html`` (a whole page) or ``tex`` (a float)."""
+def render(view: TableView, form: str, links: Mapping[str, str] | None = None) -> str:
+    """Return ``view`` as ``csv``, ``md``, ``html`` (a whole page) or ``tex`` (a float).
+
+    Args:
+        view: the table.
+        form: the format.
+        links: the address of the page of a row's run by entry id, for HTML.
+    """
     if form == "csv":
         return _csv(view)
-    return environment().get_template(f"table.{form}.j2").render(view=view, missing=MISSING)
+    return (
+        environment()
+        .get_template(f"table.{form}.j2")
+        .render(view=view, missing=MISSING, links=links or {})
+    )
 
 
-def write_table(view: TableView, folder: str | Path) -> list[Path]:
-    """Write ``<slug>.csv``, ``.md``, ``.html`` and ``.tex`` into ``folder``; return the paths."""
+def write_table(
+    view: TableView, folder: str | Path, links: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Write ``<slug>.csv``, ``.md``, ``.html`` and ``.tex`` into ``folder``; return the paths.
+
+    Args:
+        view: the table.
+        folder: of the files.
+        links: as for `render`.
+    """
     paths = [Path(folder) / f"{view.slug}.{form}" for form in FORMATS]
     for form, path in zip(FORMATS, paths, strict=True):
-        write_text(path, render(view, form))
+        write_text(path, render(view, form, links))
     return paths
 
 
@@ -96,7 +127,9 @@ def _csv(view: TableView) -> str:
     numbers = [column.is_number for column in view.columns]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([name.lower() if name in ("Row", "Runs", "Status") else name for name in header])
+    writer.writerow(
+        [name.lower() if name in ("Row", "Runs", "Status") else name for name in header]
+    )
     for row in view.rows:
         cells = (
             "" if cell == MISSING else cell.replace("−", "-") if is_number else spreadsheet(cell)

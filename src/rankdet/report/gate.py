@@ -37,11 +37,7 @@ def as_table(cells: Sequence[Cell], preset: Preset, *, every: bool = False) -> R
         preset: the preset of the results.
         every: also list cells without a result, for example of test-dev.
     """
-    shown = [
-        each
-        for each in cells
-        if every or each.comparison.verdict in WITH_RESULT
-    ]
+    shown = [each for each in cells if every or each.comparison.verdict in WITH_RESULT]
     order = [*WITH_RESULT, *(kind for kind in Verdict if kind not in WITH_RESULT)]
     shown.sort(key=lambda each: order.index(each.comparison.verdict))
     counts = Counter(each.comparison.verdict for each in cells)

@@ -13,8 +13,8 @@ from rich.text import Text
 from rankdet.audit import Audit
 from rankdet.audit.compare import text
 from rankdet.catalogue import Catalogue, Entry, OfficialSettings, PublishedValue, State, Table
+from rankdet.report.columns import Column, columns_of
 from rankdet.report.names import cell, printable
-from rankdet.report.tables import Column, columns_of
 
 STATE_STYLES = {
     **{"measured": "green", "runnable": "cyan"},

@@ -11,9 +11,10 @@ from rankdet.catalogue.presets import Preset
 from rankdet.report.canvas import Drawing, svg
 from rankdet.report.captions import FIGURES
 from rankdet.report.formats import environment
+from rankdet.report.links import first_links
 from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
-from rankdet.report.results import Result
-from rankdet.report.tables import TableView, figure
+from rankdet.report.results import Result, Run
+from rankdet.report.tables import MISSING, TableView, figure
 from rankdet.report.verdicts import why_not_comparable
 from rankdet.times import duration
 
@@ -32,15 +33,18 @@ class OverviewRow:
     kind: str
     metrics: tuple[str, ...]
     time: str
+    seconds: float | None
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """The provenance of one result."""
+    """The provenance of one run; ``place`` is its folder below that of the preset."""
 
     entry_id: str
+    place: str
     iterations: str
     time: str
+    seconds: float | None
     seconds_per_iteration: str
     seed: str
     data: str
@@ -64,6 +68,7 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
             kind={"bbox": "box", "segm": "mask"}[iou_type],
             metrics=tuple(figure(result.metric(iou_type, name)) for name in METRICS),
             time=duration(result.run.get("seconds")),
+            seconds=result.run.get("seconds"),
         )
         for result in sorted(results.values(), key=place)
         for iou_type in result.metrics
@@ -90,22 +95,24 @@ def _lacks(result: Result, preset: Preset) -> list[str]:
 
 
 def runs(results: Mapping[str, Result]) -> list[RunRow]:
-    """Return the provenance of each entry; a dash for values missing in ``run.json``."""
-    return [_run(result) for result in results.values()]
+    """Return the provenance of each run; a dash for values missing in ``run.json``."""
+    return [_run(run) for result in results.values() for run in result.runs]
 
 
-def _run(result: Result) -> RunRow:
-    run = result.run
-    seconds, iterations = run.get("seconds"), run.get("iterations")
+def _run(run: Run) -> RunRow:
+    record = run.record
+    seconds, iterations = record.get("seconds"), record.get("iterations")
     per_iteration = seconds / iterations if seconds and iterations else None
-    seed, git = run.get("seed"), run.get("git")
+    git = record.get("git")
     return RunRow(
-        entry_id=result.entry.entry_id,
+        entry_id=run.entry.entry_id,
+        place=run.place,
         iterations="—" if iterations is None else str(iterations),
         time=duration(seconds),
+        seconds=seconds,
         seconds_per_iteration=figure(per_iteration, 2),
-        seed="—" if seed is None else str(seed),
-        data=result.data_name or "—",
+        seed="—" if run.seed is None else str(run.seed),
+        data=run.data_name or "—",
         git=str(git or "—"),
     )
 
@@ -144,6 +151,11 @@ _HEADINGS = {
 }
 
 
+def heading(metric: str) -> str:
+    """Return the heading of a metric in a narrow column."""
+    return _HEADINGS.get(metric, metric)
+
+
 @dataclass(frozen=True)
 class ShownFigure:
     """A figure of the page: two widths of it, of which a reader sees one, and its words."""
@@ -178,6 +190,7 @@ def render_page(
     views: Sequence[TableView],
     figures: Mapping[str, Drawing],
     preset: Preset,
+    links: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Return the page.
 
@@ -186,7 +199,10 @@ def render_page(
         views: the tables; those without a measured row are collapsed.
         figures: by name, as `rankdet.report.figures.draw_figures` returns them.
         preset: the preset of the results.
+        links: the addresses of the pages of single runs by entry id and place, as
+            `rankdet.report.links.run_links` returns them.
     """
+    links = links or {}
     rows = overview(results)
     return (
         environment()
@@ -196,7 +212,10 @@ def render_page(
             overview=rows,
             remarks=remarks(results, preset),
             with_kind=any(row.kind == "mask" for row in rows),
-            metrics=[_HEADINGS.get(name, name) for name in METRICS],
+            metrics=[heading(name) for name in METRICS],
+            missing=MISSING,
+            first_page=first_links(links),
+            pages={place: each for places in links.values() for place, each in places.items()},
             figures=[shown_figure(name, drawing) for name, drawing in figures.items()],
             measured=[view for view in views if view.measured_rows],
             unmeasured=[view for view in views if not view.measured_rows],

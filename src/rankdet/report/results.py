@@ -27,7 +27,7 @@ def read_metrics(path: Path) -> dict[str, Numbers]:
     document = read_object(path, "metrics of an evaluation", "evaluate the entry again")
     metrics = {kind: document[kind] for kind in ("bbox", "segm") if document.get(kind)}
     for kind, numbers in metrics.items():
-        if not isinstance(numbers, dict) or not all(map(_is_fraction, numbers.values())):
+        if not isinstance(numbers, dict) or not all(map(is_fraction, numbers.values())):
             raise InputError(
                 f'{path}: "{kind}" with numbers from 0 to 1', "something else", "evaluate again"
             )
@@ -183,7 +183,8 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def _is_fraction(value: object) -> bool:
+def is_fraction(value: object) -> bool:
+    """Whether ``value`` is None or a number from 0 to 1."""
     return value is None or (_is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
 
 
@@ -192,7 +193,7 @@ def _is_amount(value: object) -> bool:
 
 
 def _are_fractions(value: object) -> bool:
-    return isinstance(value, list) and all(v is not None and _is_fraction(v) for v in value)
+    return isinstance(value, list) and all(v is not None and is_fraction(v) for v in value)
 
 
 def _is_count(value: object) -> bool:
@@ -219,6 +220,16 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
+def _are_differences(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and all(_is_text(each.get(key)) for key in DIFFERENCE)
+        for each in value
+    )
+
+
+# The keys of a setting that is not that of the official run; see `rankdet.training.described`.
+DIFFERENCE = ("setting", "official", "here", "reason")
+
 # For each key of run.json: a check of the value, and its description.
 _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "entry": (_is_text, "text"),
@@ -231,6 +242,8 @@ _RUN: dict[str, tuple[Callable[[object], bool], str]] = {
     "machine": (_are_scalars, "an object of texts and numbers"),
     "versions": (_are_scalars, "an object of texts and numbers"),
     "git": (_is_text, "text"),
+    "config": (lambda value: isinstance(value, dict), "an object"),
+    "differences": (_are_differences, f"a list of objects with {', '.join(DIFFERENCE)}"),
 }
 
 
@@ -424,9 +437,7 @@ def why_missing(folder: Path, entry_id: str) -> str:
 def _runs(entry: Entry, folder: Path, preset: str) -> tuple[Run, ...]:
     """Return the evaluated runs of an entry: of ``folder`` and of ``folder/seed-<n>``, by seed."""
     places = [folder, *run_folders(folder)]
-    runs = [
-        _read(entry, place, preset) for place in places if (place / "metrics.json").is_file()
-    ]
+    runs = [_read(entry, place, preset) for place in places if (place / "metrics.json").is_file()]
     by_seed: dict[int | None, Run] = {}
     for run in runs:
         other = by_seed.setdefault(run.seed, run)

@@ -189,9 +189,7 @@ def _sub_columns(column: Column, preset: Preset, with_seeds: bool) -> list[ViewC
     return subs
 
 
-def _printed(
-    column: Column, comparison: Comparison, preset: Preset, with_seeds: bool
-) -> list[str]:
+def _printed(column: Column, comparison: Comparison, preset: Preset, with_seeds: bool) -> list[str]:
     decimals = 2 if column.metric == TIME else 1
     published = figure(comparison.published, decimals)
     by_kind = {
@@ -218,8 +216,8 @@ def _notes(columns: Sequence[Column], preset: Preset, with_seeds: bool) -> list[
     if preset.is_comparable:
         notes.append(
             "Δ = measured − published, from the rounded values. Status: reproduced if the 90 % "
-            f"interval of the mean difference is within ±{TOLERANCE_AP} AP, not reproduced if it is "
-            f"outside; {REASON}."
+            f"interval of the mean difference is within ±{TOLERANCE_AP} AP, not reproduced if it "
+            f"is outside; {REASON}."
         )
     else:
         notes.append(

@@ -12,11 +12,14 @@ import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
 
 from rankdet.errors import InputError
-from rankdet.outputs import append_line, write_text
+from rankdet.outputs import append_line, write_json, write_text
+from rankdet.times import utc_now
 from rankdet.training.processes import is_first
 
+SCHEDULE = "schedule.json"  # beside the record: the length of the training
 VALIDATION_KEYS = ("AP", "AP50", "AP75", "oLRP")
 
 
@@ -49,6 +52,7 @@ class TrainingRecord(Hook):
             return
         rows = [row for row in read_record(self.path) if row["iteration"] <= runner.iter]
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        write_json(self.path.with_name(SCHEDULE), _schedule(runner))
         missing = runner.iter - len({row["iteration"] for row in rows if "loss" in row})
         if missing:
             print(
@@ -100,6 +104,18 @@ class TrainingRecord(Hook):
 
     def _append(self, row: dict) -> None:
         append_line(self.path, json.dumps(row))
+
+
+def _schedule(runner: Any) -> dict[str, Any]:
+    """Return the length of a training, for `rankdet status`, and where this session starts."""
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    return {
+        "iterations": runner.max_iters,
+        "epochs": runner.max_epochs if by_epoch else None,
+        "iterations_per_epoch": len(runner.train_dataloader) if by_epoch else None,
+        "from": runner.iter,
+        "started": utc_now(),
+    }
 
 
 def read_record(path: str | Path) -> list[dict]:

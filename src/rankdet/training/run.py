@@ -20,6 +20,7 @@ from rankdet.errors import InputError
 from rankdet.paths import BACKBONES
 from rankdet.training import processes, records
 from rankdet.training.checkpoints import Checkpoints, publish
+from rankdet.training.described import described
 from rankdet.training.interruption import StopInTime
 from rankdet.training.loops import DueValidation
 from rankdet.training.records import Sessions
@@ -27,6 +28,7 @@ from rankdet.training.resolve import resolve
 from rankdet.training.runner import AS_IS, Speed, apply_speed, prepare_runner, use_threads
 from rankdet.training.start import use_drawn_weights, use_local_weights
 from rankdet.training.step import NotFiniteError, TrainingStep, detector_of
+from rankdet.training.tracking import Tracking
 from rankdet.training.work_dir import (
     OnChange,
     begin,
@@ -56,6 +58,7 @@ class Settings:
         backbones: folder of the pretrained weights, for preset paper.
         speed: options that make a step faster.
         stop_without_positives: stop, instead of warning, if no image has a usable object.
+        trackers: names of `rankdet.training.trackers`; they do not influence the training.
     """
 
     seed: int = 0
@@ -68,6 +71,7 @@ class Settings:
     backbones: Path = BACKBONES
     speed: Speed = AS_IS
     stop_without_positives: bool = False
+    trackers: tuple[str, ...] = ()
 
 
 def train(
@@ -105,6 +109,7 @@ def train(
         expected = f"--learning-rate for preset {preset.name}, which has none of its own"
         raise InputError(expected, "none", "give one; a study's workflow chooses it")
     config = resolve(entry_id, preset, data)
+    about_settings = described(load_catalogue()[entry_id], config, preset)
     weights = None
     if preset.start_weights == "official":
         weights = use_local_weights(config, load_catalogue()[entry_id], settings.backbones)
@@ -144,13 +149,15 @@ def train(
     apply_speed(detector_of(runner.model), settings.speed)
     runner.training_step = TrainingStep(runner.model, passes, settings.seed, lambda: runner.iter)
     saver = Checkpoints(interval, settings_hash(identity), sessions, record_path, out)
-    for hook in (saver, StopInTime(saver), DueValidation(record_path)):
+    tracking = Tracking(settings.trackers, record_path, _about(identity, total))
+    for hook in (tracking, saver, StopInTime(saver), DueValidation(record_path)):
         runner.register_hook(hook)
     try:
-        runner.train()
+        with tracking:
+            runner.train()
+            sessions.reach(runner.iter, "finished")
     except NotFiniteError as error:
         raise _refusal(entry_id, runner.iter + 1, error, newest_whole(work_dir, out)) from None
-    sessions.reach(runner.iter, "finished")
     record = {
         "entry": entry_id,
         "preset": preset.name,
@@ -171,12 +178,18 @@ def train(
         "git": provenance.code_state(),
         "code": code_identity(load_catalogue()[entry_id]),
         "sessions": sessions.as_plain(),
+        **about_settings,
     }
     if _ends_as_first():
         meta = {key: record[key] for key in ("entry", "preset", "iterations", "seed")}
         publish(_last_checkpoint(work_dir, out), out, {**meta, "classes": list(data.classes)})
         records.keep(work_dir, out, record)
     return record
+
+
+def _about(identity: dict[str, Any], batch_size: int) -> dict[str, Any]:
+    """Return what a tracker shows of a run."""
+    return {key: identity[key] for key in ("entry", "preset", "seed")} | {"batch_size": batch_size}
 
 
 def _with_preset(settings: Settings, preset: Preset) -> Settings:

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,9 @@ from rankdet.errors import InputError
 from rankdet.files import read_json
 from rankdet.hashing import content_sha256, json_sha256
 from rankdet.outputs import shown_path, write_json
+from rankdet.training.record import SCHEDULE
 from rankdet.training.step import NotFiniteError, check_state
+from rankdet.training.trackers import EVENTS, STATE
 from rankdet.weights.checkpoint_files import read_checkpoint
 
 # Parts of a config that do not influence the trained weights, or are recorded separately.
@@ -349,7 +352,7 @@ def _changes(work_dir: Path, settings: dict[str, Any], first_edition: str) -> st
 
 
 def _state(work_dir: Path, out: Path) -> list[Path]:
-    names = (POINTER, *KEPT, SETTINGS, FIRST_EDITION)
+    names = (POINTER, *KEPT, SCHEDULE, STATE, EVENTS, SETTINGS, FIRST_EDITION)
     own = [each.path for each in checkpoints(work_dir, out) if _is_own(each, work_dir)]
     files = own + [work_dir / name for name in names]
     return [path for path in files if path.exists() and path.resolve() != out.resolve()]
@@ -357,7 +360,13 @@ def _state(work_dir: Path, out: Path) -> list[Path]:
 
 def _delete(work_dir: Path, out: Path) -> None:
     for path in _state(work_dir, out):
-        path.unlink()
+        if path.name != EVENTS:
+            path.unlink()
+            continue
+        for events in path.glob("events.out.tfevents.*"):
+            events.unlink()
+        with suppress(OSError):  # files of the user are in it
+            path.rmdir()
 
 
 def _set_aside(work_dir: Path, out: Path, changes: str) -> None:

@@ -17,6 +17,7 @@ from rankdet.datasets.own_files import annotation_files
 from rankdet.downloads.table import backbone_of, find_backbone
 from rankdet.errors import InputError, nearest
 from rankdet.paths import BACKBONES
+from rankdet.report.beside import beside
 from rankdet.report.captions import FIGURES
 from rankdet.search.plan import Plan
 from rankdet.training.records import BESIDE, is_finished
@@ -80,6 +81,7 @@ class Searches:
 
 FIGURE_FORMATS = ("svg", "png")
 TABLE_FORMATS = ("html", "md", "csv", "tex")
+CARDS = ("model-card.md", "metafile.yml")  # of each run
 MEASURED = ("metrics.json", "curves.json")  # of each row, by its evaluation
 FETCHED = "data/coco"  # a COCO folder with this path is downloaded; any other is the user's own
 
@@ -280,10 +282,23 @@ class Inputs:
         ]
 
     def content(self, wildcards: Any) -> str:
-        """Return a hash of the catalogue's data on a table's rows; without a table, on all rows."""
+        """Return a hash of the catalogue's data on the rows of a table; else on all rows.
+
+        For a row, it is the table of the row.
+        """
         table = getattr(wildcards, "table", None)
+        if hasattr(wildcards, "entry"):
+            table = self.entry(wildcards).table_slug
         rows = self.catalogue.table(table).entries if table else None
         return table_identity(self.catalogue, rows)
+
+    def row_content(self, wildcards: Any) -> str:
+        """Return a hash of the catalogue's data on one row."""
+        return table_identity(self.catalogue, [self.entry(wildcards)])
+
+    def paper_of(self, wildcards: Any) -> str:
+        """Return the paper of a table."""
+        return self.catalogue.table(wildcards.table).paper
 
     # Inputs of tables, figures and pages.
 
@@ -295,12 +310,17 @@ class Inputs:
         entries = self._rows(wildcards) if entries is None else list(entries)
         there: Iterable[str] = entries
         if wildcards.preset == "published":
-            there = self.published_models(getattr(wildcards, "table", "all"))
+            there = self.published_models(self._group(wildcards))
         return [
             f"results/{wildcards.preset}/{run}/{name if entry in there else 'weights.json'}"
             for entry in entries
             for run in self.runs(wildcards.preset, entry)
         ]
+
+    def _group(self, wildcards: Any) -> str:
+        """Return the group of published models that a job needs: of a table, of a row, or all."""
+        own = getattr(wildcards, "entry", None)
+        return str(getattr(wildcards, "table", self.catalogue[own].table_slug if own else "all"))
 
     def records(self, wildcards: Any, name: str, entries: Iterable[str] | None = None) -> list[str]:
         """Return run.json or training.jsonl of each run that has it or can restore it.
@@ -325,6 +345,64 @@ class Inputs:
             *(path for name in MEASURED for path in self.results(wildcards, name, entries)),
             *(path for name in BESIDE for path in self.records(wildcards, name, entries)),
         ]
+
+    def pages(self, wildcards: Any) -> list[str]:
+        """Return the pages of the runs of the table's or of the preset's rows."""
+        return self.results(wildcards, "run.html")
+
+    def all_pages(self, wildcards: Any) -> list[str]:
+        """Return the pages of the runs of all rows of a preset's long target."""
+        return self.results(wildcards, "run.html", self.all_rows_of(wildcards))
+
+    def beside(self, wildcards: Any) -> str:
+        """Return the row whose detections a run's page shows beside those of the run, or "none".
+
+        It is a row that the same target makes: of a short preset's own list, or of the row's table,
+        so that no table and no report has other rows trained for days.
+        """
+        own = self.entry(wildcards)
+        preset = self.preset(wildcards)
+        rows = list(preset.entries)
+        if preset.is_comparable or not rows:
+            table = SimpleNamespace(preset=wildcards.preset, table=own.table_slug)
+            rows = self.table_entries(table)
+        if wildcards.preset == "published":
+            there = self.published_models(own.table_slug)
+            rows = [entry for entry in rows if entry in there]
+        other = beside(own, [self.catalogue[entry] for entry in rows], preset)
+        return "none" if other is None else other.entry_id
+
+    def beside_metrics(self, wildcards: Any) -> list[str]:
+        """Return the metrics of the first run of that row; its detections are there by then."""
+        other = self.beside(wildcards)
+        if other == "none":
+            return []
+        run = self.runs(wildcards.preset, other)[0]
+        return [f"results/{wildcards.preset}/{run}/metrics.json"]
+
+    def run_files(self, wildcards: Any) -> list[str]:
+        """Return what the card of one run is written from; run.json only if it can be had."""
+        run = f"{wildcards.entry}{wildcards.seed}"
+        record = (
+            [] if wildcards.preset == "published" else _record(wildcards.preset, run, BESIDE[0])
+        )
+        return [f"results/{wildcards.preset}/{run}/{MEASURED[0]}", *record]
+
+    def run_labels(self, wildcards: Any, content: str) -> dict[str, str]:
+        """Return how a file of one run is listed in Snakemake's report."""
+        seed = str(self.seed(wildcards)) if self.preset(wildcards).trains else "none"
+        return {"preset": wildcards.preset, "seed": seed, "content": content}
+
+    def cards(self, preset: str, entries: Iterable[str] | None = None) -> list[str]:
+        """Return model card and metafile of each run of a preset, by default of all its rows."""
+        own = SimpleNamespace(preset=preset)
+        chosen = self.entries_of(own) if entries is None else list(entries)
+        found = [path for name in CARDS for path in self.results(own, name, chosen)]
+        return list(dict.fromkeys(found))  # the reason for missing weights is one file
+
+    def all_cards(self, preset: str) -> list[str]:
+        """Return the cards of the rows of a preset's long target."""
+        return self.cards(preset, self.all_rows_of(SimpleNamespace(preset=preset)))
 
     def table_files(self, preset: str, tables: Iterable[str], folder: str = "tables") -> list[str]:
         """Return the paths of tables in every format."""
@@ -362,7 +440,10 @@ class Inputs:
         ]
         return [
             *(f"results/{preset}/report.html", f"results/{preset}/verdicts.csv"),
+            f"results/{preset}/ro-crate-metadata.json",
+            *self.cards(preset),
             *self.measured(own, self.entries_of(own)),
+            *self.pages(own),
             *self.table_files(preset, self.tables_of(own)),
             *figures,
         ]

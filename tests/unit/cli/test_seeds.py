@@ -28,7 +28,18 @@ PATHS = {"--out": Path("r/demo/x/checkpoint.pth"), "--work-dir": Path("w/demo/x"
     [
         ["train", "x", "--preset", "demo", "--seeds", "0,1", "--resume"],
         ["train", "x", "--seeds=0,1", "--preset", "demo", "--out", "other", "--resume"],
-        ["train", "x", "--preset", "demo", "--seed", "9", "--work-dir=w", "--seeds", "1", "--resume"],
+        [
+            "train",
+            "x",
+            "--preset",
+            "demo",
+            "--seed",
+            "9",
+            "--work-dir=w",
+            "--seeds",
+            "1",
+            "--resume",
+        ],
     ],
 )
 def test_each_run_has_its_own_folders(given):

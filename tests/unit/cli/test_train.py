@@ -8,6 +8,7 @@ from rankdet.cli.app import app
 from rankdet.datasets.digits import prepare_digits
 from rankdet.errors import InputError
 from rankdet.training import run as run_module
+from rankdet.training import trackers as trackers_module
 
 
 @pytest.fixture
@@ -27,6 +28,8 @@ def asked(tmp_path, monkeypatch):
         base = ["train", "rs_atss_r50", "--preset", "demo", "--data", str(data.folder)]
         base += ["--work-dir", str(tmp_path / "w"), "--out", str(tmp_path / "o" / "c.pth")]
         result = CliRunner().invoke(app, [*base, *options])
+        if isinstance(result.exception, InputError):
+            raise result.exception
         assert result.exit_code == 0, result.output
         return seen
 
@@ -61,6 +64,18 @@ def test_what_is_not_said_is_the_default(asked):
 def test_what_becomes_of_an_older_training_is_said(asked):
     seen = asked("--restart", "--on-change", "set-aside")
     assert (seen["restart"], seen["on_change"]) == (True, "set-aside")
+
+
+def test_trackers_come_from_the_option_or_the_environment(asked, monkeypatch):
+    monkeypatch.setattr(trackers_module, "find_spec", lambda name: name != "wandb" or None)
+    monkeypatch.delenv("RANKDET_TRACKERS", raising=False)
+    assert asked()["trackers"] == ("tensorboard",)
+    assert asked("--tracker", "none")["trackers"] == ()
+    monkeypatch.setenv("RANKDET_TRACKERS", "tensorboard mlflow")
+    assert asked()["trackers"] == ("tensorboard", "mlflow")
+    assert asked("--tracker", "mlflow")["trackers"] == ("mlflow",)
+    with pytest.raises(InputError, match=r"the package wandb.*pip install wandb"):
+        asked("--tracker", "wandb")
 
 
 def test_outputs_among_the_files_of_a_training_are_refused(tmp_path):

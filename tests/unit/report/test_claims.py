@@ -286,11 +286,12 @@ def test_every_figure_has_words_with_its_numbers(catalogue, paper):
                 assert f"({entry_id})" in drawing.words, name
         assert drawing.words == " ".join(drawing.words.split())
     drawings = draw_figures(catalogue, paper, PAPER)
+    drawn = {name: words(drawings[name].figure()) for name in ("ap", "cost", "precision_recall")}
     for result in paper.values():
         value = f"{result.metric(result.main_iou_type, 'AP'):.1f}"
-        for name in ("ap", "cost", "precision_recall"):
+        for name, shown in drawn.items():
             assert value in number_words(drawings[name].words)
-            assert value in words(drawings[name].figure())
+            assert value in number_words(shown)
         lowest = 100 * min(result.curves()["LRP"])
         assert f"lowest LRP {lowest:.1f} at score 0.40" in drawings["lrp"].words
 

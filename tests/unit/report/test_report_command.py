@@ -111,7 +111,7 @@ def test_partial_results_still_make_a_page(tmp_path):
     assert "rs_mask_r50" in text
 
 
-@pytest.mark.parametrize("verb", ["tables", "figures", "html", "summary"])
+@pytest.mark.parametrize("verb", ["tables", "figures", "html", "summary", "cards", "crate"])
 def test_mistakes_leave_nothing_behind(tmp_path, verb):
     with pytest.raises(InputError, match="no folder at"):
         call(verb, "--preset", "demo", "--results", tmp_path / "none")

@@ -240,7 +240,7 @@ class Balance(HTMLParser):
         self.widths: list[int] = []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link", "br"):
+        if tag not in ("meta", "link", "br", "input", "img"):
             self.open.append(tag)
         if tag == "tr":
             self.widths.append(0)

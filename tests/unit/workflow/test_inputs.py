@@ -163,15 +163,74 @@ def test_a_preset_is_everything_that_people_read(inputs):
     found = inputs.everything("demo")
     assert len(found) == len(set(found))
     assert {path.split("/")[2] for path in found} == {
-        *("report.html", "verdicts.csv", "tables", "figures"),
+        *("report.html", "verdicts.csv", "tables", "figures", "ro-crate-metadata.json"),
         *PRESETS["demo"].entries,
     }
     assert not [path for path in found if path.endswith(("checkpoint.pth", "detections.json"))]
 
 
+def test_each_run_has_a_card(inputs, catalogue):
+    preset = {"seeds": [0, 1], "entries": [ROW]}
+    own = Inputs(CONFIG | {"presets": {"demo": preset}}, catalogue, str)
+    assert own.cards("demo") == [
+        f"results/demo/{ROW}/seed-{seed}/{name}"
+        for name in ("model-card.md", "metafile.yml")
+        for seed in (0, 1)
+    ]
+    long = inputs.all_cards("demo")
+    assert set(inputs.cards("demo")) < set(long)
+    assert len(long) == 2 * len(inputs.all_rows_of(of(preset="demo")))
+    run = of(preset="demo", entry=ROW, seed="/seed-1")
+    place = f"results/demo/{ROW}/seed-1"
+    assert own.run_files(run) == [f"{place}/metrics.json", f"{place}/run.json"]
+    assert own.run_labels(run, "metrics") == {"preset": "demo", "seed": "1", "content": "metrics"}
+    published = of(preset="published", entry=ROW, seed="")
+    assert own.run_files(published) == [f"results/published/{ROW}/metrics.json"]
+    assert own.run_labels(published, "metrics")["seed"] == "none"
+
+
+def test_the_card_of_a_run_whose_record_is_lost_needs_only_the_metrics(inputs, tmp_path):
+    metrics = tmp_path / "results" / "demo" / "rs_paa_r50" / "metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("{}")
+    found = inputs.run_files(of(preset="demo", entry="rs_paa_r50", seed=""))
+    assert found == ["results/demo/rs_paa_r50/metrics.json"]
+
+
+def test_a_table_is_listed_under_its_paper(inputs):
+    assert inputs.paper_of(of(table="rank-sort-one-stage")) == "Rank & Sort Loss (ICCV 2021)"
+    one, other = (inputs.row_content(of(entry=name)) for name in (ROW, "rs_paa_r50"))
+    assert one != other
+
+
 def test_tables_are_of_trained_or_of_published_weights(inputs):
     found = inputs.tables_and_metrics(of())
     assert found and all(path.startswith("results/paper/") for path in found)
+
+
+@pytest.mark.parametrize(
+    ("preset", "entry", "other"),
+    [
+        ("demo", "rs_frcnn_r50", "alrp_mmdet_ce_l1_frcnn_r50_500"),  # of another table
+        ("demo", "rs_atss_r50", "alrp_mmdet_ce_l1_frcnn_r50_500"),  # no other loss of its detector
+        ("paper", "rs_atss_r50", "rs_paa_r50"),  # of its table, or one more would be trained
+        ("paper", "rs_cascade_r50", "none"),
+    ],
+)
+def test_the_row_beside_is_one_that_the_target_makes(inputs, preset, entry, other):
+    asked = of(preset=preset, entry=entry, seed="")
+    assert inputs.beside(asked) == other
+    found = [] if other == "none" else [f"results/{preset}/{other}/metrics.json"]
+    assert inputs.beside_metrics(asked) == found
+
+
+def test_every_run_has_a_page(inputs):
+    rows = inputs.entries_of(of(preset="demo"))
+    assert inputs.pages(of(preset="demo")) == [f"results/demo/{row}/run.html" for row in rows]
+    assert set(inputs.pages(of(preset="demo"))) <= set(inputs.everything("demo"))
+    assert len(inputs.all_pages(of(preset="demo"))) > len(rows)
+    own = inputs.pages(of(preset="paper", table="rank-sort-one-stage"))
+    assert own == [f"results/paper/{row}/run.html" for row in ("rs_atss_r50", "rs_paa_r50")]
 
 
 def test_the_rounds_of_a_search():

@@ -1,0 +1,103 @@
+"""Measured numbers for README and guides, read from the records of this repository.
+
+A block between ``[[[cog`` and ``[[[end]]]`` in a page is written by `make docs-numbers` with these
+functions; tests/docs/test_numbers.py fails if a number of a page is not the one of its record.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference"
+
+Row = dict[str, str]
+
+
+def rows(path: str) -> list[Row]:
+    """Return the lines of a CSV file below results/reference."""
+    return _read(REFERENCE / path)
+
+
+def rehearsed() -> list[Row]:
+    """Return the record of preset rehearsal."""
+    return _read(ROOT / "configs" / "rehearsed.csv")
+
+
+def rows_with_a_config() -> int:
+    """Return how many rows of the catalogue have a config."""
+    entries = _read(ROOT / "configs" / "experiments.csv")
+    paths = [ROOT / "configs" / row["family"] / f"{row['entry_id']}.py" for row in entries]
+    return sum(path.is_file() for path in paths)
+
+
+def _read(path: Path) -> list[Row]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def total(lines: Iterable[Row], column: str) -> float:
+    """Return the sum of a column."""
+    return sum(float(row[column]) for row in lines)
+
+
+def table(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table; columns after the first are aligned to the right."""
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in (header, rule, *lines))
+
+
+def table_of(path: str, columns: Sequence[str], keep: int | None = None) -> str:
+    """Return the first Markdown table of a record.
+
+    Args:
+        path: of a page below results/reference.
+        columns: its headings in place of those of the record.
+        keep: number of lines; None keeps all.
+    """
+    lines = (REFERENCE / path).read_text(encoding="utf-8").splitlines()
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
+    if not cells or len(cells[0]) != len(columns):
+        raise ValueError(f"{path} has no table of {len(columns)} columns")
+    return table(columns, cells[2:][:keep])
+
+
+def hours(*patterns: str, epochs: int) -> str:
+    """Return the GPU hours of some rows, as ``19`` or ``19 to 35``.
+
+    Args:
+        patterns: of entry ids, with ``*``; one that starts with ``!`` leaves rows out.
+        epochs: of the rows.
+    """
+    chosen = {
+        round(float(row["gpu_hours"]))
+        for row in rows("scaling/rows.csv")
+        if int(row["epochs"]) == epochs and _fits(row["entry"], patterns)
+    }
+    low, high = min(chosen), max(chosen)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    left_out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
+    return any(fnmatchcase(name, each) for each in wanted) and not any(
+        fnmatchcase(name, each) for each in left_out
+    )
+
+
+def coverage(number: str, images: int, method: str) -> str:
+    """Return the measured coverage of an interval in percent, mean over the populations."""
+    found = [
+        float(row["coverage"])
+        for row in rows("evaluation/coverage.csv")
+        if (row["number"], row["images"], row["method"]) == (number, str(images), method)
+    ]
+    return f"{100 * sum(found) / len(found):.1f}"
