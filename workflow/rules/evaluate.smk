@@ -26,4 +26,4 @@ rule evaluate:
     shell:
         "rankdet evaluate --dataset {input.data:q} --detections {input.detections:q}"
         " {params.iou_types} --out {output.metrics:q} --curves {output.curves:q} > {log:q} 2>&1"
-        " && sed 's|^|'{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed}' |' {log:q}"
+        " && sed 's|^|'{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed:q}' |' {log:q}"

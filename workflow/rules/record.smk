@@ -16,5 +16,5 @@ rule record:
         runtime=10,
     shell:
         "rankdet record {wildcards.entry:q} --preset {wildcards.preset:q}"
-        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed:q}"
         " --checkpoint {input.checkpoint:q} > {log:q} 2>&1"

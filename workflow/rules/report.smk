@@ -49,7 +49,7 @@ rule run_page:
         content=INPUTS.content,
         beside=INPUTS.beside,
     shell:
-        "rankdet report run {wildcards.entry:q} --only {wildcards.entry:q}{wildcards.seed}"
+        "rankdet report run {wildcards.entry:q} --only {wildcards.entry:q}{wildcards.seed:q}"
         " --preset {wildcards.preset:q} --results results/{wildcards.preset:q} --data {input.data:q}"
         " --logs logs/{wildcards.preset:q} --beside {params.beside:q} > {log:q} 2>&1"
 
@@ -194,7 +194,7 @@ rule cards:
         content=INPUTS.row_content,
     shell:
         "rankdet report cards --preset {wildcards.preset:q} --results results/{wildcards.preset:q}"
-        " --run {wildcards.entry:q}{wildcards.seed} > {log:q} 2>&1"
+        " --run {wildcards.entry:q}{wildcards.seed:q} > {log:q} 2>&1"
 
 
 rule crate:

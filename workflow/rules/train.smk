@@ -23,7 +23,7 @@ rule train:
         settings=INPUTS.settings,
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
-        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed} --out {output.checkpoint:q}"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed:q} --out {output.checkpoint:q}"
         " --seed {params.seed:q} {params.length} --resume --on-change set-aside --wait"
         " --log {log:q} --threads {threads:q} --processes {resources.processes:q}"
         " --nodes {resources.nodes:q} --passes {resources.passes:q}"
@@ -48,4 +48,4 @@ rule predict:
     shell:
         "rankdet predict {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"
         " --checkpoint {input.checkpoint:q} --out {output:q} --threads {threads:q} --log {log:q}"
-        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed}/predict"
+        " --work-dir work/{wildcards.preset:q}/{wildcards.entry:q}{wildcards.seed:q}/predict"

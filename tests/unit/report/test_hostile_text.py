@@ -15,7 +15,7 @@ from rankdet.catalogue.presets import get_preset
 from rankdet.paths import configs_dir
 from rankdet.report.canvas import svg
 from rankdet.report.figures import draw_figures
-from rankdet.report.formats import markdown, render, tex
+from rankdet.report.formats import markdown, render, tex, visible
 from rankdet.report.listing import entry_page, listing
 from rankdet.report.names import LONGEST_NAME, printable, short, spreadsheet
 from rankdet.report.page import render_page
@@ -97,8 +97,8 @@ def test_a_label_is_text_in_every_format(labeled, tmp_path, label):
     text = render_page(results, [view], {}, NOTE)
     page.feed(text)
     assert page.scripts == 1 and SCRIPT not in text  # the one that sorts and filters
-    # Control characters are dropped.
-    assert printable(label)[:40] in " ".join(page.text.split())
+    assert " ".join(visible(label).split())[:40] in " ".join(page.text.split())
+    assert "\x1b" not in text and "\x07" not in text
     shown = io.StringIO()
     console = Console(file=shown, width=400, highlight=False)
     states = {entry.entry_id: State("measured", True) for entry in catalogue}
