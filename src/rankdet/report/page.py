@@ -170,9 +170,26 @@ class ShownFigure:
 
 
 def shown_figure(name: str, drawing: Drawing) -> ShownFigure:
-    """Draw a figure for the page, unless there is nothing to draw."""
+    """Draw a figure of `FIGURES` for the page, unless there is nothing to draw."""
+    return show(name, drawing, FIGURES[name].text)
+
+
+def show(name: str, drawing: Drawing, caption: str) -> ShownFigure:
+    """Draw a figure for a page, unless there is nothing to draw."""
 
     def drawn(narrow: bool) -> Markup:
+        if drawing.missing:
+            return Markup()
+        prefix = f"{name}-narrow" if narrow else name
+        # Generated here: external text in it is escaped by matplotlib.
+        figure = drawing.figure(narrow=narrow)
+        return Markup(svg(figure, prefix, drawing.title, words_id=f"words-{name}"))
+
+    texts = drawing.title, caption, drawing.words, drawing.missing
+    return ShownFigure(name, *texts, drawn(False), drawn(True))
+
+
+def drawn(narrow: bool) -> Markup:
         if drawing.missing:
             return Markup()
         prefix = f"{name}-narrow" if narrow else name
