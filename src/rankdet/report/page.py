@@ -189,19 +189,6 @@ def show(name: str, drawing: Drawing, caption: str) -> ShownFigure:
     return ShownFigure(name, *texts, drawn(False), drawn(True))
 
 
-def drawn(narrow: bool) -> Markup:
-        if drawing.missing:
-            return Markup()
-        prefix = f"{name}-narrow" if narrow else name
-        # Generated here: external text in it is escaped by matplotlib.
-        figure = drawing.figure(narrow=narrow)
-        return Markup(svg(figure, prefix, drawing.title, words_id=f"words-{name}"))
-
-    caption = FIGURES[name].text
-    texts = drawing.title, caption, drawing.words, drawing.missing
-    return ShownFigure(name, *texts, drawn(False), drawn(True))
-
-
 def render_page(
     results: Mapping[str, Result],
     views: Sequence[TableView],

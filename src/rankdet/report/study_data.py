@@ -221,12 +221,10 @@ def _compared(study: Study, values: dict[tuple[str, str], Mean], name: str) -> s
             pair = _pair(study, values, set_name, detector)
             if pair:
                 (mine, own), (theirs, other) = pair
-                said.append(
-                    f"{set_name}: {mine.label} {own.value:.1f} ± {own.half:.1f} against "
-                    f"{theirs.label} {other.value:.1f} ± {other.half:.1f}"
-                )
-        parts.append(f"{detector} ({'; '.join(said)})")
-    return f"{name} of the best ranking loss against the best other loss, by set: {', '.join(parts)}."
+                gap = f"{own.value - other.value:+.1f}".replace("-", "−")
+                said.append(f"{set_name} {gap} ({mine.label}, {theirs.label})")
+        parts.append(f"{detector}: {', '.join(said)}")
+    return f"{name}, best ranking loss minus best other loss, by set. {'. '.join(parts)}."
 
 
 Pair = tuple[tuple[Method, Mean], tuple[Method, Mean]]

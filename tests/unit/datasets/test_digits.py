@@ -1,6 +1,7 @@
 """The built-in set: deterministic, valid COCO and LVIS, disjoint splits, objects of all sizes."""
 
 import json
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -220,3 +221,51 @@ def test_a_set_behind_a_link_is_replaced_there(tmp_path):
     prepare_digits(tmp_path / "link", 0, 1, 1)
     assert (tmp_path / "link").is_symlink()
     assert len(list((tmp_path / "real" / "train").iterdir())) == 1
+
+
+def counts_of(folder, split="train"):
+    document = json.loads((folder / "annotations" / f"{split}.json").read_text())
+    return [each["instance_count"] for each in document["categories"]], document
+
+
+@pytest.mark.parametrize("ratio", [1, 10, 100])
+def test_imbalance_is_the_ratio_of_the_first_class_to_the_last(tmp_path, ratio):
+    prepare_digits(tmp_path / "a", train_images=400, val_images=60, imbalance=ratio)
+    counts, document = counts_of(tmp_path / "a")
+    expected = ratio ** -np.linspace(0, 1, 10)
+    expected *= sum(counts) / expected.sum()
+    assert np.abs(np.array(counts) - expected).max() < 5 * np.sqrt(expected.max())
+    assert [each["frequency"] for each in document["categories"]] == [*"ffffcccrrr"]
+    balanced, _ = counts_of(tmp_path / "a", "val")
+    assert max(balanced) < 3 * min(balanced)
+
+
+@pytest.mark.parametrize(("objects", "low", "high"), [("few", 1, 2), ("some", 2, 8), ("many", 5, 16)])
+def test_objects_per_image(tmp_path, objects, low, high):
+    prepare_digits(tmp_path / "a", train_images=40, val_images=4, imbalance=1, objects=objects)
+    _, document = counts_of(tmp_path / "a")
+    found = Counter(each["image_id"] for each in document["annotations"])
+    assert low <= np.mean(list(found.values())) <= high
+    assert max(found.values()) <= high
+
+
+def test_another_val_seed_changes_the_val_split_alone(tmp_path):
+    options = dict(train_images=6, val_images=6, imbalance=10)
+    one = prepare_digits(tmp_path / "a", **options)
+    other = prepare_digits(tmp_path / "b", **options, val_seed=1)
+    assert one.train.sha256 == other.train.sha256 and one.val.sha256 != other.val.sha256
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(imbalance=0.5), "--imbalance from 1"),
+        (dict(imbalance=float("nan")), "--imbalance from 1"),
+        (dict(imbalance=1e7), "--imbalance from 1"),
+        (dict(objects="lots"), "--objects as one of few, some, many; got 'lots'"),
+    ],
+)
+def test_impossible_options_write_nothing(tmp_path, options, words):
+    with pytest.raises(InputError, match=words):
+        prepare_digits(tmp_path / "a", **options)
+    assert not (tmp_path / "a").exists()
