@@ -17,6 +17,8 @@ PUBLIC := losses ops adapters models/steps $(addprefix evaluation/,evaluator.py 
 # A command that this file starts finds the environment's programs.
 export PATH := $(abspath $(BIN)):$(PATH)
 
+# More options of snakemake for `make demo`, such as OPTIONS="--config 'seeds=[0,1,2]'".
+OPTIONS ?=
 DEMO_FIRST := results/demo/alrp_mmdet_ce_l1_frcnn_r50_500/checkpoint.pth
 
 .PHONY: help env demo demo-time test test-operators test-heavy lint test-adapters test-pages bench-losses bench-evaluation bench-adapters gpu-check record-image lock doctor docs docs-numbers test-docs clean clean-wheel
@@ -32,7 +34,7 @@ doctor: env  ## versions, operators, GPU, shared memory, disk
 
 demo: demo-time env  ## train, evaluate and tabulate six rows on the built-in digits set
 	@# One of the two longest trainings starts first; at the end it would run alone.
-	@snakemake --profile workflow/profiles/local demo --prioritize $(DEMO_FIRST)
+	@snakemake --profile workflow/profiles/local demo --prioritize $(DEMO_FIRST) $(OPTIONS)
 	@rankdet report summary --preset demo --results results/demo
 
 demo-time:

@@ -134,7 +134,7 @@ def write(
     for row in ROWS:
         metrics = [json.loads((f / row / "metrics.json").read_text())["bbox"] for f in results]
         figures = [f"{m[name]:.6f}" for name in ("AP", "oLRP") for m in metrics]
-        count = len(re.findall(rf"rule_train_wildcards_demo_{row}$", shown["squeue-all"], re.M))
+        count = len(re.findall(rf"rule_train_wildcards_demo_{row}_$", shown["squeue-all"], re.M))
         lines += [f"| {row} | {' | '.join(figures)} | {count} |"]
     run = json.loads((results[0] / SHORT_OF_TIME / "run.json").read_text())
     versions = run["versions"] | {"Slurm": shown["version"], "code": run["git"]}

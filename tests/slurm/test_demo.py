@@ -16,7 +16,7 @@ ON_GPU = {
 
 
 def running_job(project, process, entry):
-    return wait_for(lambda: running(project, f"train_wildcards_smoke_{entry}"), process)
+    return wait_for(lambda: running(project, f"train_wildcards_smoke_{entry}_"), process)
 
 
 def has_trained(project, entry):
@@ -73,9 +73,9 @@ def test_gpu_rows_had_a_gpu_and_others_none():
     rows = {words[0]: words[1:] for words in map(str.split, lines)}
     for entry in ENTRIES:
         for rule in ("train", "predict"):
-            given, where = rows[f"rule_{rule}_wildcards_smoke_{entry}"]
+            given, where = rows[f"rule_{rule}_wildcards_smoke_{entry}_"]
             assert given == "gres:gpu:h100:1" and where == "gpu"
-        given, where = rows[f"rule_evaluate_wildcards_smoke_{entry}"]
+        given, where = rows[f"rule_evaluate_wildcards_smoke_{entry}_"]
         assert given == "N/A" and where == "cpu"
 
 

@@ -12,7 +12,7 @@ from tests.workflow.project import Project
 pytestmark = pytest.mark.slurm
 ENTRY = "rs_atss_r50"
 TARGET = f"results/demo/{ENTRY}/checkpoint.pth"
-COMMENT = f"rule_train_wildcards_demo_{ENTRY}"
+COMMENT = f"rule_train_wildcards_demo_{ENTRY}_"  # the seed is empty
 ONE_MINUTE = {f"demo/{ENTRY}": {"train": {"runtime": 1}}}
 
 

@@ -10,7 +10,7 @@ import yaml
 
 ROW = "configs/rank_sort/rs_atss_r50.py"
 BASE = "configs/_base_/runtime.py"
-SHOWN = {"run_page": 1, "table": 1, "verdicts": 1, "figures": 1, "page": 1}
+SHOWN = {"run_page": 1, "table": 1, "verdicts": 1, "figures": 1, "page": 1, "cards": 1, "crate": 1}
 # The detections of the row are drawn in the page of the other one, too.
 TRAINED = {"train": 1, "predict": 1, "evaluate": 1, **SHOWN, "run_page": 2, "table": 2}
 
@@ -79,7 +79,7 @@ def test_touched_and_reformatted_files_change_nothing(finished):
         (
             BASE,
             lambda text: text + "randomness = dict(seed=1)\n",
-            TRAINED | {"train": 2, "predict": 2, "evaluate": 2, "table": 2},
+            TRAINED | {"train": 2, "predict": 2, "evaluate": 2, "table": 2, "cards": 2},
         ),
         (
             "configs/experiments.csv",

@@ -97,7 +97,10 @@ def metric_bars(
     headline(figure, title, preset.caption)
     published = published or {}
     ends = [result.metric(result.main_iou_type, metric) or 0 for result in results]
-    right = (1.25 if narrow else 1.14) * max(*ends, *published.values(), 1)
+    wide = any(len(result.runs) > 1 for result in results)  # a value with its deviation
+    right = (1.25 + 0.15 * wide if narrow else 1.14 + 0.08 * wide) * max(
+        *ends, *published.values(), 1
+    )
     text = (0.16 if narrow else 0.09) * right  # the width of a value
     for place, result in lay_rows(axes, results, narrow):
         mark = published.get(result.entry.entry_id)
@@ -126,11 +129,16 @@ def _bar(
     value = result.metric(result.main_iou_type, metric)
     end = value or 0
     axes.barh(place, end, height=height, color=loss_color(loss_family(result.entry)))
+    spread = result.spread(result.main_iou_type, metric)
+    if spread is not None:
+        axes.errorbar(end, place, xerr=spread, color=INK, elinewidth=1, capsize=2)
+        end = end + spread
     if mark is not None:
         half = height / 2 + 0.06
         axes.plot([mark, mark], [place - half, place + half], color=INK, linewidth=1.4)
         if 0 <= mark - end < text:  # the value would stand on the mark
             end = mark
     words = "—" if value is None else f"{value:.1f}"
+    words += "" if spread is None else f" ± {spread:.1f}"
     style: dict[str, Any] = dict(textcoords="offset points", va="center")
     axes.annotate(words, (end, place), (4, 0), **style)

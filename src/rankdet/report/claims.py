@@ -159,13 +159,6 @@ def _scatter(
     return figure, axes, np.array([(point.x, point.y) for point in points])
 
 
-def spread_of(result: Result, metric: str) -> float | None:
-    """Return the standard deviation over the seeds, None with one seed."""
-    spread = getattr(result, "spread", None)  # a result of one run has none
-    value: float | None = spread(result.main_iou_type, metric) if spread else None
-    return value
-
-
 def published_points(results: Sequence[Result], published: Mapping[str, float]) -> list[Point]:
     """Return the entries with a published and a reproduced AP."""
     points = []
@@ -174,7 +167,7 @@ def published_points(results: Sequence[Result], published: Mapping[str, float]) 
         own = result.metric(result.main_iou_type, "AP")
         if value is None or own is None:
             continue
-        spread = spread_of(result, "AP")
+        spread = result.spread(result.main_iou_type, "AP")
         error = "" if spread is None else f" ± {spread:.1f}"
         points.append(Point(result, value, own, f"{value:.1f}, here {own:.1f}{error}"))
     return points
@@ -201,7 +194,7 @@ def published_figure(
         reason = why_unpublished(results, preset)
         return message_figure(title, preset.caption, reason, NARROW if narrow else WIDTH)
     figure, axes, places = _scatter(title, preset.caption, points, narrow)
-    ends = [spread_of(point.result, "AP") or 0.0 for point in points]
+    ends = [point.result.spread(point.result.main_iou_type, "AP") or 0.0 for point in points]
     low = np.floor(min(places.min(), (places[:, 1] - ends).min()) - 1)
     high = np.ceil(max(places.max(), (places[:, 1] + ends).max()) + 1)
     line = np.array([low, high])

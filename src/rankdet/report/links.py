@@ -49,9 +49,10 @@ def first_links(links: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def sort_value(cell: str) -> str:
     """Return by what a cell is sorted: a number with a plain minus, nothing for a missing value.
 
-    Text that is no number is sorted after the numbers, as it is.
+    Of a mean with its deviation it is the mean. Text that is no number is sorted after the
+    numbers, as it is.
     """
-    text = cell.strip().replace("−", "-").removeprefix("+")
+    text = cell.partition(" ± ")[0].strip().replace("−", "-").removeprefix("+")
     if text in ("", MISSING):
         return ""
     return text if _NUMBER.fullmatch(text) else cell.strip()

@@ -23,7 +23,7 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "oLRP", "oLRP_loc", "oLRP_
 
 @dataclass(frozen=True)
 class OverviewRow:
-    """One entry and IoU type; the metrics are formatted as in the papers."""
+    """One entry and IoU type; metrics as in the papers, of several runs with their deviation."""
 
     entry_id: str
     row_label: str
@@ -32,6 +32,7 @@ class OverviewRow:
     color: str
     kind: str
     metrics: tuple[str, ...]
+    runs: int
     time: str
     seconds: float | None
 
@@ -66,13 +67,21 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
             loss=loss_family(result.entry),
             color=loss_color(loss_family(result.entry)),
             kind={"bbox": "box", "segm": "mask"}[iou_type],
-            metrics=tuple(figure(result.metric(iou_type, name)) for name in METRICS),
+            metrics=tuple(with_spread(result, iou_type, name) for name in METRICS),
+            runs=len(result.runs),
             time=duration(result.run.get("seconds")),
             seconds=result.run.get("seconds"),
         )
         for result in sorted(results.values(), key=place)
         for iou_type in result.metrics
     ]
+
+
+def with_spread(result: Result, iou_type: str, name: str) -> str:
+    """Return the mean of a metric, of several runs with their standard deviation."""
+    spread = result.spread(iou_type, name)
+    mean = figure(result.metric(iou_type, name))
+    return mean if spread is None else f"{mean} ± {spread:.1f}"
 
 
 def remarks(results: Mapping[str, Result], preset: Preset) -> list[str]:
@@ -216,6 +225,7 @@ def render_page(
             overview=rows,
             remarks=remarks(results, preset),
             with_kind=any(row.kind == "mask" for row in rows),
+            with_seeds=any(row.runs > 1 for row in rows),
             metrics=[heading(name) for name in METRICS],
             missing=MISSING,
             first_page=first_links(links),

@@ -49,13 +49,15 @@ def _table(results: Mapping[str, Result]) -> RichTable:
     with_kind = any(row.kind == "mask" for row in rows)
     if with_kind:
         view.add_column("")
-    for name in ("AP", "oLRP", "training"):
+    with_seeds = any(row.runs > 1 for row in rows)
+    for name in ("AP", "oLRP", *["runs"] * with_seeds, "training"):
         view.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         kind = [Text(row.kind, "dim")] if with_kind else []
         loss = Text.assemble(("■ ", row.color), printable(row.loss))
         figures = (Text(row.metrics[0], "bold"), Text(row.metrics[6], "bold"))
-        view.add_row(row.entry_id, cell(row.detector), loss, *kind, *figures, row.time)
+        runs = [str(row.runs)] * with_seeds
+        view.add_row(row.entry_id, cell(row.detector), loss, *kind, *figures, *runs, row.time)
     return view
 
 

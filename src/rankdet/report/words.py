@@ -43,7 +43,9 @@ def metric_words(
         value = result.metric(result.main_iou_type, metric)
         mark = (published or {}).get(result.entry.entry_id)
         beside = "" if mark is None else f", published {mark:.1f}"
-        return f"{metric} {_percent(value)}{beside}"
+        spread = result.spread(result.main_iou_type, metric)
+        several = "" if spread is None else f" ± {spread:.1f} ({len(result.runs)} runs)"
+        return f"{metric} {_percent(value)}{several}{beside}"
 
     return _listed(results, say)
 

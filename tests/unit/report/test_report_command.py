@@ -144,3 +144,19 @@ def test_missing_records_are_named(demo):
     for words in said:
         assert words not in whole
         assert f"{lost.name}: {words}" in shown and f"{lost.name}: {words}" in page
+
+
+def test_several_seeds_are_shown_with_their_deviation_and_number(tmp_path):
+    folder = tmp_path / "demo"
+    for seed, ap in enumerate((0.4, 0.42, 0.41)):
+        write_result(folder, "rs_atss_r50", "demo", ap, seed=seed, several=True)
+    write_result(folder, "control_atss_r50", "demo", 0.3)
+    call("html", "--preset", "demo", "--results", folder)
+    text = re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())
+    words = " ".join(text.split())
+    assert "Rank &amp; Sort 41.0 ± 1.0 " in words  # the summary
+    assert "AP 41.0 ± 1.0 (3 runs)" in words  # the figure in words
+    summary = " ".join(call("summary", "--preset", "demo", "--results", folder).split())
+    assert "41.0 ± 1.0 59.0 ± 1.0 3 42 s" in summary and "30.0 70.0 1 42 s" in summary
+    for seed in range(3):
+        assert (folder / "rs_atss_r50" / f"seed-{seed}" / "run.html").is_file()
