@@ -277,9 +277,7 @@ def _find(name: str) -> Preset:
     studies = study_presets()
     if name not in studies:
         known = {**PRESETS, **studies}
-        raise InputError(
-            f"a preset: one of {', '.join(PRESETS)}", repr(name), nearest(name, known)
-        )
+        raise InputError(f"a preset: one of {', '.join(PRESETS)}", repr(name), nearest(name, known))
     return studies[name]
 
 

@@ -177,9 +177,7 @@ def _write_split(root: Path, split: str, count: int, composition: _Composition) 
     (root / split).mkdir()
     (root / "annotations").mkdir(exist_ok=True)
     long_tail = composition.long_tail
-    rng = np.random.default_rng(
-        [composition.seed, 0 if split == "train" else 1, int(long_tail)]
-    )
+    rng = np.random.default_rng([composition.seed, 0 if split == "train" else 1, int(long_tail)])
     weights = composition.weights(split)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

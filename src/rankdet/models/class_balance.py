@@ -51,7 +51,7 @@ class ClassBalancedFocalLoss(FocalLoss):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Return the loss; arguments as in mmdet, ``target`` as labels (N) with C for background."""
+        """Return the loss; as in mmdet, ``target`` are labels (N), with C for the background."""
         own = self.weights[target]
         weight = own if weight is None else weight * own
         return super().forward(pred, target, weight, avg_factor, reduction_override)

@@ -19,8 +19,8 @@ from rankdet.report.layout import NARROW, WIDE, Block, Grid, Panel, blocks_figur
 from rankdet.report.page import show
 from rankdet.report.study_data import (
     METRICS,
-    Measured,
     Mean,
+    Measured,
     choose_rates,
     detectors,
     findings,
@@ -97,7 +97,9 @@ def _lines(
     def draw(axes: Axes) -> None:
         names = _of(study, detector)
         for place, name in enumerate(names):
-            found = [(at, values[each, name]) for at, each in enumerate(sets) if (each, name) in values]
+            found = [
+                (at, values[each, name]) for at, each in enumerate(sets) if (each, name) in values
+            ]
             shift = 0.03 * (place - (len(names) - 1) / 2)
             axes.errorbar(
                 [at + shift for at, _ in found],
@@ -129,7 +131,9 @@ def _by_set(
         Block(
             detector,
             [
-                Panel("", xlabel, f"{metric} ×100", _lines(study, detector, found[metric], sets, sets))
+                Panel(
+                    "", xlabel, f"{metric} ×100", _lines(study, detector, found[metric], sets, sets)
+                )
                 for metric in metrics
             ],
             _keys(study, detector),
@@ -164,10 +168,17 @@ def _dots(
         return draw
 
     unit = "ms" if figure == "time" else "×100, lower is better"
-    keys = [] if len(metrics) == 1 else [
-        ("before", {"color": "#78818d", "marker": "o", "linestyle": "none"}),
-        ("after", {"color": "#78818d", "marker": "o", "markerfacecolor": "none", "linestyle": "none"}),
-    ]
+    keys = (
+        []
+        if len(metrics) == 1
+        else [
+            ("before", {"color": "#78818d", "marker": "o", "linestyle": "none"}),
+            (
+                "after",
+                {"color": "#78818d", "marker": "o", "markerfacecolor": "none", "linestyle": "none"},
+            ),
+        ]
+    )
     blocks = [
         Block(detector, [Panel("", f"{metrics[0]} {unit}", "", draw_of(detector))], keys)
         for detector in detectors(study)
@@ -280,7 +291,5 @@ def write_report(name: str, results: Path, out: Path) -> list[Path]:
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
     for each, drawing in figures.items():
-        paths += write_figure(
-            drawing.figure(), out, each, title=drawing.title, words=drawing.words
-        )
+        paths += write_figure(drawing.figure(), out, each, title=drawing.title, words=drawing.words)
     return paths

@@ -101,9 +101,7 @@ def read_study(name: str, results: Path) -> list[Measured]:
             if missing:
                 expected = f"results of {method}, preset {preset}, seeds {missing}"
                 raise InputError(expected, "none", "run the study's workflow")
-            rows += [
-                Measured(set_name, method, seed, _values(runs[seed])) for seed in study.seeds
-            ]
+            rows += [Measured(set_name, method, seed, _values(runs[seed])) for seed in study.seeds]
     return rows
 
 
@@ -142,7 +140,9 @@ def means(study: Study, rows: Sequence[Measured], metric: str) -> dict[tuple[str
     deviation = math.sqrt(squares / freedom) if freedom else math.nan
     quantile = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom else math.nan
     return {
-        key: Mean(statistics.fmean(values), quantile * deviation / math.sqrt(len(values)), len(values))
+        key: Mean(
+            statistics.fmean(values), quantile * deviation / math.sqrt(len(values)), len(values)
+        )
         for key, values in cells.items()
     }
 
@@ -266,4 +266,7 @@ def _lost(
             ]
             worse.append(f"{words} of {detector} {sides[0]:.0f} against {sides[1]:.0f}")
     lost = ", ".join(places) if places else "no set beyond the intervals"
-    return f"Ranking losses lose in AP or APr on: {lost}. Means of all ranking against all others: {'; '.join(worse)}."
+    return (
+        f"Ranking losses lose in AP or APr on: {lost}. Means of all ranking against all others: "
+        f"{'; '.join(worse)}."
+    )

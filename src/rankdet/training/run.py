@@ -102,12 +102,7 @@ def train(
             set, or its settings are different.
     """
     settings = _with_preset(replace(settings, **options), preset)
-    if not preset.trains:
-        fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
-        raise InputError("a preset that trains", f"preset {preset.name}", fix)
-    if preset.iterations is not None and preset.learning_rate is None:
-        expected = f"--learning-rate for preset {preset.name}, which has none of its own"
-        raise InputError(expected, "none", "give one; a study's workflow chooses it")
+    _check(entry_id, preset)
     config = resolve(entry_id, preset, data)
     about_settings = described(load_catalogue()[entry_id], config, preset)
     weights = None
@@ -190,6 +185,16 @@ def train(
 def _about(identity: dict[str, Any], batch_size: int) -> dict[str, Any]:
     """Return what a tracker shows of a run."""
     return {key: identity[key] for key in ("entry", "preset", "seed")} | {"batch_size": batch_size}
+
+
+def _check(entry_id: str, preset: Preset) -> None:
+    """Refuse a preset that cannot be trained."""
+    if not preset.trains:
+        fix = f"download its weights instead: rankdet fetch checkpoint {entry_id}"
+        raise InputError("a preset that trains", f"preset {preset.name}", fix)
+    if preset.iterations is not None and preset.learning_rate is None:
+        expected = f"--learning-rate for preset {preset.name}, which has none of its own"
+        raise InputError(expected, "none", "give one; a study's workflow chooses it")
 
 
 def _with_preset(settings: Settings, preset: Preset) -> Settings:

@@ -240,7 +240,9 @@ def test_imbalance_is_the_ratio_of_the_first_class_to_the_last(tmp_path, ratio):
     assert max(balanced) < 3 * min(balanced)
 
 
-@pytest.mark.parametrize(("objects", "low", "high"), [("few", 1, 2), ("some", 2, 8), ("many", 5, 16)])
+@pytest.mark.parametrize(
+    ("objects", "low", "high"), [("few", 1, 2), ("some", 2, 8), ("many", 5, 16)]
+)
 def test_objects_per_image(tmp_path, objects, low, high):
     prepare_digits(tmp_path / "a", train_images=40, val_images=4, imbalance=1, objects=objects)
     _, document = counts_of(tmp_path / "a")
