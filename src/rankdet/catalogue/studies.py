@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rankdet.catalogue.presets import PRESETS, Preset
+from rankdet.catalogue.preset_table import PRESETS, Preset
 from rankdet.errors import InputError, nearest
 from rankdet.paths import configs_dir
 

@@ -97,6 +97,7 @@ def _results(option: str) -> Path:
 
 def _digits(entry: Entry, preset: Preset) -> Manifest:
     from rankdet.catalogue.presets import TINY_DIGITS
+    from rankdet.catalogue.studies import study_data
     from rankdet.datasets.digits import prepare_digits
     from rankdet.datasets.manifest import load_manifest
 
@@ -104,8 +105,18 @@ def _digits(entry: Entry, preset: Preset) -> Manifest:
     folder = _results("--data") / "data" / name
     if (folder / "dataset.json").exists():
         return load_manifest(folder)
-    counts = TINY_DIGITS if name == "digits-tiny" else {}
-    return prepare_digits(folder, long_tail=name == "digits-lvis", **counts)
+    own = study_data().get(name)
+    if own is not None:
+        return prepare_digits(
+            folder,
+            train_images=int(own["train-images"]),
+            val_images=int(own["val-images"]),
+            imbalance=float(own["imbalance"]),
+            objects=own["objects"],
+            val_seed=int(own["val-seed"]) if "val-seed" in own else None,
+        )
+    counts = dict(TINY_DIGITS) if name == "digits-tiny" else {}
+    return prepare_digits(folder, long_tail=name == "digits-lvis", **counts)  # type: ignore[arg-type]
 
 
 def _coco(root: Path, entry: Entry, preset: Preset) -> Manifest:

@@ -55,8 +55,8 @@ def prepare_digits(
     from rankdet.datasets.digits import prepare_digits as compose
 
     check_outputs({}, {"--out": out})
-    options = dict(imbalance=imbalance, objects=objects, val_seed=val_seed)
-    manifest = compose(out, seed, train_images, val_images, long_tail, **options)
+    counts = train_images, val_images
+    manifest = compose(out, seed, *counts, long_tail, imbalance, objects, val_seed)
     _tell(manifest, out / "dataset.json")
 
 
