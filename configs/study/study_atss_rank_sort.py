@@ -1,4 +1,4 @@
-_base_ = ["study_atss_ranked.py"]
+_base_ = ["../_base_/study_atss_ranked.py"]
 model = dict(
     bbox_head=dict(
         loss_step=dict(type="RankSortStep"),

@@ -38,11 +38,6 @@ RESOURCES = JobResources(config["cluster"], INPUTS, LEFT_OVER)
 SEARCHES = Searches(load_plans("configs"))
 STUDIES = Studies(INPUTS, study_rates)
 
-
-def training_options(wildcards):
-    """Return the options for the length and the learning rate of a training."""
-    return " ".join(filter(None, (INPUTS.length(wildcards), STUDIES.options(wildcards))))
-
 # The workflow's configs, also for the commands in the rules.
 EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
 if config["mirrors"]:

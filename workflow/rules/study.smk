@@ -61,7 +61,9 @@ rule study_report:
             labels={"study": "{study}"},
         ),
         multiext("results/studies/{study}/", "runs.csv", "summary.csv", "report.md"),
-        expand("results/studies/{{study}}/{figure}.{kind}", figure=STUDY_FIGURES, kind=("svg", "png")),
+        expand(
+            "results/studies/{{study}}/{figure}.{kind}", figure=STUDY_FIGURES, kind=("svg", "png")
+        ),
     log:
         "logs/studies/{study}/report.log",
     benchmark:

@@ -19,7 +19,7 @@ rule train:
         **RESOURCES.of("train", mem_mb=8000, runtime=2880, gpu=RESOURCES.gpus),
     params:
         seed=INPUTS.seed,
-        length=training_options,
+        length=STUDIES.training_options,
         settings=INPUTS.settings,
     shell:
         "rankdet train {wildcards.entry:q} --preset {wildcards.preset:q} --data {input.data:q}"

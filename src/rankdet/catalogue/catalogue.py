@@ -103,7 +103,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", title="experiments.csv: one entry")
 
     entry_id: Name
-    status: Literal["seed", "extension", "control", "study"]
+    status: Literal["seed", "extension", "control"]
     family: Name
     paper: Text
     table: Text
@@ -207,6 +207,11 @@ class Catalogue:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
+    @property
+    def methods(self) -> tuple[Entry, ...]:
+        """The methods of all studies."""
+        return tuple(self._methods.values())
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -262,7 +267,7 @@ def _methods(folder: Path) -> list[Entry]:
         for entry_id, method in study.methods.items():
             entry = Entry(
                 entry_id=entry_id,
-                status="study",
+                status="extension",
                 family="study",
                 paper=study.title,
                 table=study.title,

@@ -36,7 +36,7 @@ def get_preset(
         words = " and ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in given.items())
         raise InputError(
             "a preset that counts iterations",
-            f"{words} for preset {name}, which keeps the entry's schedule",
+            f"{words} for preset {name}, which keeps the entry's epochs",
             "leave the option out, or choose a short preset",
         )
     return replace(preset, **given)  # type: ignore[arg-type]

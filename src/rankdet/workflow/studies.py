@@ -89,9 +89,9 @@ class Studies:
             return []
         return [self._rates(wildcards.preset.split("-")[0])]
 
-    def options(self, wildcards: Any) -> str:
-        """Return the option for the learning rate of a training; '' outside of studies."""
-        options = []
+    def training_options(self, wildcards: Any) -> str:
+        """Return the options for length and learning rate of a training, if they are set."""
+        options = [each for each in [self.inputs.length(wildcards)] if each]
         for path in self.rates(wildcards):
             rates = json.loads(Path(path).read_text(encoding="utf-8"))
             options.append(f"--learning-rate {rates['chosen'][wildcards.entry]:g}")

@@ -73,10 +73,11 @@ def test_a_changed_config_or_module_is_other_code(tmp_path, entry, monkeypatch):
     assert before != state.code_identity(load_catalogue()["rs_paa_r50"])
     room = tmp_path / "losses"
     room.mkdir()
-    presets = tmp_path / "catalogue" / "presets.py"
+    presets = tmp_path / "catalogue" / "preset_table.py"
     presets.parent.mkdir()
     (room / "ap.py").write_text("delta = 1")
     presets.write_text("epochs = 2")
+    presets.with_name("presets.py").write_text("")
     monkeypatch.setattr(state, "PACKAGE", tmp_path)
     found = []
     for path in (presets, room / "ap.py", None):

@@ -1,5 +1,5 @@
 # What the ranking methods of the study share: no centerness, GIoU of every positive.
-_base_ = ["study_atss_focal.py"]
+_base_ = ["../control/control_atss_r50.py"]
 model = dict(
     bbox_head=dict(
         type="RankedATSSHead",
