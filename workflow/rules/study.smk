@@ -1,5 +1,8 @@
 # Studies (configs/studies.yaml): their trainings are rows of the presets <study>-<set>, so the rules
 # train, predict and evaluate run them. The chosen learning rates are a checkpoint of the DAG.
+STUDY_PAGE = dict(caption="../report/study.rst", category="Studies", labels={"study": "{study}"})
+
+
 rule study_digits:
     output:
         "data/prepared/{studyset}/dataset.json",
@@ -54,12 +57,7 @@ rule study_report:
         STUDIES.measured,
         rates="results/studies/{study}/rates.json",
     output:
-        report(
-            "results/studies/{study}/report.html",
-            caption="../report/study.rst",
-            category="Studies",
-            labels={"study": "{study}"},
-        ),
+        report("results/studies/{study}/report.html", **STUDY_PAGE),
         multiext("results/studies/{study}/", "runs.csv", "summary.csv", "report.md"),
         expand(
             "results/studies/{{study}}/{figure}.{kind}", figure=STUDY_FIGURES, kind=("svg", "png")
