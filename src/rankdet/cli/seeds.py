@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import typer
 
 from rankdet.catalogue.seeds import LARGEST, seed_folder
+from rankdet.cluster.slurm import forwarding
 from rankdet.errors import InputError
 
 
@@ -70,31 +70,16 @@ def run_each(text: str, paths: Mapping[str, Path], seed_option: str = "") -> Non
         paths: as for `arguments_of`.
         seed_option: as for `arguments_of`.
     """
-    program = "import sys; from rankdet.cli import main; sys.exit(main())"
     for seed in parse(text):
-        arguments = arguments_of(sys.argv[1:], seed, paths, seed_option)
-        # In its own session: a terminal sends Ctrl-C to every process of the command's.
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments], start_new_session=True
-        )
-        code = _wait(process)
+        code = _run(arguments_of(sys.argv[1:], seed, paths, seed_option))
         if code:
             raise typer.Exit(code if code > 0 else 128 - code)
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for ``process``; pass on the signals that stop a training with a checkpoint."""
-
-    def forward(number: int, _: object) -> None:
-        process.send_signal(number)
-
-    before = {
-        number: signal.signal(number, forward)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
+def _run(arguments: Sequence[str]) -> int:
+    """Run the command in a process of its own, which gets the signals of this one."""
+    program = "import sys; from rankdet.cli import main; sys.exit(main())"
+    # In its own session: a terminal sends Ctrl-C to every process of the command's.
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], start_new_session=True)
+    with forwarding(lambda number, _: process.send_signal(number)):
         return process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

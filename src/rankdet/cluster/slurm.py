@@ -16,10 +16,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rankdet.errors import InputError
 
@@ -141,6 +142,21 @@ def own_arguments() -> list[str] | None:
     return json.loads(os.environ[ARGUMENTS]) if is_launched() else None
 
 
+@contextmanager
+def forwarding(forward: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle the signals that stop a training with ``forward``; one that is ignored stays so."""
+    before = {
+        number: signal.signal(number, forward)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def launch(arguments: Sequence[str], processes: int, nodes: int = 1, threads: int = 1) -> int:
     """Run ``rankdet`` with ``arguments`` in ``processes`` processes; return the exit code."""
     environment = os.environ | {ARGUMENTS: json.dumps(list(arguments))}
@@ -157,16 +173,8 @@ def launch(arguments: Sequence[str], processes: int, nodes: int = 1, threads: in
             with suppress(ProcessLookupError):
                 os.kill(process, number)
 
-    before = {
-        number: signal.signal(number, forward)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
+    with forwarding(forward):
         code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return 128 + received[0] if received and code else code
 
 

@@ -224,11 +224,11 @@ def cost_points(results: Sequence[Result]) -> list[Point]:
     """Return the entries with a measured time and an AP; the time in seconds."""
     points = []
     for result in (each for group in by_detector(results).values() for each in group):
-        seconds, iterations = result.run.get("seconds"), result.run.get("iterations")
+        seconds, each = result.run.get("seconds"), result.first.seconds_per_iteration
         own = result.metric(result.main_iou_type, "AP")
         if not seconds or own is None:
             continue
-        rate = f", {seconds / iterations:.2f} s per iteration" if iterations else ""
+        rate = f", {each:.2f} s per iteration" if each else ""
         said = f"AP {own:.1f}, {duration(seconds)}{rate}"
         points.append(Point(result, float(seconds), own, said))
     return points

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rankdet.catalogue import Catalogue, Table
+from rankdet.report.names import IOU_NAMES
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf", "oLRP")
 TIME = "iteration_time_s"
 _IOU_TYPES = ("bbox", "segm", None)
-_IOU_NAMES = {"bbox": "box", "segm": "mask"}
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,5 @@ def _heading(key: tuple[str, str | None, str], both: bool) -> str:
     split, iou_type, metric = key
     if metric == TIME:
         return "s / iteration"
-    kind = f"{_IOU_NAMES[iou_type]} " if iou_type == "segm" or (both and iou_type) else ""
+    kind = f"{IOU_NAMES[iou_type]} " if iou_type == "segm" or (both and iou_type) else ""
     return f"{kind}{metric}{' (test-dev)' if 'test' in split else ''}"

@@ -11,10 +11,10 @@ from typing import Any
 from rankdet.catalogue import Catalogue, PublishedValue
 from rankdet.catalogue.official_files import OFFICIAL, official_set
 from rankdet.catalogue.presets import Preset
+from rankdet.report.names import IOU_NAMES
 from rankdet.report.results import Run
 from rankdet.report.verdicts import why_not_comparable
 
-KINDS = {"bbox": "box", "segm": "mask"}
 TASKS = {"bbox": "Object Detection", "segm": "Instance Segmentation"}
 
 
@@ -39,7 +39,7 @@ class Value:
     @property
     def label(self) -> str:
         """Name with the kind of overlap, such as ``box AP``."""
-        return f"{KINDS[self.iou_type]} {self.metric}"
+        return f"{IOU_NAMES[self.iou_type]} {self.metric}"
 
 
 def values_of(run: Run, catalogue: Catalogue, preset: Preset) -> list[Value]:

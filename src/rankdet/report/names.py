@@ -8,6 +8,7 @@ from rich.text import Text
 
 from rankdet.catalogue import Entry
 
+IOU_NAMES = {"bbox": "box", "segm": "mask"}  # as shown
 LONGEST_NAME = 36  # in a figure; a longer name would leave no space for the plot
 
 # The first character of a formula in a spreadsheet, including full-width forms.

@@ -12,7 +12,7 @@ from rankdet.report.canvas import Drawing, svg
 from rankdet.report.captions import FIGURES
 from rankdet.report.formats import environment
 from rankdet.report.links import first_links
-from rankdet.report.names import detector_group, family_rank, loss_color, loss_family
+from rankdet.report.names import IOU_NAMES, detector_group, family_rank, loss_color, loss_family
 from rankdet.report.results import Result, Run
 from rankdet.report.tables import MISSING, TableView, figure
 from rankdet.report.verdicts import why_not_comparable
@@ -66,7 +66,7 @@ def overview(results: Mapping[str, Result]) -> list[OverviewRow]:
             detector=detector_group(result.entry),
             loss=loss_family(result.entry),
             color=loss_color(loss_family(result.entry)),
-            kind={"bbox": "box", "segm": "mask"}[iou_type],
+            kind=IOU_NAMES[iou_type],
             metrics=tuple(with_spread(result, iou_type, name) for name in METRICS),
             runs=len(result.runs),
             time=duration(result.run.get("seconds")),
@@ -111,7 +111,6 @@ def runs(results: Mapping[str, Result]) -> list[RunRow]:
 def _run(run: Run) -> RunRow:
     record = run.record
     seconds, iterations = record.get("seconds"), record.get("iterations")
-    per_iteration = seconds / iterations if seconds and iterations else None
     git = record.get("git")
     return RunRow(
         entry_id=run.entry.entry_id,
@@ -119,7 +118,7 @@ def _run(run: Run) -> RunRow:
         iterations="—" if iterations is None else str(iterations),
         time=duration(seconds),
         seconds=seconds,
-        seconds_per_iteration=figure(per_iteration, 2),
+        seconds_per_iteration=figure(run.seconds_per_iteration, 2),
         seed="—" if run.seed is None else str(run.seed),
         data=run.data_name or "—",
         git=str(git or "—"),

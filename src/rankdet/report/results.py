@@ -283,6 +283,12 @@ class Run:
         return self.entry.entry_id if is_own else f"{self.entry.entry_id}/{self.folder.name}"
 
     @property
+    def seconds_per_iteration(self) -> float | None:
+        """The mean time of an iteration, None if ``run.json`` does not give it."""
+        seconds, iterations = self.record.get("seconds"), self.record.get("iterations")
+        return seconds / iterations if seconds and iterations else None
+
+    @property
     def main_iou_type(self) -> str:
         """The IoU type for figures with one value per entry: masks for a detector without boxes."""
         has_boxes = "bbox" in self.entry.iou_types

@@ -22,7 +22,7 @@ from rankdet.report.columns import TIME, columns_of
 from rankdet.report.figures import draw_figures
 from rankdet.report.formats import environment
 from rankdet.report.links import NAME, ROOT
-from rankdet.report.names import detector_group, loss_color, loss_family, printable
+from rankdet.report.names import IOU_NAMES, detector_group, loss_color, loss_family, printable
 from rankdet.report.page import METRICS, ShownFigure, heading, shown_figure
 from rankdet.report.pictures import MOST, Sample, ValData, samples
 from rankdet.report.results import Result, Run
@@ -40,7 +40,6 @@ FILES = (
 )
 _ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
 CURVES = ("training", "loss_terms", "precision_recall", "lrp", "correlation")  # of one run
-KINDS = {"bbox": "box", "segm": "mask"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def render_run(run: Run, result: Result, sources: Sources) -> str:
             overview=_overview(run),
             headings=[heading(name) for name in METRICS],
             figures=_figures(run, sources),
-            classes=[(KINDS[kind], rows) for kind, rows in classes.items() if rows],
+            classes=[(IOU_NAMES[kind], rows) for kind, rows in classes.items() if rows],
             class_row=class_cells,
             many=MANY_CLASSES,
             most=MOST,
@@ -168,7 +167,8 @@ def _verdict(result: Result, sources: Sources) -> str:
 
 def _overview(run: Run) -> list[tuple[str, list[str]]]:
     return [
-        (KINDS[kind], [figure(run.metric(kind, name)) for name in METRICS]) for kind in run.metrics
+        (IOU_NAMES[kind], [figure(run.metric(kind, name)) for name in METRICS])
+        for kind in run.metrics
     ]
 
 
@@ -245,11 +245,10 @@ def _plain_line(line: str) -> str:
 
 def _facts(run: Run) -> dict[str, str]:
     record, data = run.record, run.data
-    seconds, iterations = record.get("seconds"), record.get("iterations")
-    each = seconds / iterations if seconds and iterations else None
+    seconds, each = record.get("seconds"), run.seconds_per_iteration
     facts = {
         "seed": run.seed,
-        "iterations": iterations,
+        "iterations": record.get("iterations"),
         "training time": None if seconds is None else duration(seconds),
         "seconds per iteration": None if each is None else figure(each, 3),
         "images per step": record.get("batch_size"),

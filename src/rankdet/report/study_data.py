@@ -18,15 +18,8 @@ from rankdet.report.results import Run, read_object, read_results
 
 CONFIDENCE = 0.95
 RANKING = ("AP", "aLRP", "RS", "BRS")  # loss_cls of the ranking losses
-# Name -> unit and whether more is better; in percent unless it says otherwise.
-METRICS = {
-    "AP": True,
-    "APr": True,
-    "oLRP": False,
-    "D-ECE": False,
-    "D-ECE calibrated": False,
-    "ms per step": False,
-}
+# In percent, but the last.
+METRICS = ("AP", "APr", "oLRP", "D-ECE", "D-ECE calibrated", "ms per step")
 
 
 def choose_rates(name: str, results: Path) -> dict[str, Any]:
@@ -108,11 +101,14 @@ def read_study(name: str, results: Path) -> list[Measured]:
 def _values(run: Run) -> dict[str, float | None]:
     calibration = run.folder / "calibration.json"
     before, after = _calibration_errors(calibration)
-    seconds, iterations = run.record.get("seconds"), run.record.get("iterations")
-    step = 1000 * seconds / iterations if seconds and iterations else None
+    step = run.seconds_per_iteration
     return {
         **{metric: run.metric("bbox", metric) for metric in ("AP", "APr", "oLRP")},
-        **{"D-ECE": before, "D-ECE calibrated": after, "ms per step": step},
+        **{
+            "D-ECE": before,
+            "D-ECE calibrated": after,
+            "ms per step": None if step is None else 1000 * step,
+        },
     }
 
 

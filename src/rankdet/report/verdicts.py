@@ -151,13 +151,8 @@ def _measured(column: Column, result: Result | None, *, comparable: bool) -> lis
     if column.iou_type is not None and column.is_validation:
         return result.values(column.iou_type, column.metric)
     if comparable and column.metric == TIME:
-        return [value for run in result.runs if (value := _seconds_per_iteration(run))]
+        return [value for run in result.runs if (value := run.seconds_per_iteration)]
     return []
-
-
-def _seconds_per_iteration(run: Run) -> float | None:
-    seconds, iterations = run.record.get("seconds"), run.record.get("iterations")
-    return seconds / iterations if seconds and iterations else None
 
 
 def _judged(
@@ -226,14 +221,15 @@ def half_width(values: Sequence[float], *, trained: bool = True) -> float:
     """
     if not trained:
         return 0.0
-    variance = statistics.variance(values) if len(values) > 1 else 0.0
-    return _half_width(len(values), len(values) - 1, variance)
+    return _half_width(len(values), values)
 
 
-def _half_width(runs: int, freedom: int, variance: float) -> float:
-    """Return half the interval of ``runs`` runs, with the variance of ``freedom`` + 1 of them."""
+def _half_width(runs: int, values: Sequence[float]) -> float:
+    """Return half the interval of ``runs`` runs, of which ``values`` are known."""
     from scipy.special import stdtrit
 
+    freedom = len(values) - 1
+    variance = statistics.variance(values) if freedom else 0.0
     total = PRIOR_FREEDOM + runs - 1
     prior = PRIOR_FREEDOM * PRIOR_DEVIATION**2
     # Of further runs the same variance is expected as of those so far.
@@ -248,10 +244,9 @@ def further_runs(shift: float, values: Sequence[float]) -> int:
         shift: mean difference from the published value.
         values: of the runs so far, at least one.
     """
-    variance = statistics.variance(values) if len(values) > 1 else 0.0
     room = abs(TOLERANCE_AP - abs(shift))
     for more in range(1, MOST_RUNS + 1):
-        if _half_width(len(values) + more, len(values) - 1, variance) < room:
+        if _half_width(len(values) + more, values) < room:
             return more
     return 0
 
