@@ -134,6 +134,8 @@ class Entry(BaseModel):
         return tuple(self.detections.split())
 
 
+Key = tuple[str, str | None, str]  # split, IoU type, metric
+
 # Not from the authors' own tables: shown by `rankdet show`, never a column of a table.
 UNOFFICIAL = ("third party", "issue ")
 
@@ -155,9 +157,14 @@ class PublishedValue(BaseModel):
     source: Annotated[str, Field(min_length=1)]
 
     @property
-    def key(self) -> tuple[str, str | None, str]:
-        """Which column of a table the figure belongs to: split, IoU type, metric."""
+    def key(self) -> Key:
+        """Which column of a table the figure belongs to."""
         return self.split, self.iou_type, self.metric
+
+    @property
+    def needs_server(self) -> bool:
+        """Whether the annotations of the split are not public."""
+        return "test" in self.split
 
     @property
     def is_official(self) -> bool:
@@ -221,6 +228,10 @@ class Catalogue:
     def published(self, entry_id: str) -> tuple[PublishedValue, ...]:
         """Return the published figures of an entry, the authors' own and others'."""
         return tuple(self._published.get(self[entry_id].entry_id, ()))
+
+    def official_values(self, entry_id: str) -> dict[Key, PublishedValue]:
+        """Return the authors' own figures of an entry by split, IoU type and metric."""
+        return {each.key: each for each in self.published(entry_id) if each.is_official}
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -176,18 +176,16 @@ def _presets(name: str, study: Study) -> list[Preset]:
     return parts + rates
 
 
-def study_data() -> dict[str, dict[str, str]]:
-    """Return the options of `rankdet prepare digits` of each prepared set of all studies."""
+def study_data() -> dict[str, dict[str, Any]]:
+    """Return the arguments of ``prepare_digits`` for each prepared set of all studies."""
     found = {}
     for name, study in load_studies().items():
         for each, own in study.sets.items():
-            options = {
-                "imbalance": f"{own.imbalance:g}",
-                "objects": own.objects,
-                "train-images": str(study.train_images),
-                "val-images": str(study.val_images),
+            options = own.model_dump() | {
+                "train_images": study.train_images,
+                "val_images": study.val_images,
             }
             found[part_name(name, each)] = options
             if each == study.chosen_on:
-                found[f"{part_name(name, each)}-{TUNING}"] = options | {"val-seed": "1"}
+                found[f"{part_name(name, each)}-{TUNING}"] = options | {"val_seed": 1}
     return found

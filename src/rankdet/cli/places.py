@@ -107,14 +107,7 @@ def _digits(entry: Entry, preset: Preset) -> Manifest:
         return load_manifest(folder)
     own = study_data().get(name)
     if own is not None:
-        return prepare_digits(
-            folder,
-            train_images=int(own["train-images"]),
-            val_images=int(own["val-images"]),
-            imbalance=float(own["imbalance"]),
-            objects=own["objects"],
-            val_seed=int(own["val-seed"]) if "val-seed" in own else None,
-        )
+        return prepare_digits(folder, **own)
     counts = dict(TINY_DIGITS) if name == "digits-tiny" else {}
     return prepare_digits(folder, long_tail=name == "digits-lvis", **counts)  # type: ignore[arg-type]
 

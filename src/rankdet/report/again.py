@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,13 +23,12 @@ def commands(run: Run, preset: Preset) -> list[str]:
     """
     entry, place = run.entry.entry_id, run.place
     results, work = f"results/{preset.name}/{place}", f"work/{preset.name}/{place}"
-    data = f"data/prepared/{preset.data_of(run.entry.dataset)}/dataset.json"
+    data = data_path(run, preset)
     common = [entry, "--preset", preset.name, "--data", data]
     checkpoint, detections = f"{results}/checkpoint.pth", f"{results}/detections.json"
     if preset.trains:
-        first = ["train", *common, "--work-dir", work, "--out", checkpoint]
-        first += _options(run, preset)
-        lines = [first]
+        places = ["--work-dir", work, "--out", checkpoint]
+        lines = [["train", *common, *places, *_options(run, preset)]]
     else:
         official = f"data/inbox/{entry}.pth"
         lines = [
@@ -49,6 +49,18 @@ def workflow_command(run: Run, preset: Preset) -> str:
     """Return the command that has the workflow make the run; what is there already is kept."""
     target = f"results/{preset.name}/{run.place}/metrics.json"
     return shlex.join(["snakemake", "--profile", "workflow/profiles/local", target])
+
+
+def data_path(run: Run, preset: Preset) -> str:
+    """Return where the data set is prepared; DATA for a name that is no path.
+
+    A built-in set is recorded in ``run.json`` by its kind, a user's own by the name of its folder.
+    """
+    is_built_in = preset.dataset != "coco" and run.data_name.split("-")[0] == preset.dataset
+    own = "" if is_built_in else run.data_name
+    name = own or preset.data_of(run.entry.dataset)
+    fits = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name)
+    return f"data/prepared/{name if fits else 'DATA'}/dataset.json"
 
 
 def _wrapped(words: Sequence[str]) -> str:
@@ -75,6 +87,9 @@ def _options(run: Run, preset: Preset) -> list[str]:
     iterations = record.get("iterations")
     if preset.iterations is not None and iterations not in (None, preset.iterations):
         options += ["--iterations", f"{iterations:.0f}"]
+    if preset.iterations is not None and preset.learning_rate is None:
+        rate = _recorded_rate(record)
+        options += [] if rate is None else ["--learning-rate", f"{rate:g}"]
     # More processes or passes than one are another order of sums.
     for key, default in (("processes", 1), ("passes", None), ("threads", None)):
         value = record.get(key)
@@ -86,6 +101,14 @@ def _options(run: Run, preset: Preset) -> list[str]:
         if chosen.get(name) and not (name == "channels_last" and preset.channels_last):
             options.append(option)
     return options
+
+
+def _recorded_rate(record: Mapping[str, Any]) -> float | None:
+    """Return the learning rate that was given for a preset without one of its own."""
+    value: object = record.get("config")
+    for key in ("optim_wrapper", "optimizer", "lr"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, float) else None
 
 
 def _is_count(value: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from rankdet.catalogue.papers import papers_of
 from rankdet.catalogue.presets import Preset
 from rankdet.errors import InputError, nearest
 from rankdet.outputs import write_text
+from rankdet.report.again import commands, data_path
 from rankdet.report.facts import (
     Value,
     data_title,
     hardware,
     machine_of,
     period,
-    prepared_data,
-    training_command,
     values_of,
     versions_of,
 )
@@ -91,8 +89,8 @@ def model_card(run: Run, catalogue: Catalogue, preset: Preset) -> str:
             why=why_not_comparable(run, preset),
             values=values,
             facts=_facts(run, preset),
-            command=_command(run, preset) if preset.trains else "",
-            prepared=prepared_data(run),
+            command=commands(run, preset)[0] if preset.trains else "",
+            prepared=data_path(run, preset),
             versions=versions_of(run),
             papers=papers_of(run.entry),
             license=LICENSE,
@@ -150,14 +148,6 @@ def _revision(run: Run) -> dict[str, str]:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"
-
-
-def _command(run: Run, preset: Preset) -> str:
-    """Return the command of the training, an option per line."""
-    words = [shlex.quote(word) for word in training_command(run, preset)]
-    lines = [" ".join(words[:3])]
-    lines += [" ".join(words[index : index + 2]) for index in range(3, len(words), 2)]
-    return " \\\n    ".join(lines)
 
 
 def _facts(run: Run, preset: Preset) -> list[tuple[str, str]]:

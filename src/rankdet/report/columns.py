@@ -41,13 +41,7 @@ class Column:
 
 def columns_of(table: Table, catalogue: Catalogue) -> tuple[Column, ...]:
     """Return the columns of ``table``: validation, then test-dev, then times; box before mask."""
-    official = [
-        value
-        for entry in table.entries
-        for value in catalogue.published(entry.entry_id)
-        if value.is_official
-    ]
-    keys = {value.key for value in official}
+    keys = {key for entry in table.entries for key in catalogue.official_values(entry.entry_id)}
     validation = {key[:2] for key in keys if key[2] in METRICS and "test" not in key[0]}
     for split, iou_type in validation or _expected(table):
         keys |= {(split, iou_type, "AP"), (split, iou_type, "oLRP")}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,8 +46,8 @@ def values_of(run: Run, catalogue: Catalogue, preset: Preset) -> list[Value]:
     if not why_not_comparable(run, preset):
         published = {
             (each.iou_type, each.metric): each
-            for each in catalogue.published(run.entry.entry_id)
-            if each.is_official and "test" not in each.split and each.value is not None
+            for each in catalogue.official_values(run.entry.entry_id).values()
+            if each.value is not None and not each.needs_server
         }
     found = []
     for iou_type, numbers in run.metrics.items():
@@ -124,24 +122,3 @@ def hardware(run: Run) -> str:
     cores = machine.get("cores")
     threads = f", {cores} cores" if cores and not machine.get("gpu") else ""
     return f"{count}x {device}{threads}"
-
-
-def prepared_data(run: Run) -> str:
-    """Return where the workflow prepares the data set of a run; DATA for a name that is no path."""
-    name = run.data_name
-    fits = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name)
-    return f"data/prepared/{name if fits else 'DATA'}/dataset.json"
-
-
-def training_command(run: Run, preset: Preset) -> Sequence[str]:
-    """Return the arguments of the command that trains this run again, below results/ and work/."""
-    seed = [] if run.seed is None else ["--seed", str(run.seed)]
-    iterations = run.record.get("iterations")
-    shorter = preset.iterations is not None and iterations not in (None, preset.iterations)
-    return (
-        *("rankdet", "train", run.entry.entry_id, "--preset", preset.name),
-        *("--data", prepared_data(run), *seed),
-        *(["--iterations", str(iterations)] if shorter else []),
-        *("--work-dir", f"work/{preset.name}/{run.place}"),
-        *("--out", f"results/{preset.name}/{run.place}/checkpoint.pth"),
-    )

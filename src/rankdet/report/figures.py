@@ -114,9 +114,8 @@ def _published(
         result.entry.entry_id: value.value
         for result in results
         if not why_not_comparable(result, preset)
-        for value in catalogue.published(result.entry.entry_id)
-        if value.is_official
-        and value.value is not None
+        for value in catalogue.official_values(result.entry.entry_id).values()
+        if value.value is not None
         and (value.iou_type, value.metric) == (result.main_iou_type, metric)
-        and "test" not in value.split
+        and not value.needs_server
     }

@@ -97,7 +97,8 @@ def _table(
     if builds is not None:
         view.add_column("build", overflow="fold")
     for entry in table.entries:
-        values = {v.key: v.value for v in catalogue.published(entry.entry_id) if v.is_official}
+        official = catalogue.official_values(entry.entry_id)
+        values = {key: each.value for key, each in official.items()}
         cells = [published_text(values.get(column.key), column) for column in columns]
         row: list[RenderableType] = [
             entry.entry_id,

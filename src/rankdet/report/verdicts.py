@@ -260,7 +260,7 @@ def comparisons(
     state: State,
 ) -> list[Comparison]:
     """Return the cell of one entry in each column."""
-    official = {v.key: v for v in catalogue.published(entry.entry_id) if v.is_official}
+    official = catalogue.official_values(entry.entry_id)
     return [compare(each, official.get(each.key), result, preset, state) for each in columns]
 
 

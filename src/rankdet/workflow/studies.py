@@ -52,7 +52,11 @@ class Studies:
     def digits_options(self, wildcards: Any) -> str:
         """Return the options of `rankdet prepare digits` of a prepared set."""
         options = study_data()[wildcards.studyset]
-        return " ".join(f"--{name} {value}" for name, value in options.items())
+        words = ((name.replace("_", "-"), value) for name, value in options.items())
+        return " ".join(
+            f"--{name} {value:g}" if isinstance(value, float) else f"--{name} {value}"
+            for name, value in words
+        )
 
     def tried(self, wildcards: Any) -> list[str]:
         """Return the metrics of each method with each learning rate."""

@@ -47,7 +47,7 @@ def test_the_rates_are_chosen_on_another_val_split_of_the_same_training_set():
     study, data = study_of(STUDY), study_data()
     tried = data[get_preset(rate_name(STUDY, study.learning_rates[0])).data]
     measured = data[get_preset(part_name(STUDY, study.chosen_on)).data]
-    assert tried.pop("val-seed") and tried == measured
+    assert tried.pop("val_seed") and tried == measured
 
 
 def test_no_study_takes_the_name_of_a_preset():

@@ -16,7 +16,8 @@ from rankdet.cli import report as report_module  # noqa: F401 - registers the ve
 from rankdet.cli.app import app
 from rankdet.errors import InputError
 from rankdet.report.cards import CARD, METAFILE, model_card, write_cards
-from rankdet.report.facts import period, training_command
+from rankdet.report.again import commands
+from rankdet.report.facts import period
 from rankdet.report.metafile import metafile
 from rankdet.report.names import printable
 from rankdet.report.results import read_results
@@ -192,7 +193,7 @@ def test_a_run_without_a_record_has_a_card(catalogue, tmp_path):
     run = read_results(catalogue, tmp_path / "demo", "demo")[ROW].first
     head, body = split(model_card(run, catalogue, get_preset("demo")))
     assert head["model-index"][0]["results"][0]["dataset"]["name"] == "unknown"
-    assert "| box AP | 40.0 |" in body and "data/prepared/DATA/dataset.json" in body
+    assert "| box AP | 40.0 |" in body and "data/prepared/digits/dataset.json" in body
     assert yaml.safe_load(metafile(run, catalogue, get_preset("demo")))["Models"]
 
 
@@ -224,11 +225,33 @@ def test_the_time_of_a_training(catalogue, tmp_path, sessions, expected):
 
 def test_the_command_is_that_of_the_run(catalogue, tmp_path):
     run = run_of(catalogue, tmp_path, seed=3, several=True)
-    command = " ".join(training_command(run, get_preset("demo")))
-    assert "--data data/prepared/digits/dataset.json --seed 3 --iterations 100" in command
+    preset = get_preset("demo")
+    command = " ".join(commands(run, preset)[0].replace("\\\n", " ").split())
+    assert "--data data/prepared/digits/dataset.json " in command
     assert "--out results/demo/rs_atss_r50/seed-3/checkpoint.pth" in command
-    run = changed(catalogue, run, iterations=get_preset("demo").iterations)
-    assert "--iterations" not in training_command(run, get_preset("demo"))
+    assert command.endswith("--seed 3 --iterations 100")
+    assert commands(run, preset)[0].replace("\n", "\n    ") in model_card(run, catalogue, preset)
+    run = changed(catalogue, run, iterations=preset.iterations, processes=2, passes=4, threads=3)
+    command = " ".join(commands(run, preset)[0].split())
+    assert "--iterations" not in command
+    assert "--processes 2 --passes 4 --threads 3" in command.replace("\\ ", "")
+    card = model_card(run, catalogue, preset)
+    assert "--processes 2" in card and "--passes 4" in card
+
+
+def test_the_command_of_a_study_has_its_learning_rate_and_data(catalogue, tmp_path):
+    preset = get_preset("imbalance-10")
+    write_result(tmp_path / preset.name, "study_atss_focal", preset.name, seed=1, several=True)
+    run = read_results(catalogue, tmp_path / preset.name, preset.name, ["study_atss_focal"])
+    run = run["study_atss_focal"].first
+    config = {"optim_wrapper": {"optimizer": {"lr": 0.016}}}
+    data = {**run.data, "name": "digits-lvis"}
+    path = run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config": config, "data": data}))
+    found = read_results(catalogue, tmp_path / preset.name, preset.name, ["study_atss_focal"])
+    command = commands(found["study_atss_focal"].first, preset)[0]
+    assert "--data data/prepared/imbalance-10/dataset.json" in command
+    assert "--learning-rate 0.016" in command
 
 
 @pytest.mark.parametrize("label", LABELS)
