@@ -10,6 +10,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -25,6 +26,12 @@ def rows(path: str) -> list[Row]:
 def rehearsed() -> list[Row]:
     """Return the record of preset rehearsal."""
     return _read(ROOT / "configs" / "rehearsed.csv")
+
+
+def gib(*names: str) -> float:
+    """Return the size of files of configs/downloads.csv."""
+    sizes = {row["name"]: row["size_bytes"] for row in _read(ROOT / "configs" / "downloads.csv")}
+    return sum(int(sizes[name]) for name in names) / 2**30
 
 
 def rows_with_a_config() -> int:
@@ -67,6 +74,26 @@ def table_of(path: str, columns: Sequence[str], keep: int | None = None) -> str:
     if not cells or len(cells[0]) != len(columns):
         raise ValueError(f"{path} has no table of {len(columns)} columns")
     return table(columns, cells[2:][:keep])
+
+
+class Least(NamedTuple):
+    """The shortest time in a table of times by nodes, and the fewest nodes that reach it."""
+
+    days: str
+    nodes: str
+
+
+def least(path: str, column: str) -> Least:
+    """Return the smallest value of a column of the first table of a record, by its heading."""
+    lines = (REFERENCE / path).read_text(encoding="utf-8").splitlines()
+    head, _, *body = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in lines
+        if line.startswith("|")
+    ]
+    place = head.index(column)
+    row = min(body, key=lambda cells: float(cells[place]))
+    return Least(row[place], row[head.index("nodes")])
 
 
 def hours(*patterns: str, epochs: int) -> str:
