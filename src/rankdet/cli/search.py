@@ -218,11 +218,18 @@ def search_report(
     """Write search.{svg,png,csv,md,html}: rewards, functions, found and published points."""
     from rankdet.outputs import check_outputs
     from rankdet.report.canvas import write_figure
-    from rankdet.report.search import read_found, search_figure, write_table
+    from rankdet.report.search import (
+        figure_title,
+        figure_words,
+        read_found,
+        search_figure,
+        write_table,
+    )
 
     content = read_found(found)
     target = out or found.parent
     check_outputs({}, {"--out": target}, inputs=[found])
     write_table(content, target)
-    write_figure(search_figure(content), target, "search")
+    title, words = figure_title(content), figure_words(content)
+    write_figure(search_figure(content), target, "search", title, words)
     typer.echo(f"{target}/search.{{svg,png,csv,md,html}}")

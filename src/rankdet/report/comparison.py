@@ -19,7 +19,7 @@ from rankdet.report.names import printable, short, spreadsheet
 
 MOST = 12  # classes that are shown
 FEW = 5  # images; resamples of fewer say little about other images
-STEM = "compare"
+STEM, TITLE = "compare", "B minus A, with intervals"
 _BOLD = "An interval that excludes 0, and rests on more than a few images, is bold."
 SUFFIXES = ("json", "csv", "md", "svg", "png")
 BETTER, WORSE = "#009e73", "#d55e00"
@@ -243,7 +243,7 @@ def figure(found: Bootstrap, names: tuple[str, str]) -> Figure:
     grid = drawn.add_gridspec(2, 2, height_ratios=heights)
     headline(
         drawn,
-        "B minus A, with intervals",
+        TITLE,
         f"A: {short(names[0])}. B: {short(names[1])}. {caption(found)} Green: B is better, orange: "
         f"B is worse, gray: the interval includes 0, or fewer than {FEW} images have the class.",
     )
@@ -252,6 +252,28 @@ def figure(found: Bootstrap, names: tuple[str, str]) -> Figure:
         title = f"{name} of the classes that changed most"
         _forest(drawn.add_subplot(grid[1, place]), rows, [short(row.group) for row in rows], title)
     return drawn
+
+
+def words(found: Bootstrap, names: tuple[str, str]) -> str:
+    """Return the figure in words: every difference that it shows, with its interval."""
+    said = [f"A: {printable(names[0])}. B: {printable(names[1])}. {caption(found)}"]
+    shown = {"all classes": [row for row in overall(found) if row.difference is not None]}
+    for name in ("AP", "oLRP"):
+        shown[f"{name} by class"] = [row for row in by_class(found, name)[:MOST] if row.change > 0]
+    for title, rows in shown.items():
+        points = "; ".join(
+            _said(row, row.name if row.group == "all" else printable(row.group)) for row in rows
+        )
+        said.append(f"{title}: {points or 'no difference'}.")
+    return " ".join(said)
+
+
+def _said(row: Row, label: str) -> str:
+    each = row.difference
+    assert each is not None
+    span = f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
+    mark = (", better" if row.is_better else ", worse") if row.is_significant else ""
+    return f"{label} {100 * each.value:+.1f} ({span}{mark})"
 
 
 def _forest(axes: Axes, rows: list[Row], labels: list[str], title: str) -> None:
@@ -279,5 +301,5 @@ def write(found: Bootstrap, names: tuple[str, str], folder: Path) -> list[Path]:
     write_json(folder / f"{STEM}.json", as_document(found, names))
     write_text(folder / f"{STEM}.csv", as_csv(found))
     write_text(folder / f"{STEM}.md", as_markdown(found, names))
-    write_figure(figure(found, names), folder, STEM)
+    write_figure(figure(found, names), folder, STEM, TITLE, words(found, names))
     return [folder / f"{STEM}.{suffix}" for suffix in SUFFIXES]

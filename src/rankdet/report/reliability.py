@@ -11,8 +11,9 @@ from matplotlib.ticker import FuncFormatter
 
 from rankdet.evaluation.calibration import Bins
 from rankdet.report.canvas import INK, SOFT, empty, headline, styled, write_figure
+from rankdet.report.names import printable
 
-STEM = "reliability"
+STEM, TITLE = "reliability", "Reliability of the scores"
 COLORS = {"before": "#d55e00", "after": "#0072b2"}
 TARGETS = {"iou": "mean IoU with the object", "precision": "precision at IoU 0.5"}
 
@@ -28,7 +29,7 @@ def figure(parts: dict[str, Bins], target: str, caption: str) -> Figure:
     """
     drawn = Figure(figsize=(7.4, 4.5))
     grid = drawn.subplots(2, len(parts), sharex=True, sharey="row", height_ratios=[3, 1])
-    headline(drawn, "Reliability of the scores", caption)
+    headline(drawn, TITLE, caption)
     for column, (name, bins) in enumerate(parts.items()):
         above, below = grid[:, column]
         _diagram(above, bins, name)
@@ -70,4 +71,23 @@ def _counts(axes: Axes, bins: Bins, name: str) -> None:
 
 def write(parts: dict[str, Bins], target: str, caption: str, folder: str | Path) -> list[Path]:
     """Write ``reliability.svg`` and ``.png`` into ``folder``; return the paths."""
-    return write_figure(figure(parts, target, caption), folder, STEM)
+    drawn = figure(parts, target, caption)
+    return write_figure(drawn, folder, STEM, TITLE, words(parts, target, caption))
+
+
+def words(parts: dict[str, Bins], target: str, caption: str) -> str:
+    """Return the diagram in words: the mean gap, and each bin that has detections."""
+    said = [caption]
+    for name, bins in parts.items():
+        kept = bins.count > 0
+        if not kept.any():
+            said.append(f"{name}: no detections.")
+            continue
+        pairs = zip(bins.score[kept], bins.target[kept], strict=True)
+        points = ", ".join(f"{score:.2f}: {value:.2f}" for score, value in pairs)
+        total, gap = int(bins.count.sum()), 100 * bins.error
+        said.append(
+            f"{name}: mean gap {gap:.1f} over {total} detections. "
+            f"Mean score and {TARGETS[target]}: {points}."
+        )
+    return printable(" ".join(said))

@@ -17,7 +17,7 @@ from rankdet.errors import InputError
 from rankdet.outputs import write_text
 from rankdet.report.canvas import SOFT, headline, styled
 from rankdet.report.formats import environment
-from rankdet.report.names import spreadsheet
+from rankdet.report.names import printable, spreadsheet
 from rankdet.report.results import read_object
 
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
@@ -189,7 +189,7 @@ def search_figure(found: dict[str, Any]) -> Figure:
     rows = 1 + len(heads)
     figure = Figure(figsize=(9.2, 2.3 + 2.1 * len(heads)))
     grid = figure.add_gridspec(rows, len(FUNCTIONS))
-    headline(figure, f"Search {found['plan']['name']}", note(found))
+    headline(figure, figure_title(found), note(found))
     _rewards(figure.add_subplot(grid[0, :]), found["rounds"])
     sources = heads_by_source(found)
     for row, head in enumerate(heads, start=1):
@@ -206,6 +206,22 @@ def search_figure(found: dict[str, Any]) -> Figure:
     lines, labels = figure.axes[-1].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=len(lines))
     return figure
+
+
+def figure_title(found: dict[str, Any]) -> str:
+    """Return the title of the figure."""
+    return f"Search {printable(found['plan']['name'])}"
+
+
+def figure_words(found: dict[str, Any]) -> str:
+    """Return the figure in words; the control points are in the table beside it."""
+    rewards = (100 * np.array(turn["rewards"]) for turn in found["rounds"])
+    rounds = "; ".join(
+        f"round {turn} best {each.max():.1f}, mean {each.mean():.1f}"
+        for turn, each in enumerate(rewards)
+    )
+    text = f"{note(found)} Box AP of the proxies: {rounds}. The functions are in search.md."
+    return printable(text)
 
 
 def _rewards(axes: Axes, rounds: list[dict[str, Any]]) -> None:

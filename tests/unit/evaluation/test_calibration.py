@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import sys
 
 import numpy as np
@@ -309,22 +310,27 @@ def files(tmp_path):
 
 
 def test_the_command_fits_on_one_file_and_tests_on_another(files):
-    words = ["calibrate", "--annotations", files / "fit.json"]
-    words += ["--detections", files / "fit-found.json", "--out", files / "c.json"]
+    command = ["calibrate", "--annotations", files / "fit.json"]
+    command += ["--detections", files / "fit-found.json", "--out", files / "c.json"]
     test = ["--test-annotations", files / "test.json"]
     test += ["--test-detections", files / "test-found.json", "--figures", files / "figures"]
-    printed, _ = rankdet(*words, *test)
+    printed, _ = rankdet(*command, *test)
     assert "fitted on 60 images, 3 of 3 classes" in printed and "60 other images" in printed
     assert sorted(path.name for path in (files / "figures").iterdir()) == [
         "reliability.png",
         "reliability.svg",
     ]
+    words = (files / "figures/reliability.svg").read_text().partition("<desc>")[2]
+    gaps = re.findall(r"(before|after): mean gap (\d+\.\d) over (\d+) detections", words)
+    (one, before, first), (two, after, second) = gaps
+    assert (one, two) == ("before", "after") and 0 < int(first) == int(second)
+    assert float(after) < float(before)
     record = read_calibration(files / "c.json").record
     assert record["all"]["after"]["LaECE_0"] < record["all"]["before"]["LaECE_0"]
     plain = calibration_errors(files / "test.json", files / "test-found.json")
     assert record["all"]["before"] == plain
     once = (files / "c.json").read_bytes()
-    rankdet(*words, *test)
+    rankdet(*command, *test)
     assert (files / "c.json").read_bytes() == once
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -57,6 +58,10 @@ def test_it_prints_and_writes_the_comparison(files):
     assert float(own["B"]) == 0 and float(own["B - A"]) == -float(own["A"])
     page = (folder / "compare.md").read_text()
     assert "| c1 |" in page and "**−" in page
+    words = re.search("<desc>(.*?)</desc>", (folder / "compare.svg").read_text())[1]
+    gap = found.difference.numbers["AP"]
+    assert f"AP {100 * gap.value:+.1f} ({100 * gap.low:+.1f} to {100 * gap.high:+.1f}" in words
+    assert re.search(r"AP by class: .*\bc1 -\d+\.\d \(.*?, worse\)", words)
 
 
 def test_it_prints_without_writing(files):

@@ -9,7 +9,7 @@ import pytest
 from rankdet.errors import InputError
 from rankdet.outputs import write_json
 from rankdet.report.canvas import write_figure
-from rankdet.report.search import note, search_figure, table_rows, write_table
+from rankdet.report.search import figure_words, note, search_figure, table_rows, write_table
 
 ROW = [0, 0, 0.2, 0.1, 0.4, 0.3, 0.6, 0.5, 0.8, 0.7, 1, 1]
 
@@ -57,6 +57,12 @@ def test_the_note_tells_what_counts():
     assert "1 proxies failed" in words and "not comparable" in words and "best sample" in words
     assert "not applied" in note(found(apply_gradient_scale=False))
     assert "not comparable" not in note(found(preset="paper"))
+
+
+def test_the_figure_in_words_has_every_round():
+    words = figure_words(found(name="a\x07b\n"))
+    assert "round 0 best 10.0, mean 5.0; round 1 best 12.3, mean 11.7" in words
+    assert words.isprintable() and "Best reward 12.3 AP" in words
 
 
 def test_the_figure_is_the_same_bytes_again(tmp_path):
