@@ -82,7 +82,8 @@ def test_results(tmp_path, count, monkeypatch):
             render(view, form)
         assert len(overview(results)) >= 1 and len(runs(results)) == 1
         assert isinstance(reason, str) and isinstance(remarks(results, NOTE), list)
-        shared(results, "machine"), shared(results, "versions")
+        records = [result.run for result in results.values()]
+        shared(records, "machine"), shared(records, "versions")
         (result,) = results.values()
         for row in result.training():
             assert math.isfinite(row["iteration"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -125,11 +126,11 @@ def _run(run: Run) -> RunRow:
     )
 
 
-def shared(results: Mapping[str, Result], key: str) -> list[dict[str, str]]:
+def shared(records: Iterable[Mapping[str, Any]], key: str) -> list[dict[str, str]]:
     """Return the distinct values of ``machine`` or ``versions``, usually only one."""
     found: list[dict[str, str]] = []
-    for result in results.values():
-        value = result.run.get(key)
+    for record in records:
+        value = record.get(key)
         if isinstance(value, dict):
             shown = {name: str(item) for name, item in value.items() if item is not None}
             if shown and shown not in found:
@@ -216,6 +217,7 @@ def render_page(
     """
     links = links or {}
     rows = overview(results)
+    records = [result.run for result in results.values()]
     return (
         environment()
         .get_template("page.html.j2")
@@ -233,8 +235,8 @@ def render_page(
             measured=[view for view in views if view.measured_rows],
             unmeasured=[view for view in views if not view.measured_rows],
             runs=runs(results),
-            machines=shared(results, "machine"),
-            versions=shared(results, "versions"),
+            machines=shared(records, "machine"),
+            versions=shared(records, "versions"),
             links=LINKS,
         )
     )

@@ -16,12 +16,13 @@ from rankdet.report.canvas import DASHES, MARKERS, Drawing, styled, write_figure
 from rankdet.report.captions import Caption
 from rankdet.report.formats import environment
 from rankdet.report.layout import NARROW, WIDE, Block, Grid, Panel, blocks_figure
-from rankdet.report.page import show
+from rankdet.report.page import shared, show
 from rankdet.report.study_data import (
     METRICS,
     Mean,
     Measured,
     choose_rates,
+    course,
     detectors,
     findings,
     means,
@@ -279,6 +280,9 @@ def write_report(name: str, results: Path, out: Path) -> list[Path]:
         "rates": rates,
         "findings": findings(study, rows),
         "count": len(rows),
+        "course": course(rows),
+        "machines": shared([row.run.record for row in rows], "machine"),
+        "versions": shared([row.run.record for row in rows], "versions"),
     }
     templates = environment()
     texts = {

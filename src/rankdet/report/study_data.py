@@ -14,7 +14,9 @@ from typing import Any
 from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.studies import Method, Study, part_name, rate_name, study_of
 from rankdet.errors import InputError
+from rankdet.report.facts import period
 from rankdet.report.results import Run, read_object, read_results
+from rankdet.times import duration
 
 CONFIDENCE = 0.95
 RANKING = ("AP", "aLRP", "RS", "BRS")  # loss_cls of the ranking losses
@@ -60,6 +62,7 @@ class Measured:
     method: str
     seed: int
     values: dict[str, float | None]
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,10 @@ def read_study(name: str, results: Path) -> list[Measured]:
             if missing:
                 expected = f"results of {method}, preset {preset}, seeds {missing}"
                 raise InputError(expected, "none", "run the study's workflow")
-            rows += [Measured(set_name, method, seed, _values(runs[seed])) for seed in study.seeds]
+            rows += [
+                Measured(set_name, method, seed, _values(runs[seed]), runs[seed])
+                for seed in study.seeds
+            ]
     return rows
 
 
@@ -147,11 +153,31 @@ def runs_csv(rows: Iterable[Measured]) -> str:
     """Return one line per run."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["set", "method", "seed", *METRICS])
+    writer.writerow(["set", "method", "seed", *METRICS, "training s", "ended", "code"])
     for row in rows:
         values = ("" if v is None else f"{v:.4f}" for v in row.values.values())
-        writer.writerow([row.set_name, row.method, row.seed, *values])
+        record, times = row.run.record, period(row.run)
+        about = (record.get("seconds", ""), times[1] if times else "", record.get("git", ""))
+        writer.writerow([row.set_name, row.method, row.seed, *values, *about])
     return stream.getvalue()
+
+
+def course(rows: Sequence[Measured]) -> str:
+    """Return the time of all trainings together, their first and last day, and the code."""
+    records = [row.run.record for row in rows]
+    seconds = sum(record.get("seconds") or 0 for record in records)
+    times = [each for each in (period(row.run) for row in rows) if each]
+    days = sorted({end[:10] for each in times for end in each})
+    codes = dict.fromkeys(str(record["git"]) for record in records if record.get("git"))
+    threads = sorted({record["threads"] for record in records if record.get("threads")})
+    parts = [f"{len(rows)} trainings, {duration(seconds)} together"]
+    if threads:
+        parts.append(f"{' or '.join(map(str, threads))} thread{'' if threads == [1] else 's'} each")
+    if days:
+        parts.append(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")
+    if codes:
+        parts.append(f"code {', '.join(codes)}")
+    return ", ".join(parts)
 
 
 def summary_csv(study: Study, rows: Sequence[Measured]) -> str:
@@ -192,16 +218,16 @@ def _best(
 
 
 def findings(study: Study, rows: Sequence[Measured]) -> list[str]:
-    """Return three sentences: the ranking losses against the best other loss, by set.
+    """Return three sentences: AP, AP of the rare classes, and where ranking losses lose.
 
-    A difference counts if it is larger than both half intervals together; the third sentence says
-    where ranking losses lose, or that they are slower or less calibrated.
+    On each set the best ranking loss is compared with the best other loss. A difference counts if
+    it is larger than both half intervals together.
     """
     ap, rare = means(study, rows, "AP"), means(study, rows, "APr")
     return [
         _compared(study, ap, "AP"),
         _compared(study, rare, "APr (the three rarest classes)"),
-        _lost(study, rows, ap, rare),
+        _lost(study, rows, ap),
     ]
 
 
@@ -209,49 +235,90 @@ def _is_ranking(method: Method) -> bool:
     return method.loss in RANKING
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """The best ranking loss and the best other loss of a detector on one set."""
+
+    set_name: str
+    ranking: Method
+    other: Method
+    gap: float
+    counts: bool
+
+
+def _pairs(study: Study, values: dict[tuple[str, str], Mean], detector: str) -> list[_Pair]:
+    found = []
+    for set_name in study.sets:
+        mine = _best(study, values, set_name, detector, _is_ranking)
+        theirs = _best(study, values, set_name, detector, lambda method: not _is_ranking(method))
+        if mine and theirs:
+            gap = mine[1].value - theirs[1].value
+            counts = abs(gap) > mine[1].half + theirs[1].half
+            found.append(_Pair(set_name, mine[0], theirs[0], gap, counts))
+    return found
+
+
 def _compared(study: Study, values: dict[tuple[str, str], Mean], name: str) -> str:
     parts = []
     for detector in detectors(study):
-        said = []
-        for set_name in study.sets:
-            pair = _pair(study, values, set_name, detector)
-            if pair:
-                (mine, own), (theirs, other) = pair
-                gap = f"{own.value - other.value:+.1f}".replace("-", "−")
-                said.append(f"{set_name} {gap} ({mine.label}, {theirs.label})")
-        parts.append(f"{detector}: {', '.join(said)}")
-    return f"{name}, best ranking loss minus best other loss, by set. {'. '.join(parts)}."
+        pairs = _pairs(study, values, detector)
+        sides = {
+            "ahead of": [pair for pair in pairs if pair.counts and pair.gap > 0],
+            "behind": [pair for pair in pairs if pair.counts and pair.gap < 0],
+            "within the intervals of": [pair for pair in pairs if not pair.counts],
+        }
+        said = [
+            f"{words} the best other loss on {_sets(own, pairs)} ({_range(own)})"
+            for words, own in sides.items()
+            if own
+        ]
+        who = _labels(pair.ranking for pair in pairs)
+        against = _labels(pair.other for pair in pairs)
+        parts.append(
+            f"with {detector} the best ranking loss ({who}) is {', '.join(said)}; the other is "
+            f"{against}"
+        )
+    return f"{name}: {'. '.join(part[0].upper() + part[1:] for part in parts)}."
 
 
-Pair = tuple[tuple[Method, Mean], tuple[Method, Mean]]
+def _sets(own: Sequence[_Pair], every: Sequence[_Pair]) -> str:
+    if len(own) == len(every):
+        return f"all {len(every)} sets"
+    return f"set{'' if len(own) == 1 else 's'} {', '.join(pair.set_name for pair in own)}"
 
 
-def _pair(
-    study: Study, values: dict[tuple[str, str], Mean], set_name: str, detector: str
-) -> Pair | None:
-    mine = _best(study, values, set_name, detector, _is_ranking)
-    theirs = _best(study, values, set_name, detector, lambda method: not _is_ranking(method))
-    return (mine, theirs) if mine and theirs else None
+def _range(pairs: Sequence[_Pair]) -> str:
+    gaps = [pair.gap for pair in pairs]
+    ends = (f"{each:+.1f}".replace("-", "−") for each in (min(gaps), max(gaps)))
+    return " to ".join(dict.fromkeys(ends))
 
 
-def _lost(
-    study: Study,
-    rows: Sequence[Measured],
-    ap: dict[tuple[str, str], Mean],
-    rare: dict[tuple[str, str], Mean],
-) -> str:
+def _labels(methods: Iterable[Method]) -> str:
+    return " or ".join(dict.fromkeys(method.label for method in methods))
+
+
+def _lost(study: Study, rows: Sequence[Measured], ap: dict[tuple[str, str], Mean]) -> str:
     places = []
-    for name, values in (("AP", ap), ("APr", rare)):
-        for detector in detectors(study):
-            for set_name in study.sets:
-                pair = _pair(study, values, set_name, detector)
-                if pair and pair[1][1].value - pair[0][1].value > pair[0][1].half + pair[1][1].half:
-                    places.append(f"{name} of {detector} on {set_name}")
+    for name, method in study.methods.items():
+        if not _is_ranking(method):
+            continue
+        behind = []
+        for set_name in study.sets:
+            best = _best(study, ap, set_name, method.detector, lambda each: not _is_ranking(each))
+            own = ap.get((set_name, name))
+            if best and own and best[1].value - own.value > best[1].half + own.half:
+                behind.append(set_name)
+        if behind:
+            where = "all sets" if len(behind) == len(study.sets) else ", ".join(behind)
+            places.append(f"{method.label} with {method.detector} ({where})")
     worse = []
-    for metric, words in (("D-ECE", "calibration error"), ("ms per step", "time per step")):
+    for metric, words, unit in (
+        ("D-ECE", "calibration error", ""),
+        ("ms per step", "time of a step", " ms"),
+    ):
         found = means(study, rows, metric)
         for detector in detectors(study):
-            sides = [
+            ranking, other = (
                 statistics.fmean(
                     mean.value
                     for (_, name), mean in found.items()
@@ -259,10 +326,10 @@ def _lost(
                     and _is_ranking(study.methods[name]) == is_ranking
                 )
                 for is_ranking in (True, False)
-            ]
-            worse.append(f"{words} of {detector} {sides[0]:.0f} against {sides[1]:.0f}")
-    lost = ", ".join(places) if places else "no set beyond the intervals"
+            )
+            worse.append(f"{words} with {detector} {ranking:.0f}{unit} against {other:.0f}{unit}")
+    lost = "; ".join(places) if places else "none"
     return (
-        f"Ranking losses lose in AP or APr on: {lost}. Means of all ranking against all others: "
-        f"{'; '.join(worse)}."
+        f"Ranking losses that lose AP to the best other loss beyond the intervals: {lost}. Means "
+        f"of the ranking losses against the others: {'; '.join(worse)}."
     )

@@ -15,8 +15,8 @@ from rankdet.catalogue.presets import get_preset
 from rankdet.cli import report as report_module  # noqa: F401 - registers the verbs
 from rankdet.cli.app import app
 from rankdet.errors import InputError
-from rankdet.report.cards import CARD, METAFILE, model_card, write_cards
 from rankdet.report.again import commands
+from rankdet.report.cards import CARD, METAFILE, model_card, write_cards
 from rankdet.report.facts import period
 from rankdet.report.metafile import metafile
 from rankdet.report.names import printable

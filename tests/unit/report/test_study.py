@@ -5,6 +5,7 @@ import io
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from scipy.stats import t as student
@@ -16,6 +17,7 @@ from rankdet.cli.app import app
 from rankdet.errors import InputError
 from rankdet.report.study import choose_rates, write_report
 from rankdet.report.study_data import RANKING, findings, means, read_study
+from rankdet.times import duration
 from tests.unit.report.synthetic import write_result
 
 NAME = "imbalance"
@@ -91,7 +93,21 @@ def test_means_have_the_interval_of_the_pooled_deviation(results):
 def test_the_findings_say_where_ranking_losses_lose(results):
     said = findings(STUDY, read_study(NAME, results))
     assert len(said) == 3
-    assert "AP of ATSS on 1," in said[2] and "AP of ATSS on 10" not in said[2]
+    ahead, behind = 20 + 4, -20 + 4  # ATSS: the last method is a ranking loss, the third is not
+    words = f"ahead of the best other loss on sets 10, 100, few, many (+{ahead}.0)"
+    assert words in said[0] and f"behind the best other loss on set 1 (−{-behind}.0)" in said[0]
+    assert "the best ranking loss (Bucketed RS)" in said[0]
+    assert "the other is Class-weighted focal" in said[0] and "(+12.0)" in said[1]
+    assert "Bucketed RS with ATSS (1)" in said[2] and "Cross entropy" not in said[2]
+    assert "calibration error with ATSS 40 against 40" in said[2]
+
+
+def test_a_gap_within_the_intervals_is_no_win(results):
+    found = read_study(NAME, results)
+    rows = [replace(row, values=row.values | {"AP": 30.0 + row.seed}) for row in found]
+    said = findings(STUDY, rows)
+    assert said[0].count("within the intervals of the best other loss on all 5 sets (+0.0)") == 2
+    assert "ahead" not in said[0] and "beyond the intervals: none." in said[2]
 
 
 def test_the_report_has_every_mean_and_figure(results, tmp_path):
@@ -110,6 +126,10 @@ def test_the_report_has_every_mean_and_figure(results, tmp_path):
     assert "Findings" in page and page.count("<svg") == 2 * 4
     runs = list(csv.DictReader(io.StringIO((tmp_path / "out/runs.csv").read_text())))
     assert len(runs) == len(rows) * len(STUDY.seeds)
+    assert {row["training s"] for row in runs} == {"42.0"} and "sortable" in page
+    together = duration(42 * len(runs))
+    for text in (page, (tmp_path / "out/report.md").read_text()):
+        assert f"{len(runs)} trainings, {together} together" in text
 
 
 def test_the_report_is_the_same_when_written_again(results, tmp_path):
