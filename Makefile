@@ -21,7 +21,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 OPTIONS ?=
 DEMO_FIRST := results/demo/alrp_mmdet_ce_l1_frcnn_r50_500/checkpoint.pth
 
-.PHONY: help env demo demo-time test test-operators test-heavy lint test-adapters test-pages bench-losses bench-evaluation bench-adapters gpu-check record-image lock doctor docs docs-numbers test-docs clean clean-wheel
+.PHONY: help env demo demo-time test test-operators test-heavy lint test-adapters test-pages bench-losses bench-evaluation bench-adapters gpu-check record-image lock doctor docs docs-numbers docs-images browser-driver test-docs clean clean-wheel
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -55,11 +55,16 @@ test-adapters: .venv-adapters/.ready  ## the tests of the adapters, with torchvi
 	@.venv-adapters/bin/pip freeze 2> /dev/null | grep -E "^(accelerate|numpy|torch|torchvision|transformers)=="
 	@PYTHONPATH=src .venv-adapters/bin/python -m pytest tests/adapters --no-header
 
-test-pages: env  ## the tests of the HTML pages in a browser; needs Chromium (CHROMIUM=path)
+browser-driver: env
 	@$(BIN)/python -c "import playwright" 2> /dev/null \
 	  || pip install -q --no-deps --require-hashes -r envs/pages.txt 2> $(VENV)/pages.log \
 	  || { cat $(VENV)/pages.log; exit 1; }
+
+test-pages: browser-driver  ## the tests of the HTML pages in a browser; needs Chromium (CHROMIUM=path)
 	@python -m pytest tests/pages
+
+docs-images: browser-driver  ## screenshots of results/demo for the guides, after `make demo`
+	@python docs/screenshots.py results/demo docs/images
 
 .venv-adapters/.ready: envs/adapters.txt
 	@echo "environment for the adapters: torch with its CUDA libraries, 6 GB of disk; done once"

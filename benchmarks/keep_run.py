@@ -23,19 +23,21 @@ def main() -> None:
     options = kept.options(__doc__.splitlines()[0], "preset")
     source = Path("results") / options.preset
     target = Path("results/reference") / options.preset
-    runs = sorted(source.glob("*/run.json"))
+    runs = sorted(
+        each.parent for form in ("*", "*/seed-*") for each in source.glob(f"{form}/metrics.json")
+    )
     if not runs:
         raise SystemExit(f"expected finished runs in {source}, got none; run the workflow first")
     shutil.rmtree(target, ignore_errors=True)
     for run in runs:
-        folder = target / run.parent.name
+        folder = target / run.relative_to(source)
         folder.mkdir(parents=True)
         for name in KEPT:
-            shutil.copy(run.parent / name, folder)
-    records = [json.loads(run.read_text()) for run in runs]
-    keep_tables(source, target / "tables", [record["entry"] for record in records])
+            shutil.copy(run / name, folder)
+    entries = [run.relative_to(source).parts[0] for run in runs]
+    keep_tables(source, target / "tables", entries)
     shutil.copytree(source / "figures", target / "figures", ignore=shutil.ignore_patterns("*.png"))
-    (target / "README.md").write_text(page(options, source, records))
+    (target / "README.md").write_text(page(options, runs))
     print(f"{target}: {len(runs)} runs")
 
 
@@ -48,27 +50,28 @@ def keep_tables(source: Path, target: Path, entries: list[str]) -> None:
             shutil.copy(table, target)
 
 
-def page(options: argparse.Namespace, source: Path, records: list[dict]) -> str:
+def page(options: argparse.Namespace, runs: list[Path]) -> str:
     """Return the README: one line per run, then machine and versions."""
+    records = [json.loads((run / "run.json").read_text()) for run in runs]
     first = records[0]
     threads = f"; each training on {first['threads']} thread(s), as many in parallel as "
     threads += "there are cores"
     lines = kept.heading(f"Preset {options.preset}", options)
     lines += [
-        "| entry | of | AP | AP50 | oLRP | APr, APc, APf | iterations | training, s | code |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| entry | seed | of | AP | AP50 | oLRP | APr, APc, APf | steps | training, s | code |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for record in records:
-        metrics = json.loads((source / record["entry"] / "metrics.json").read_text())
+    for run, record in zip(runs, records, strict=True):
+        metrics = json.loads((run / "metrics.json").read_text())
         cost = f"{record['iterations']} | {record['seconds']:.0f} | {record['git']}"
         for kind, name in (("bbox", "boxes"), ("segm", "masks")):
             if kind in metrics:
-                cells = f"{record['entry']} | {name} | {figures(metrics[kind])}"
+                cells = f"{record['entry']} | {record['seed']} | {name} | {figures(metrics[kind])}"
                 lines.append(f"| {cells} | {cost} |")
     lines += [
         "",
         *kept.where(first["machine"], first["versions"], threads),
-        f"Seed {first['seed']}, data {first['data']['name']}.",
+        f"Data {first['data']['name']}.",
     ]
     return "\n".join(lines) + "\n"
 

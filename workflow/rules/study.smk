@@ -45,6 +45,7 @@ rule calibrate:
         "logs/{preset}/{entry}{seed}/calibrate.log",
     benchmark:
         "logs/{preset}/{entry}{seed}/calibrate.benchmark.tsv"
+    priority: 1  # before the next training, so that a stopped study has whole runs
     resources:
         **RESOURCES.of("calibrate", mem_mb=4000, runtime=30),
     shell:

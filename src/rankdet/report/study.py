@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ FIGURES = {
     ),
     "calibration": Caption(
         "Calibration",
-        "Detection calibration error of the scores (D-ECE) before and after `rankdet calibrate`, "
+        "Detection calibration error of the scores (D-ECE) before and after rankdet calibrate, "
         "on images that the calibration was not fitted to; mean over the sets.",
     ),
     "time": Caption("Time per step", "Milliseconds of a training step; mean over the sets."),
@@ -90,10 +90,9 @@ def _lines(
     study: Study,
     detector: str,
     values: dict[tuple[str, str], Mean],
-    sets: Sequence[str],
-    labels: Sequence[str],
+    sets: Mapping[str, str],
 ) -> Any:
-    """Return a function that draws a line per method over ``sets``."""
+    """Return a function that draws a line per method over ``sets``, which have labels."""
 
     def draw(axes: Axes) -> None:
         names = _of(study, detector)
@@ -110,7 +109,7 @@ def _lines(
                 capsize=0,
                 **_key(study, name),
             )
-        axes.set_xticks(range(len(sets)), labels)
+        axes.set_xticks(range(len(sets)), list(sets.values()))
         axes.set_ylim(bottom=0)
 
     return draw
@@ -122,7 +121,7 @@ def _by_set(
     rows: Sequence[Measured],
     figure: str,
     metrics: Sequence[str],
-    sets: Sequence[str],
+    sets: Mapping[str, str],
     xlabel: str,
     narrow: bool,
 ) -> Figure:
@@ -132,9 +131,7 @@ def _by_set(
         Block(
             detector,
             [
-                Panel(
-                    "", xlabel, f"{metric} ×100", _lines(study, detector, found[metric], sets, sets)
-                )
+                Panel("", xlabel, f"{metric} ×100", _lines(study, detector, found[metric], sets))
                 for metric in metrics
             ],
             _keys(study, detector),
@@ -168,7 +165,7 @@ def _dots(
 
         return draw
 
-    unit = "ms" if figure == "time" else "×100, lower is better"
+    unit = "" if figure == "time" else " ×100, lower is better"
     keys = (
         []
         if len(metrics) == 1
@@ -181,7 +178,7 @@ def _dots(
         ]
     )
     blocks = [
-        Block(detector, [Panel("", f"{metrics[0]} {unit}", "", draw_of(detector))], keys)
+        Block(detector, [Panel("", f"{metrics[0]}{unit}", "", draw_of(detector))], keys)
         for detector in detectors(study)
     ]
     grid = Grid(NARROW if narrow else WIDE, 1 if narrow else 2, 1, 2.3)
@@ -208,17 +205,15 @@ def _words(study: Study, rows: Sequence[Measured], metrics: Sequence[str]) -> st
 
 def drawings(study: Study, rows: Sequence[Measured]) -> dict[str, Drawing]:
     """Return the figures, one per question."""
-    ratios = sorted(
-        (each for each, own in study.sets.items() if own.objects == "some"),
-        key=lambda each: study.sets[each].imbalance,
-    )
+    by_ratio = sorted(study.sets.items(), key=lambda item: item[1].imbalance)
+    ratios = {each: f"{own.imbalance:g}" for each, own in by_ratio if own.objects == "some"}
     chosen = study.sets[study.chosen_on].imbalance
-    amounts = [
-        each
+    amounts = {
+        each: objects
         for objects in ("few", "some", "many")
         for each, own in study.sets.items()
         if own.objects == objects and own.imbalance == chosen
-    ]
+    }
 
     def of(name: str, metrics: Sequence[str], draw: Any) -> Drawing:
         return Drawing(FIGURES[name].title, draw, _words(study, rows, metrics))
@@ -235,7 +230,7 @@ def drawings(study: Study, rows: Sequence[Measured]) -> dict[str, Drawing]:
             "objects",
             ("AP", "oLRP"),
             lambda narrow: _by_set(
-                study, rows, "objects", ("AP", "oLRP"), amounts, "objects per image (set)", narrow
+                study, rows, "objects", ("AP", "oLRP"), amounts, "objects per image", narrow
             ),
         ),
         "calibration": of(

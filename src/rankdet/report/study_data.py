@@ -263,22 +263,20 @@ def _compared(study: Study, values: dict[tuple[str, str], Mean], name: str) -> s
     for detector in detectors(study):
         pairs = _pairs(study, values, detector)
         sides = {
-            "ahead of": [pair for pair in pairs if pair.counts and pair.gap > 0],
+            "ahead": [pair for pair in pairs if pair.counts and pair.gap > 0],
             "behind": [pair for pair in pairs if pair.counts and pair.gap < 0],
-            "within the intervals of": [pair for pair in pairs if not pair.counts],
+            "within the intervals": [pair for pair in pairs if not pair.counts],
         }
         said = [
-            f"{words} the best other loss on {_sets(own, pairs)} ({_range(own)})"
-            for words, own in sides.items()
-            if own
+            f"{words} on {_sets(own, pairs)} ({_range(own)})" for words, own in sides.items() if own
         ]
         who = _labels(pair.ranking for pair in pairs)
         against = _labels(pair.other for pair in pairs)
         parts.append(
-            f"with {detector} the best ranking loss ({who}) is {', '.join(said)}; the other is "
-            f"{against}"
+            f"with {detector}, the best ranking loss ({who}) against the best other loss "
+            f"({against}) is {', '.join(said)}"
         )
-    return f"{name}: {'. '.join(part[0].upper() + part[1:] for part in parts)}."
+    return f"{name}: {'; '.join(parts)}."
 
 
 def _sets(own: Sequence[_Pair], every: Sequence[_Pair]) -> str:

@@ -8,6 +8,7 @@ import statistics
 from dataclasses import replace
 
 import pytest
+from benchmarks.keep_study import copy_runs, shorten
 from scipy.stats import t as student
 from typer.testing import CliRunner
 
@@ -93,11 +94,10 @@ def test_means_have_the_interval_of_the_pooled_deviation(results):
 def test_the_findings_say_where_ranking_losses_lose(results):
     said = findings(STUDY, read_study(NAME, results))
     assert len(said) == 3
-    ahead, behind = 20 + 4, -20 + 4  # ATSS: the last method is a ranking loss, the third is not
-    words = f"ahead of the best other loss on sets 10, 100, few, many (+{ahead}.0)"
-    assert words in said[0] and f"behind the best other loss on set 1 (−{-behind}.0)" in said[0]
-    assert "the best ranking loss (Bucketed RS)" in said[0]
-    assert "the other is Class-weighted focal" in said[0] and "(+12.0)" in said[1]
+    ranking, other = "the best ranking loss (Bucketed RS)", "(Class-weighted focal)"
+    words = "ahead on sets 10, 100, few, many (+24.0), behind on set 1 (−16.0)"
+    assert f"with ATSS, {ranking} against the best other loss {other} is {words}" in said[0]
+    assert "(+12.0)" in said[1]
     assert "Bucketed RS with ATSS (1)" in said[2] and "Cross entropy" not in said[2]
     assert "calibration error with ATSS 40 against 40" in said[2]
 
@@ -106,7 +106,7 @@ def test_a_gap_within_the_intervals_is_no_win(results):
     found = read_study(NAME, results)
     rows = [replace(row, values=row.values | {"AP": 30.0 + row.seed}) for row in found]
     said = findings(STUDY, rows)
-    assert said[0].count("within the intervals of the best other loss on all 5 sets (+0.0)") == 2
+    assert said[0].count("within the intervals on all 5 sets (+0.0)") == 2
     assert "ahead" not in said[0] and "beyond the intervals: none." in said[2]
 
 
@@ -135,6 +135,27 @@ def test_the_report_has_every_mean_and_figure(results, tmp_path):
 def test_the_report_is_the_same_when_written_again(results, tmp_path):
     first, second = (write_report(NAME, results, tmp_path / each) for each in ("a", "b"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_what_is_kept_of_the_runs_gives_the_same_report(results, tmp_path):
+    every = len(STUDY.methods) * (len(STUDY.learning_rates) + len(STUDY.sets) * len(STUDY.seeds))
+    assert copy_runs(NAME, results, tmp_path / "kept", shorten) == every
+    first = write_report(NAME, results, tmp_path / "first")
+    second = write_report(NAME, tmp_path / "kept", tmp_path / "second")
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    record = next((tmp_path / "kept").rglob("run.json"))
+    assert not set(json.loads(record.read_text())) & {"config", "differences"}
+
+
+def test_a_run_that_is_not_complete_is_not_kept(results, tmp_path):
+    aside = results / "imbalance-10" / "study_atss_ap" / "seed-1"
+    (aside / "calibration.json").rename(aside / "aside")
+    try:
+        copy_runs(NAME, results, tmp_path, shorten)
+    finally:
+        (aside / "aside").rename(aside / "calibration.json")
+    kept = {path.parent.name for path in (tmp_path / "imbalance-10/study_atss_ap").rglob("*.json")}
+    assert kept == {"seed-0", "seed-2"}
 
 
 def test_the_commands(results, tmp_path):
