@@ -38,7 +38,7 @@ demo: demo-time env  ## train, evaluate and tabulate six rows on the built-in di
 	@rankdet report summary --preset demo --results results/demo
 
 demo-time:
-	@echo "make demo: about 10 minutes on two cores: the environment (2 to 3, the first time), six trainings"
+	@echo "make demo: 10 to 15 minutes on two cores: the environment (2 to 3, the first time), six trainings"
 
 test: env lint  ## the test suite, with one complete tiny run of the DAG
 	@python -m pytest -m "not heavy" -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -16,10 +16,10 @@ from playwright.sync_api import sync_playwright
 # Name: page below the results, width and height in CSS pixels, and what is scrolled to.
 SHOTS = {
     "report": ("report.html", 1280, 1000, None),
-    "report-tables": ("report.html", 1280, 760, "#tables"),
+    "report-tables": ("report.html", 1280, 480, "#rank-sort-rcnn"),
     "report-phone": ("report.html", 390, 844, "#figures"),
     "run": ("{run}/run.html", 1280, 1000, None),
-    "run-samples": ("{run}/run.html", 1280, 900, "#samples"),
+    "run-samples": ("{run}/run.html", 1280, 600, "#samples"),
 }
 
 
@@ -40,8 +40,9 @@ def main() -> int:
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         for name, (path, width, height, place) in SHOTS.items():
-            size = {"width": width, "height": height}
-            view = opened.new_context(viewport=size, color_scheme="light")
+            view = opened.new_context(
+                viewport={"width": width, "height": height}, color_scheme="light"
+            )
             page = view.new_page()
             page.goto((options.results / path.format(run=run)).resolve().as_uri())
             if place:
