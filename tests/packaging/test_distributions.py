@@ -54,6 +54,7 @@ def test_the_sdist_has_what_the_wheel_is_built_from_and_the_guides(sdist):
         names = [PurePosixPath(each.name) for each in archive.getmembers() if each.isfile()]
     found = {str(name.relative_to(name.parts[0])) for name in names}
     expected = tracked("src/rankdet") | tracked("configs") | tracked("docs")
+    expected -= tracked("docs/images")
     top = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "pyproject.toml"}
     assert found == expected | top | {"PKG-INFO", ".gitignore"}
 
