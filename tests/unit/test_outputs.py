@@ -223,13 +223,17 @@ rankdet.cli.main()
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_no_part_file(tmp_path, number):
+    def as_in_a_terminal():  # nohup ignores SIGHUP, and a shell's background SIGINT
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, "slow"],
         cwd=tmp_path,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=as_in_a_terminal,
     )
     assert process.stdout.readline() == "begun\n"
     begin = time.monotonic()
