@@ -65,15 +65,20 @@ def table_of(path: str, columns: Sequence[str], keep: int | None = None) -> str:
         columns: its headings in place of those of the record.
         keep: number of lines; None keeps all.
     """
+    cells = _cells(path)
+    if not cells or len(cells[0]) != len(columns):
+        raise ValueError(f"{path} has no table of {len(columns)} columns")
+    return table(columns, cells[2:][:keep])
+
+
+def _cells(path: str) -> list[list[str]]:
+    """Return the cells of a record's Markdown table, with its heading and the rule below."""
     lines = (REFERENCE / path).read_text(encoding="utf-8").splitlines()
-    cells = [
+    return [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in lines
         if line.startswith("|")
     ]
-    if not cells or len(cells[0]) != len(columns):
-        raise ValueError(f"{path} has no table of {len(columns)} columns")
-    return table(columns, cells[2:][:keep])
 
 
 class Least(NamedTuple):
@@ -85,12 +90,7 @@ class Least(NamedTuple):
 
 def least(path: str, column: str) -> Least:
     """Return the smallest value of a column of the first table of a record, by its heading."""
-    lines = (REFERENCE / path).read_text(encoding="utf-8").splitlines()
-    head, _, *body = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in lines
-        if line.startswith("|")
-    ]
+    head, _, *body = _cells(path)
     place = head.index(column)
     row = min(body, key=lambda cells: float(cells[place]))
     return Least(row[place], row[head.index("nodes")])

@@ -246,6 +246,11 @@ class _Pair:
     counts: bool
 
 
+def _is_ahead(first: Mean, second: Mean) -> bool:
+    """Whether the difference is larger than both half intervals together."""
+    return first.value - second.value > first.half + second.half
+
+
 def _pairs(study: Study, values: dict[tuple[str, str], Mean], detector: str) -> list[_Pair]:
     found = []
     for set_name in study.sets:
@@ -253,7 +258,7 @@ def _pairs(study: Study, values: dict[tuple[str, str], Mean], detector: str) -> 
         theirs = _best(study, values, set_name, detector, lambda method: not _is_ranking(method))
         if mine and theirs:
             gap = mine[1].value - theirs[1].value
-            counts = abs(gap) > mine[1].half + theirs[1].half
+            counts = _is_ahead(mine[1], theirs[1]) or _is_ahead(theirs[1], mine[1])
             found.append(_Pair(set_name, mine[0], theirs[0], gap, counts))
     return found
 
@@ -304,7 +309,7 @@ def _lost(study: Study, rows: Sequence[Measured], ap: dict[tuple[str, str], Mean
         for set_name in study.sets:
             best = _best(study, ap, set_name, method.detector, lambda each: not _is_ranking(each))
             own = ap.get((set_name, name))
-            if best and own and best[1].value - own.value > best[1].half + own.half:
+            if best and own and _is_ahead(best[1], own):
                 behind.append(set_name)
         if behind:
             where = "all sets" if len(behind) == len(study.sets) else ", ".join(behind)
