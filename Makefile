@@ -45,7 +45,7 @@ test: env lint  ## the test suite, with one complete tiny run of the DAG
 
 test-operators:  ## the tests of operators and recorded heads, with compiled mmcv in .venv-mmcv
 	@$(MAKE) --no-print-directory env VENV=.venv-mmcv OPS=mmcv
-	@.venv-mmcv/bin/python -m pytest tests/unit/ops tests/golden -n $(WORKERS) --dist loadfile
+	@.venv-mmcv/bin/python -m pytest tests/unit/ops tests/golden -m "not heavy" -n $(WORKERS) --dist loadfile
 
 test-heavy: env  ## what takes too long for `make test`
 	@python -m pytest -m heavy -n $(WORKERS) --dist loadfile --no-loadscope-reorder

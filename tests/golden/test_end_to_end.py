@@ -239,6 +239,16 @@ def test_a_changed_detection_is_a_miss(change):
     assert not compared(rows(), official).agrees
 
 
+@pytest.mark.parametrize(
+    ("change", "derived", "agrees"), [(2e-4, False, False), (5e-4, True, True), (2e-3, True, False)]
+)
+def test_a_pixel_at_the_threshold_moves_only_scores_of_masks(change, derived, agrees):
+    ours, official = rows(), rows()
+    official[1] |= dict(score=official[1]["score"] - change)
+    ours = [row | {"derived": True} for row in ours] if derived else ours
+    assert compared(ours, official).agrees is agrees
+
+
 def test_a_missing_or_doubled_detection_is_a_miss():
     assert not compared(rows()[:2], rows()).agrees
     assert not compared([*rows(), rows()[0]], rows()).agrees

@@ -23,6 +23,7 @@ from tests.golden.end_to_end.weights import converted
 
 BOX = 1e-2  # pixels of the original image
 SCORE = 1e-4
+MASK_SCORE = 1e-3  # most that a pixel at the mask's threshold may move a score that the mask has a part in
 MASK_BOX = 1.0  # pixels, of a box that is drawn around a mask
 FAR = 1e6  # cost of a pair that is none
 SQUARE = np.ones((3, 3), bool)  # a pixel and its eight neighbors
@@ -195,7 +196,7 @@ def _compare_pair(part: Part, what: str, kind: str, ours: dict, official: dict) 
     label = f"{what}, category {official['category_id']} score {official['score']:.6f}"
     score = abs(ours["score"] - official["score"])
     part.most("score", score)
-    part.expect(score <= SCORE, f"{label}: score {ours['score']:.6f} here")
+    part.expect(score <= _allowed(ours), f"{label}: score {ours['score']:.6f} here")
     box = _apart(ours, official)
     part.most("box px", box)
     part.expect(
@@ -204,6 +205,20 @@ def _compare_pair(part: Part, what: str, kind: str, ours: dict, official: dict) 
     )
     if kind == "segm":
         _compare_masks(part, label, ours["segmentation"], official["segmentation"])
+
+
+def _allowed(ours: dict) -> float:
+    """Return by how much a score may differ.
+
+    A detector without boxes (SOLOv2) multiplies the class score by the mean probability of the
+    mask's pixels above 0.5, on a map of a quarter of the image's size. A pixel whose probability
+    lies at 0.5 belongs to the mask on one processor and not on another, which moves the mean by up
+    to 0.5 over the number of pixels.
+    """
+    if "derived" not in ours:
+        return SCORE
+    pixels = float(mask_tools.area(ours["segmentation"])) / 16
+    return SCORE + min(0.5 / max(pixels, 1.0), MASK_SCORE)
 
 
 def _compare_masks(part: Part, label: str, ours: dict, official: dict) -> None:
