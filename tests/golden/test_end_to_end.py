@@ -20,7 +20,10 @@ from tests.golden.end_to_end.jobs import jobs
 from tests.golden.end_to_end.part import Part
 
 # A part of a minute or more each, on one core.
-HEAVY = ("rs_mask_r50_lvis.traj", "rs_mask_r50.traj", "rs_frcnn_plus_r50.traj", ".detections")
+HEAVY = (
+    *("rs_mask_r50_lvis.traj", "rs_mask_r50.traj", "rs_frcnn_plus_r50.traj"),
+    *("rs_solov2_r34_light.traj", ".detections"),
+)
 LIGHT = "rs_atss_r50.detections"
 NAMES = [job.name for job in jobs(HERE, coco_folder(), Path(), quick=True)]
 SMALL = "alrp_mmdet_alrp_fovea_r50_500"

@@ -67,7 +67,18 @@ def rehearse(entry, data, folder):
         assert 0 <= numbers["AP"] <= 1 and 0 <= numbers["oLRP"] <= 1
 
 
-@pytest.mark.parametrize("name", KINDS.values(), ids=KINDS.keys())
+# Minutes each: masks of large images, 1203 classes, three stages. Shorter trainings of their kind are in
+# tests/reliability and tests/smoke.
+LONG = ("rs_mask_r50_lvis", "rs_solov2_r34_light", "rs_cascade_r50", "ext_br_brs_mask_r50_city")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.heavy] if name in LONG else [], id=kind)
+        for kind, name in KINDS.items()
+    ],
+)
 def test_a_row_of_each_kind(name, drawn, tmp_path):
     entry = load_catalogue()[name]
     rehearse(entry, drawn(entry), tmp_path)

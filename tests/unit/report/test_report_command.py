@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 def test_page_is_self_contained(demo):
-    call("html", "--preset", "demo", "--results", demo)
+    call("html", "--no-runs", "--preset", "demo", "--results", demo)
     text = (demo / "report.html").read_text()
     page = Page()
     page.feed(text)
@@ -86,7 +86,7 @@ def test_tables_and_the_entries_filter(demo, tmp_path):
 
 
 def test_summary_names_figures_gaps_and_places(demo):
-    call("html", "--preset", "demo", "--results", demo)
+    call("html", "--no-runs", "--preset", "demo", "--results", demo)
     chosen = ",".join([*DEMO_ENTRIES, "rs_paa_r50"])
     shown = call("summary", "--preset", "demo", "--results", demo, "--entries", chosen)
     assert re.search(r"rs_atss_r50 +ATSS +■ Rank & Sort +45\.0 +55\.0 +42 s", shown)
@@ -133,12 +133,12 @@ def test_durations():
 def test_missing_records_are_named(demo):
     said = [f"{name} is missing" for name in ("run.json", "training.jsonl")]
     lost = demo / DEMO_ENTRIES[0]
-    call("html", "--preset", "demo", "--results", demo)
+    call("html", "--no-runs", "--preset", "demo", "--results", demo)
     whole = call("summary", "--preset", "demo", "--results", demo)
     whole += (demo / "report.html").read_text()
     for name in ("run.json", "training.jsonl"):
         (lost / name).unlink()
-    call("html", "--preset", "demo", "--results", demo)
+    call("html", "--no-runs", "--preset", "demo", "--results", demo)
     shown = call("summary", "--preset", "demo", "--results", demo)
     page = (demo / "report.html").read_text()
     for words in said:
