@@ -67,8 +67,8 @@ def rehearse(entry, data, folder):
         assert 0 <= numbers["AP"] <= 1 and 0 <= numbers["oLRP"] <= 1
 
 
-# Minutes each: masks of large images, 1203 classes, three stages. Shorter trainings of their kind are in
-# tests/reliability and tests/smoke.
+# Minutes each: masks of large images, 1203 classes, three stages. Shorter trainings of their kind
+# are in tests/reliability and tests/smoke.
 LONG = ("rs_mask_r50_lvis", "rs_solov2_r34_light", "rs_cascade_r50", "ext_br_brs_mask_r50_city")
 
 

@@ -23,7 +23,7 @@ from tests.golden.end_to_end.weights import converted
 
 BOX = 1e-2  # pixels of the original image
 SCORE = 1e-4
-MASK_SCORE = 1e-3  # most that a pixel at the mask's threshold may move a score that the mask has a part in
+MASK_SCORE = 1e-3  # of SOLOv2: most that pixels at the mask's threshold may add
 MASK_BOX = 1.0  # pixels, of a box that is drawn around a mask
 FAR = 1e6  # cost of a pair that is none
 SQUARE = np.ones((3, 3), bool)  # a pixel and its eight neighbors
