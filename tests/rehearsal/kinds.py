@@ -1,4 +1,7 @@
-"""The kinds of rows: one row of each is rehearsed in `make test`, all rows in `make test-heavy`."""
+"""The kinds of rows: a row of each is rehearsed, in `make test` without the longest of them.
+
+`make test-heavy` rehearses all others.
+"""
 
 from __future__ import annotations
 

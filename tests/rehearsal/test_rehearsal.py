@@ -72,13 +72,18 @@ def rehearse(entry, data, folder):
 LONG = ("rs_mask_r50_lvis", "rs_solov2_r34_light", "rs_cascade_r50", "ext_br_brs_mask_r50_city")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.heavy] if name in LONG else [], id=kind)
-        for kind, name in KINDS.items()
-    ],
-)
+def each_kind(light):
+    """Run a test with the row of each kind; those that are not in ``light`` are heavy."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=[] if name in light else pytest.mark.heavy, id=kind)
+            for kind, name in KINDS.items()
+        ],
+    )
+
+
+@each_kind(light=set(KINDS.values()) - set(LONG))
 def test_a_row_of_each_kind(name, drawn, tmp_path):
     entry = load_catalogue()[name]
     rehearse(entry, drawn(entry), tmp_path)
@@ -102,13 +107,7 @@ def launched(name, data, folder, *options):
 SHARED = ("ext_alrp_ap_r50_500", "alrp_mmdet_alrp_frcnn_r50_500", "rs_atss_r50")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in SHARED else pytest.mark.heavy, id=kind)
-        for kind, name in KINDS.items()
-    ],
-)
+@each_kind(light=SHARED)
 def test_two_processes_with_two_passes_of_each_kind(name, drawn, tmp_path):
     data = drawn(load_catalogue()[name])
     record = launched(name, data, tmp_path, "--processes", "2", "--passes", "2")

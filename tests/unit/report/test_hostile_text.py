@@ -113,7 +113,7 @@ def test_a_label_is_text_in_every_format(labeled, tmp_path, label):
     assert "\x1b" not in shown.getvalue() and "\x07" not in shown.getvalue()
 
 
-@pytest.mark.parametrize("label", ["_hidden $\\frac$ a\x1b-->\x00" + SCRIPT, "x" * 2000])
+@pytest.mark.parametrize("label", [r"$\frac$", SCRIPT, "_hidden", "x" * 2000, "a\x1b-->\x00"])
 def test_a_label_is_text_in_a_figure(labeled, tmp_path, label):
     catalogue = labeled(label.replace("\0", ""))
     results = read_results(catalogue, write_preset(tmp_path), "demo")
