@@ -32,14 +32,15 @@ def study_rates(study):
     return checkpoints.study_rates.get(study=study).output[0]
 
 
+# The workflow's configs, here and in the commands of the rules.
+os.environ["RANKDET_CONFIGS"] = os.path.abspath("configs")
 # Loading the catalogue here checks its tables before any job is planned.
 INPUTS = Inputs(config, load_catalogue("configs"), published_models)
 RESOURCES = JobResources(config["cluster"], INPUTS, LEFT_OVER)
 SEARCHES = Searches(load_plans("configs"))
 STUDIES = Studies(INPUTS, study_rates)
 
-# The workflow's configs, also for the commands in the rules.
-EXPORTS = {"RANKDET_CONFIGS": os.path.abspath("configs")}
+EXPORTS = {"RANKDET_CONFIGS": os.environ["RANKDET_CONFIGS"]}
 if config["mirrors"]:
     EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
 # Not a parameter of the rule, since another tracker must not train again.
@@ -51,6 +52,7 @@ shell.prefix(exports.replace("{", "{{").replace("}", "}}"))  # Snakemake formats
 
 # Cancel the jobs of a killed Snakemake that are still pending in the queue.
 onstart:
+    snakemakes.remove_default_rate(workflow)
     for job in slurm.cancel_waiting(LEFT_OVER):
         print(f"canceled {job.job_id} ({job.comment}), a pending job of an earlier Snakemake")
 

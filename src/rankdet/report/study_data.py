@@ -267,6 +267,9 @@ def _compared(study: Study, values: dict[tuple[str, str], Mean], name: str) -> s
     parts = []
     for detector in detectors(study):
         pairs = _pairs(study, values, detector)
+        if not pairs:
+            parts.append(f"with {detector}, nothing to compare a ranking loss with")
+            continue
         sides = {
             "ahead": [pair for pair in pairs if pair.counts and pair.gap > 0],
             "behind": [pair for pair in pairs if pair.counts and pair.gap < 0],
@@ -321,18 +324,21 @@ def _lost(study: Study, rows: Sequence[Measured], ap: dict[tuple[str, str], Mean
     ):
         found = means(study, rows, metric)
         for detector in detectors(study):
-            ranking, other = (
-                statistics.fmean(
+            sides = [
+                [
                     mean.value
                     for (_, name), mean in found.items()
                     if study.methods[name].detector == detector
                     and _is_ranking(study.methods[name]) == is_ranking
-                )
+                ]
                 for is_ranking in (True, False)
-            )
-            worse.append(f"{words} with {detector} {ranking:.0f}{unit} against {other:.0f}{unit}")
+            ]
+            if all(sides):
+                ranking, other = map(statistics.fmean, sides)
+                said = f"{ranking:.0f}{unit} against {other:.0f}{unit}"
+                worse.append(f"{words} with {detector} {said}")
     lost = "; ".join(places) if places else "none"
-    return (
-        f"Ranking losses that lose AP to the best other loss beyond the intervals: {lost}. Means "
-        f"of the ranking losses against the others: {'; '.join(worse)}."
-    )
+    first = f"Ranking losses that lose AP to the best other loss beyond the intervals: {lost}."
+    if not worse:
+        return first
+    return f"{first} Means of the ranking losses against the others: {'; '.join(worse)}."

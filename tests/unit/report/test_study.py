@@ -16,7 +16,7 @@ from rankdet.catalogue.studies import part_name, rate_name, study_of
 from rankdet.cli import study as study_module  # noqa: F401 - registers the verbs
 from rankdet.cli.app import app
 from rankdet.errors import InputError
-from rankdet.report.study import choose_rates, write_report
+from rankdet.report.study import choose_rates, drawings, write_report
 from rankdet.report.study_data import RANKING, findings, means, read_study
 from rankdet.times import duration
 from tests.unit.report.synthetic import write_result
@@ -108,6 +108,28 @@ def test_a_gap_within_the_intervals_is_no_win(results):
     said = findings(STUDY, rows)
     assert said[0].count("within the intervals on all 5 sets (+0.0)") == 2
     assert "ahead" not in said[0] and "beyond the intervals: none." in said[2]
+
+
+@pytest.mark.parametrize(
+    ("methods", "compared"),
+    [
+        (["study_atss_bce", "study_frcnn_ce"], set()),
+        (["study_atss_ap", "study_frcnn_rank_sort"], set()),
+        (["study_atss_bce", "study_atss_ap", "study_frcnn_ce"], {"ATSS"}),
+    ],
+)
+def test_a_study_without_ranking_losses_or_without_others_has_a_report(results, methods, compared):
+    study = STUDY.model_copy(update={"methods": {name: STUDY.methods[name] for name in methods}})
+    rows = [row for row in read_study(NAME, results) if row.method in methods]
+    said = findings(study, rows)
+    for detector in ("ATSS", "Faster R-CNN"):
+        has_both = detector in compared
+        assert (f"with {detector}, the best ranking loss" in said[0]) == has_both
+        assert (f"with {detector}, nothing to compare" in said[1]) != has_both
+        assert (f"calibration error with {detector}" in said[2]) == has_both
+    assert "()" not in " ".join(said) and said[2].endswith(".")
+    for drawing in drawings(study, rows).values():
+        assert drawing.figure() is not None
 
 
 def test_the_report_has_every_mean_and_figure(results, tmp_path):
