@@ -7,7 +7,8 @@ functions; tests/docs/test_numbers.py fails if a number of a page is not the one
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -128,3 +129,95 @@ def coverage(number: str, images: int, method: str) -> str:
         if (row["number"], row["images"], row["method"]) == (number, str(images), method)
     ]
     return f"{100 * sum(found) / len(found):.1f}"
+
+
+class Study:
+    """The record of a study: the means of its summary.csv.
+
+    Args:
+        name: of the study, a folder of results/reference/studies.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.means = rows(f"studies/{name}/summary.csv")
+        self.runs = rows(f"studies/{name}/runs.csv")
+        self.sets = list(dict.fromkeys(row["set"] for row in self.means))
+
+    def value(self, metric: str, set_name: str, detector: str, loss: str) -> float:
+        """Return the mean of one cell."""
+        (row,) = (
+            each
+            for each in self.means
+            if (each["set"], each["detector"], each["loss"]) == (set_name, detector, loss)
+        )
+        return float(row[metric])
+
+    def table(self, metric: str, titles: Mapping[str, str], digits: int = 1) -> str:
+        """Return a line per method with the mean of a metric on each set of ``titles``.
+
+        The highest value of a detector is bold.
+        """
+        header = ("detector, loss", *titles.values())
+        lines = []
+        for detector, losses in self._methods().items():
+            cells = {
+                loss: [self.value(metric, each, detector, loss) for each in titles]
+                for loss in losses
+            }
+            best = [max(column) for column in zip(*cells.values(), strict=True)]
+            lines += [
+                (f"{detector}, {loss}", *_marked(values, best, digits))
+                for loss, values in cells.items()
+            ]
+        return table(header, lines)
+
+    def over_sets(self, metrics: Mapping[str, str], digits: int = 1) -> str:
+        """Return a line per method with the means of the metrics over all sets."""
+        lines = [
+            (
+                f"{detector}, {loss}",
+                *(
+                    f"{self.average(metric, [(detector, loss)]):.{digits}f}"
+                    for metric in metrics
+                ),
+            )
+            for detector, losses in self._methods().items()
+            for loss in losses
+        ]
+        return table(("detector, loss", *metrics.values()), lines)
+
+    def average(self, metric: str, methods: Iterable[tuple[str, str]]) -> float:
+        """Return the mean of a metric over all sets and some methods, (detector, loss)."""
+        return statistics.fmean(
+            self.value(metric, each, *method) for method in methods for each in self.sets
+        )
+
+    def half(self, metric: str) -> float:
+        """Return half the 95 % interval of a mean, which is the same in every cell.
+
+        Raises:
+            ValueError: if it is not, as with unequal numbers of seeds.
+        """
+        (half,) = {row[f"{metric} ±"] for row in self.means}
+        return float(half)
+
+    def seconds(self) -> float:
+        """Return the time of all trainings together."""
+        return total(self.runs, "training s")
+
+    def _methods(self) -> dict[str, list[str]]:
+        """Return the losses of each detector."""
+        found: dict[str, list[str]] = {}
+        for row in self.means:
+            losses = found.setdefault(row["detector"], [])
+            if row["loss"] not in losses:
+                losses.append(row["loss"])
+        return found
+
+
+def _marked(values: Sequence[float], best: Sequence[float], digits: int) -> list[str]:
+    texts = [f"{value:.{digits}f}" for value in values]
+    return [
+        f"**{text}**" if value == top else text
+        for text, value, top in zip(texts, values, best, strict=True)
+    ]
