@@ -171,26 +171,23 @@ class Study:
             ]
         return table(header, lines)
 
-    def over_sets(self, metrics: Mapping[str, str], digits: int = 1) -> str:
-        """Return a line per method with the means of the metrics over all sets."""
+    def over_sets(self, metrics: Mapping[str, int]) -> str:
+        """Return a line per method with means over all sets; ``metrics`` gives their decimals."""
         lines = [
             (
                 f"{detector}, {loss}",
                 *(
-                    f"{self.average(metric, [(detector, loss)]):.{digits}f}"
-                    for metric in metrics
+                    f"{self._over_sets(metric, detector, loss):.{digits}f}"
+                    for metric, digits in metrics.items()
                 ),
             )
             for detector, losses in self._methods().items()
             for loss in losses
         ]
-        return table(("detector, loss", *metrics.values()), lines)
+        return table(("detector, loss", *metrics), lines)
 
-    def average(self, metric: str, methods: Iterable[tuple[str, str]]) -> float:
-        """Return the mean of a metric over all sets and some methods, (detector, loss)."""
-        return statistics.fmean(
-            self.value(metric, each, *method) for method in methods for each in self.sets
-        )
+    def _over_sets(self, metric: str, detector: str, loss: str) -> float:
+        return statistics.fmean(self.value(metric, each, detector, loss) for each in self.sets)
 
     def half(self, metric: str) -> float:
         """Return half the 95 % interval of a mean, which is the same in every cell.

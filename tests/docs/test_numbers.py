@@ -60,6 +60,7 @@ def test_a_number_changed_by_hand_is_noticed_and_written_again(copy, page):
         ("results/reference/operators/bench.csv", "47.79", "57.79", "docs/operators.md"),
         ("configs/rehearsed.csv", ",20.8,", ",99.8,", "docs/official-runs.md"),
         ("results/reference/evaluation/coverage.csv", "0.944", "0.444", "docs/evaluation.md"),
+        ("results/reference/studies/imbalance/summary.csv", ",43.", ",63.", "docs/which-loss.md"),
     ],
 )
 def test_a_new_record_is_noticed(copy, record, old, new, page):

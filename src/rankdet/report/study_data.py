@@ -192,7 +192,7 @@ def summary_csv(study: Study, rows: Sequence[Measured]) -> str:
             cells: list[str] = []
             for metric in METRICS:
                 mean = by_metric[metric].get((set_name, method))
-                cells += ["", ""] if mean is None else [f"{mean.value:.2f}", f"{mean.half:.2f}"]
+                cells += ["", ""] if mean is None else [f"{mean.value:.4f}", f"{mean.half:.4f}"]
             writer.writerow([set_name, own.detector, own.label, method, *cells])
     return stream.getvalue()
 

@@ -142,7 +142,7 @@ def test_the_report_has_every_mean_and_figure(results, tmp_path):
     expected = statistics.fmean(100 * ap_of("study_frcnn_ce", "10", s) for s in STUDY.seeds)
     assert float(row["AP"]) == pytest.approx(expected, abs=0.006)
     assert float(row["APr"]) == pytest.approx(expected / 2, abs=0.006)
-    assert (row["D-ECE"], row["D-ECE calibrated"]) == ("40.00", "11.00")
+    assert (row["D-ECE"], row["D-ECE calibrated"]) == ("40.0000", "11.0000")
     assert float(row["ms per step"]) == pytest.approx(420)
     page = (tmp_path / "out/report.html").read_text()
     assert "Findings" in page and page.count("<svg") == 2 * 4
