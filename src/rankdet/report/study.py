@@ -161,8 +161,7 @@ def _dots(
                     axes.plot(point, place, "o", color=color, markerfacecolor=face, markersize=6)
             axes.set_yticks(range(len(names)), [study.methods[name].label for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
-            axes.margins(x=0.05)  # room for the marks at the right end
-            axes.set_xlim(left=0)
+            axes.set_xlim(0, 1.05 * axes.get_xlim()[1])  # room for marks at the right end
 
         return draw
 
