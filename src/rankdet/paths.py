@@ -11,6 +11,17 @@ CONFIGS_VARIABLE = "RANKDET_CONFIGS"
 BACKBONES = Path("data/backbones")  # fetched weights, below the working directory
 
 
+def use_configs(folder: str | Path) -> str:
+    """Let this process, and those that it starts, use the configs of a folder.
+
+    Returns:
+        The absolute path of the folder.
+    """
+    path = str(Path(folder).absolute())
+    os.environ[CONFIGS_VARIABLE] = path
+    return path
+
+
 def configs_dir() -> Path:
     """Return the folder that holds ``experiments.csv`` and the configs of the entries.
 

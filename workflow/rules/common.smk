@@ -6,6 +6,7 @@ from rankdet.catalogue import load_catalogue
 from rankdet.catalogue.presets import TINY_DIGITS
 from rankdet.catalogue.seeds import PATTERN
 from rankdet.cluster import slurm
+from rankdet.paths import CONFIGS_VARIABLE, use_configs
 from rankdet.search.plan import load_plans
 from rankdet.workflow import snakemakes
 from rankdet.report.captions import FIGURES
@@ -33,14 +34,14 @@ def study_rates(study):
 
 
 # The workflow's configs, here and in the commands of the rules.
-os.environ["RANKDET_CONFIGS"] = os.path.abspath("configs")
+CONFIGS = use_configs("configs")
 # Loading the catalogue here checks its tables before any job is planned.
 INPUTS = Inputs(config, load_catalogue("configs"), published_models)
 RESOURCES = JobResources(config["cluster"], INPUTS, LEFT_OVER)
 SEARCHES = Searches(load_plans("configs"))
 STUDIES = Studies(INPUTS, study_rates)
 
-EXPORTS = {"RANKDET_CONFIGS": os.environ["RANKDET_CONFIGS"]}
+EXPORTS = {CONFIGS_VARIABLE: CONFIGS}
 if config["mirrors"]:
     EXPORTS["RANKDET_MIRRORS"] = " ".join(config["mirrors"])
 # Not a parameter of the rule, since another tracker must not train again.
