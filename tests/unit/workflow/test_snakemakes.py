@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+from snakemake.scheduling.job_scheduler import JobRateLimiter
+from snakemake.settings.types import MaxJobsPerTimespan
 
 from rankdet.cluster import lock
 from rankdet.workflow import snakemakes
@@ -161,3 +164,13 @@ def test_a_folder_that_may_not_be_written_is_left_to_snakemake(tmp_path, monkeyp
     monkeypatch.setattr(snakemakes, "_one_at_a_time", refused)
     begin(tmp_path).close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("rate", "stays"), [("100/1s", False), ("100/1m", True), ("5/1s", True)])
+def test_only_the_default_rate_of_starts_is_turned_off(rate, stays):
+    limiter = JobRateLimiter(MaxJobsPerTimespan.parse_choice(rate))
+    workflow = SimpleNamespace(scheduler=SimpleNamespace(job_rate_limiter=limiter))
+    snakemakes.remove_default_rate(workflow)
+    assert workflow.scheduler.job_rate_limiter is (limiter if stays else None)
+    snakemakes.remove_default_rate(workflow)  # again, without a rate
+    assert workflow.scheduler.job_rate_limiter is (limiter if stays else None)
