@@ -142,52 +142,40 @@ class Study:
         self.means = rows(f"studies/{name}/summary.csv")
         self.runs = rows(f"studies/{name}/runs.csv")
         self.sets = list(dict.fromkeys(row["set"] for row in self.means))
+        self._cells = {(row["set"], row["detector"], row["loss"]): row for row in self.means}
+        self._methods = list(dict.fromkeys((row["detector"], row["loss"]) for row in self.means))
 
     def value(self, metric: str, set_name: str, detector: str, loss: str) -> float:
         """Return the mean of one cell."""
-        (row,) = (
-            each
-            for each in self.means
-            if (each["set"], each["detector"], each["loss"]) == (set_name, detector, loss)
-        )
-        return float(row[metric])
+        return float(self._cells[set_name, detector, loss][metric])
 
-    def table(self, metric: str, titles: Mapping[str, str], digits: int = 1) -> str:
+    def table(self, metric: str, titles: Mapping[str, str]) -> str:
         """Return a line per method with the mean of a metric on each set of ``titles``.
 
         The highest value of a detector is bold.
         """
-        header = ("detector, loss", *titles.values())
         lines = []
-        for detector, losses in self._methods().items():
-            cells = {
-                loss: [self.value(metric, each, detector, loss) for each in titles]
-                for loss in losses
-            }
-            best = [max(column) for column in zip(*cells.values(), strict=True)]
-            lines += [
-                (f"{detector}, {loss}", *_marked(values, best, digits))
-                for loss, values in cells.items()
-            ]
-        return table(header, lines)
+        for method in self._methods:
+            rivals = [own for own in self._methods if own[0] == method[0]]
+            cells = []
+            for each in titles:
+                value = self.value(metric, each, *method)
+                best = max(self.value(metric, each, *own) for own in rivals)
+                cells.append(f"**{value:.1f}**" if value == best else f"{value:.1f}")
+            lines.append((", ".join(method), *cells))
+        return table(("detector, loss", *titles.values()), lines)
 
     def over_sets(self, metrics: Mapping[str, int]) -> str:
         """Return a line per method with means over all sets; ``metrics`` gives their decimals."""
-        lines = [
-            (
-                f"{detector}, {loss}",
-                *(
-                    f"{self._over_sets(metric, detector, loss):.{digits}f}"
-                    for metric, digits in metrics.items()
-                ),
-            )
-            for detector, losses in self._methods().items()
-            for loss in losses
-        ]
+        lines = []
+        for method in self._methods:
+            found = {
+                metric: statistics.fmean(self.value(metric, each, *method) for each in self.sets)
+                for metric in metrics
+            }
+            cells = (f"{found[metric]:.{digits}f}" for metric, digits in metrics.items())
+            lines.append((", ".join(method), *cells))
         return table(("detector, loss", *metrics), lines)
-
-    def _over_sets(self, metric: str, detector: str, loss: str) -> float:
-        return statistics.fmean(self.value(metric, each, detector, loss) for each in self.sets)
 
     def half(self, metric: str) -> float:
         """Return half the 95 % interval of a mean, which is the same in every cell.
@@ -197,24 +185,3 @@ class Study:
         """
         (half,) = {row[f"{metric} ±"] for row in self.means}
         return float(half)
-
-    def seconds(self) -> float:
-        """Return the time of all trainings together."""
-        return total(self.runs, "training s")
-
-    def _methods(self) -> dict[str, list[str]]:
-        """Return the losses of each detector."""
-        found: dict[str, list[str]] = {}
-        for row in self.means:
-            losses = found.setdefault(row["detector"], [])
-            if row["loss"] not in losses:
-                losses.append(row["loss"])
-        return found
-
-
-def _marked(values: Sequence[float], best: Sequence[float], digits: int) -> list[str]:
-    texts = [f"{value:.{digits}f}" for value in values]
-    return [
-        f"**{text}**" if value == top else text
-        for text, value, top in zip(texts, values, best, strict=True)
-    ]

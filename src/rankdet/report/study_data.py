@@ -268,7 +268,7 @@ def _compared(study: Study, values: dict[tuple[str, str], Mean], name: str) -> s
     for detector in detectors(study):
         pairs = _pairs(study, values, detector)
         if not pairs:
-            parts.append(f"with {detector}, nothing to compare a ranking loss with")
+            parts.append(f"with {detector}, nothing to compare, as one kind of loss was trained")
             continue
         sides = {
             "ahead": [pair for pair in pairs if pair.counts and pair.gap > 0],
@@ -317,28 +317,30 @@ def _lost(study: Study, rows: Sequence[Measured], ap: dict[tuple[str, str], Mean
         if behind:
             where = "all sets" if len(behind) == len(study.sets) else ", ".join(behind)
             places.append(f"{method.label} with {method.detector} ({where})")
-    worse = []
+    lost = "; ".join(places) if places else "none"
+    said = f"Ranking losses that lose AP to the best other loss beyond the intervals: {lost}."
+    costs = _costs(study, rows)
+    if costs:
+        said += f" Means of the ranking losses against the others: {'; '.join(costs)}."
+    return said
+
+
+def _costs(study: Study, rows: Sequence[Measured]) -> list[str]:
+    """Return calibration error and time of a step, ranking losses against others, by detector."""
+    said = []
     for metric, words, unit in (
         ("D-ECE", "calibration error", ""),
         ("ms per step", "time of a step", " ms"),
     ):
         found = means(study, rows, metric)
         for detector in detectors(study):
-            sides = [
-                [
-                    mean.value
-                    for (_, name), mean in found.items()
-                    if study.methods[name].detector == detector
-                    and _is_ranking(study.methods[name]) == is_ranking
-                ]
-                for is_ranking in (True, False)
-            ]
-            if all(sides):
-                ranking, other = map(statistics.fmean, sides)
-                said = f"{ranking:.0f}{unit} against {other:.0f}{unit}"
-                worse.append(f"{words} with {detector} {said}")
-    lost = "; ".join(places) if places else "none"
-    first = f"Ranking losses that lose AP to the best other loss beyond the intervals: {lost}."
-    if not worse:
-        return first
-    return f"{first} Means of the ranking losses against the others: {'; '.join(worse)}."
+            sides: dict[bool, list[float]] = {True: [], False: []}
+            for (_, name), mean in found.items():
+                method = study.methods[name]
+                if method.detector == detector:
+                    sides[_is_ranking(method)].append(mean.value)
+            if all(sides.values()):
+                ranking, other = (statistics.fmean(sides[each]) for each in (True, False))
+                mine, theirs = f"{ranking:.0f}{unit}", f"{other:.0f}{unit}"
+                said.append(f"{words} with {detector} {mine} against {theirs}")
+    return said
